@@ -1,0 +1,1 @@
+"""``python -m worker`` and the ``rollcall`` command."""

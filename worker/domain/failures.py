@@ -1,0 +1,133 @@
+"""The one error tree, and the table of findings that tells a customer what went wrong and what to do.
+
+An exception means that a step could not deliver what its name promises. What the customer reads
+comes from the table here, by code; a server's own words go only to the private ``detail`` of the run.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+DETAIL_CHARACTERS = 500
+
+
+class Retry(enum.StrEnum):
+    """When trying again can help."""
+
+    NEVER = "never"
+    LATER = "automatic"
+    AFTER_CHANGE = "after_change"
+
+
+class Stage(enum.StrEnum):
+    """The doctor's stages, in the order they are tried."""
+
+    SETTINGS = "settings"
+    NAME = "name"
+    REACH = "reach"
+    SECURE = "secure"
+    SIGN_IN = "sign_in"
+    BASE = "base"
+    READ = "read"
+    ADDRESSES = "addresses"
+
+
+class Failure(Exception):
+    """A step failed in a way that has a name.
+
+    Attributes:
+        code: stable, part of the contract: ``<stage>.<cause>``.
+        detail: private words for the operator (a server's text, a route), cut to 500 characters.
+    """
+
+    retry = Retry.LATER
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail[:DETAIL_CHARACTERS]
+
+
+class RequestFailure(Failure):
+    """What was asked cannot be understood or is not allowed."""
+
+    retry = Retry.NEVER
+
+
+class DirectoryFailure(Failure):
+    """A customer's directory did not give a whole, trustworthy list."""
+
+
+class Unreachable(DirectoryFailure):
+    """No connection: name, route, deadline, or a broken handshake."""
+
+
+class Untrusted(DirectoryFailure):
+    """The server's certificate does not prove that it is the right server."""
+
+    retry = Retry.AFTER_CHANGE
+
+
+class Denied(DirectoryFailure):
+    """Sign-in or rights refused (LDAP 7, 8, 13, 48, 49, 50)."""
+
+    retry = Retry.AFTER_CHANGE
+
+
+class Misdirected(DirectoryFailure):
+    """A base, filter or referral points nowhere we go (LDAP 10, 12, 16, 18, 21, 32, 34)."""
+
+    retry = Retry.AFTER_CHANGE
+
+
+class Unfinished(DirectoryFailure):
+    """The list ended before it was whole (LDAP 3, 4, 9, 11, 51, 52, 80, lost mid-page, a bound of ours)."""
+
+
+class StoreFailure(Failure):
+    """Postgres is away, or refused: conflict, lease lost."""
+
+
+class LeaseLost(StoreFailure):
+    """Another worker owns the directory now; whatever this one still holds is void."""
+
+
+class Superseded(StoreFailure):
+    """The directory's revision or the tenant's domains changed while the run was reading."""
+
+
+class BrokerFailure(Failure):
+    """RabbitMQ is away, or did not confirm."""
+
+
+class StageState(enum.StrEnum):
+    """What became of one stage."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_TRIED = "not_tried"
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """One stage of one attempt, as the doctor shows it."""
+
+    stage: Stage
+    state: StageState
+    milliseconds: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a customer is told of a failure: fixed sentences by code, with what was seen filled in."""
+
+    code: str
+    stage: Stage
+    headline: str
+    seen: str
+    checks: tuple[str, ...]
+    fix: str
+    retry: Retry
+    ldapsearch: str = ""
+    stages: tuple[StageResult, ...] = ()
