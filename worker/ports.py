@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -82,7 +82,8 @@ class DirectoryReader(Protocol):
 class Delivery:
     """One handing-over by the broker; redelivery is normal."""
 
-    body: bytes
+    body: bytes = field(repr=False)
+    """May hold a password."""
     redelivered: bool = False
     reply_to: str | None = None
     correlation_id: str | None = None
