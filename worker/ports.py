@@ -1,8 +1,8 @@
 """What the spines need of the world, as Protocols in domain types. No driver, cursor or channel is named here."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -95,7 +95,8 @@ class DirectoryReader(Protocol):
 class Delivery:
     """One handing-over by the broker; redelivery is normal."""
 
-    body: bytes
+    body: bytes = field(repr=False)
+    """May hold a password."""
     redelivered: bool = False
     reply_to: str | None = None
     correlation_id: str | None = None
@@ -381,3 +382,49 @@ class Outbox(Protocol):
     async def confirmed(self, numbers: Sequence[int]) -> None:
         """Forget what the broker has confirmed."""
         ...
+
+# --- what operators see ------------------------------------------------------
+
+
+class Telemetry(Protocol):
+    """Log lines and metrics. No metric is labelled by tenant, directory, address or DN; log lines may name the first two."""
+
+    def event(self, name: str, **keys: object) -> None:
+        """Write one log line: a fixed name in the past tense, and keys. Secrets are left out."""
+        ...
+
+    def bind(self, **keys: object) -> AbstractContextManager[None]:
+        """Add keys to every line written inside, in this task and those it starts."""
+        ...
+
+    def count(self, metric: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter that the telemetry's table names."""
+        ...
+
+    def observe(self, metric: str, seconds: float, **labels: str) -> None:
+        """Record one duration, in seconds."""
+        ...
+
+    def gauge(self, metric: str, value: float, **labels: str) -> None:
+        """Set what is measured now."""
+        ...
+
+
+class NoTelemetry:
+    """Says nothing, for those who read a directory once and for tests."""
+
+    def event(self, name: str, **keys: object) -> None:
+        """Write nothing."""
+
+    def bind(self, **keys: object) -> AbstractContextManager[None]:  # noqa: ARG002  the port names them
+        """Add nothing."""
+        return nullcontext()
+
+    def count(self, metric: str, amount: float = 1, **labels: str) -> None:
+        """Count nothing."""
+
+    def observe(self, metric: str, seconds: float, **labels: str) -> None:
+        """Record nothing."""
+
+    def gauge(self, metric: str, value: float, **labels: str) -> None:
+        """Set nothing."""

@@ -129,7 +129,7 @@ class Received:
 
     envelope: Envelope
     command: Command
-    body: bytes
+    body: bytes = field(repr=False)
     """The canonical bytes of ``data``; digested with a key, never stored."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from worker.domain.events import Counts, Seconds
 from worker.domain.failures import Failure, Finding
 from worker.domain.guard import Ruling
 
@@ -15,36 +16,6 @@ class Tally:
     references: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Rejected values, each counted under one reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a run did; ``addresses`` = added + returned + unchanged."""
-
-    tally: Tally = Tally()
-    addresses: int = 0
-    added: int = 0
-    returned: int = 0
-    missing: int = 0
-    grace: int = 0
-    removed: int = 0
-    held: int = 0
-
-    @property
-    def unchanged(self) -> int:
-        """Addresses of the snapshot that the tenant's list knew as valid already."""
-        return self.addresses - self.added - self.returned
-
-
-@dataclass(frozen=True, slots=True)
-class Seconds:
-    """Where a run's time went."""
-
-    queue: float = 0.0
-    connect: float = 0.0
-    read: float = 0.0
-    compare: float = 0.0
-    record: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
