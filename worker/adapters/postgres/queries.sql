@@ -858,9 +858,14 @@ RETURNING token
 UPDATE rollcall.service_lease SET expires_at = '-infinity' WHERE service = :service AND owner = :owner
 
 -- name: next_outbox
--- The oldest events; a tenant's are in the order of its sequence, because its row is locked while they are written.
+-- The oldest events up to so many and so many bytes; a tenant's are in the order of its sequence, because its row is
+-- locked while they are written.
 SELECT number, event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body
-FROM rollcall.outbox ORDER BY number LIMIT :most
+FROM (
+    SELECT oldest.*, sum(octet_length(body)) OVER (ORDER BY number) - octet_length(body) AS bytes_before
+    FROM (SELECT * FROM rollcall.outbox ORDER BY number LIMIT :most) oldest
+) weighed
+WHERE bytes_before < :most_bytes ORDER BY number
 
 -- name: delete_outbox
 -- What the broker has confirmed.
