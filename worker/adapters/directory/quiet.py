@@ -27,6 +27,8 @@ from bonsai.asyncio import AIOLDAPConnection
 
 TURN_S = 0.005
 """Reading per turn of the loop, before other tasks get theirs."""
+STEPS_PER_LOOK = 16
+"""Messages taken before asking again for the time and whether there is more: a vain step costs no more than asking."""
 STEPS_TO_FAIL = 4
 """Opening has as many states (bonsai's ldapconnectiter.c): after so many steps a dead socket has been noticed."""
 
@@ -154,10 +156,13 @@ class Watch:
     def _read(self) -> Any:
         """Take message after message until there is a result, nothing to read, or the turn is over."""
         stop = time.monotonic() + TURN_S
-        result = self._step()
-        while result is None and self._has_more() and time.monotonic() < stop:
-            result = self._step()
-        return result
+        while True:
+            for _ in range(STEPS_PER_LOOK):
+                result = self._step()
+                if result is not None:
+                    return result
+            if not self._has_more() or time.monotonic() > stop:
+                return None
 
     def _has_more(self) -> bool:
         return self._connection.fileno() == self._watched and bool(self._poller.poll(0))
