@@ -17,6 +17,11 @@ from pathlib import Path
 POLL_S = 0.02
 TAIL_LINES = 25
 
+# A server gets a known environment, not the caller's: a stray RABBITMQ_NODENAME or LDAPTLS_CACERT of
+# a developer's shell would change what is tested. Only the marks by which leftovers are found pass.
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+MARKS = ("STACK_OWNER", "STACK_RUN")
+
 # Popen objects by pid: one that is dropped while its process runs warns, and one that is never
 # polled leaves a zombie, which looks alive to everyone else.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -42,6 +47,11 @@ def free_port(address: str = "127.0.0.1") -> int:
         probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def inherited_marks() -> dict[str, str]:
+    """The marks that this process carries itself."""
+    return {name: os.environ[name] for name in MARKS if name in os.environ}
 
 
 def started_at(pid: int) -> str | None:
@@ -101,7 +111,7 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=cwd or self.directory,
-                env={**os.environ, **self.environment},
+                env={**ENVIRONMENT, **inherited_marks(), **self.environment},
                 start_new_session=True,
                 user=uid,
                 group=uid,

@@ -262,7 +262,7 @@ class Slapd:
 
     def _configuration(self) -> str:
         schemas = [f"include /etc/ldap/schema/{name}.schema" for name in SCHEMAS]
-        head = [*schemas, f"include {HERE / 'ad.schema'}"]
+        head = [*schemas, f"include {HERE / 'lab.schema'}"]
         head += ["modulepath /usr/lib/ldap", "moduleload back_mdb", "localSSF 128", "threads 4"]
         if self.certificate:
             head += [
@@ -275,7 +275,7 @@ class Slapd:
             path = self.directory / "root-dse.ldif"
             path.write_text(self.root_dse, encoding="utf-8")
             head.append(f"rootDSE {path}")
-        config = ["database config", "rootdn cn=config", f"rootpw {ADMIN_PASSWORD}"]
+        config = ["database config", "rootdn cn=config", f"rootpw {self.trees[0].admin_password}"]
         sections = [self._database(number, tree) for number, tree in enumerate(self.trees, start=1)]
         return "\n".join([*head, *self.lines, *config, *sum(sections, [])]) + "\n"
 
@@ -335,7 +335,7 @@ class Slapd:
         for tree in self.trees:
             if dn.lower().endswith(tree.base.lower()):
                 return tree.admin, tree.admin_password
-        return "cn=config", ADMIN_PASSWORD
+        return "cn=config", self.trees[0].admin_password
 
     def _tool(
         self, tool: str, arguments: list[str], *, as_: tuple[str, str], text: str = ""
