@@ -3,7 +3,7 @@
 Whether a command may be carried out (plan, revision, domains taken) is decided elsewhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType
 
@@ -129,7 +129,7 @@ class Received:
 
     envelope: Envelope
     command: Command
-    body: bytes
+    body: bytes = field(repr=False)
     """The canonical bytes of ``data``; digested with a key, never stored."""
 
 
@@ -151,6 +151,9 @@ class Refused:
 
     errors: tuple[FieldError, ...]
     size: int
+    """Bytes."""
+    body: bytes = field(default=b"", repr=False)
+    """For a keyed digest only."""
     source: str | None = None
     id: str | None = None
     tenant: TenantId | None = None

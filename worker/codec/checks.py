@@ -1,0 +1,187 @@
+"""Checks of single values: stray forms are forgiven where their meaning is plain, all else is ``FormError``.
+
+Each check takes what JSON held and gives the value in its one normal form. None opens or asks anything.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+import ssl
+
+import idna
+
+from worker.codec.mistakes import FormError
+from worker.domain.commands import Sealed
+from worker.domain.model import Secret, Server
+
+
+HOST_MAX_CHARACTERS = 253
+"""RFC 1035 section 2.3.4: 255 octets on the wire."""
+
+TEXT_MAX_CHARACTERS = 4096
+SECRET_MAX_CHARACTERS = 1024
+PEM_MAX_CHARACTERS = 64 * 1024
+SEALED_MAX_CHARACTERS = 128 * 1024
+SEALED_MIN_BYTES = 49
+"""A libsodium sealed box adds 48 bytes (32 ephemeral key, 16 tag) to a secret of at least one."""
+
+PORT_MAX = 65_535
+
+_SCHEME = re.compile(r"\Aldaps?://", re.IGNORECASE)
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_ATTRIBUTE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)(?:;[A-Za-z0-9-]+)*\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PEM = re.compile(
+    r"-----BEGIN (?P<label>[A-Z ]+)-----(?P<body>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----"
+)
+_KEY_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
+
+
+def text(value: object, *, max_characters: int = TEXT_MAX_CHARACTERS) -> str:
+    """Return a text without the spaces around it; not a control character in it, since no name has one."""
+    if not isinstance(value, str):
+        raise FormError(code="value.wrong_type")
+    stripped = value.strip()
+    if not stripped:
+        raise FormError(code="value.blank")
+    if len(stripped) > max_characters:
+        raise FormError(code="value.too_long")
+    if _CONTROL.search(stripped):
+        raise FormError(code="value.control_character")
+    return stripped
+
+
+def server(value: object) -> Server:
+    """Read ``host``, ``host:port``, ``[v6]:port``, a bare IPv6 address, each also behind ``ldap(s)://``."""
+    entered = _SCHEME.sub("", text(value)).removesuffix("/")
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", entered)
+    if bracketed:
+        return Server(_ip_v6(bracketed[1]), _port(bracketed[2]))
+    if entered.count(":") > 1:
+        return Server(_ip_v6(entered))
+    name, colon, port = entered.partition(":")
+    return Server(host(name), _port(port if colon else None))
+
+
+def _port(entered: str | None) -> int | None:
+    if entered is None:
+        return None
+    digits = entered.strip()
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or not 1 <= int(digits) <= PORT_MAX:
+        raise FormError(code="server.port")
+    return int(digits)
+
+
+def _ip_v6(entered: str) -> str:
+    # A zone ("fe80::1%eth0") would name an interface of ours, so it is no address of a customer's server.
+    if "%" in entered:
+        raise FormError(code="server.syntax")
+    try:
+        return str(ipaddress.IPv6Address(entered))
+    except ValueError as exc:
+        raise FormError(code="server.syntax") from exc
+
+
+def host(value: object) -> str:
+    """Return a host name as lower-case A-labels (RFC 5891), or an IP address; underscores are let through.
+
+    Windows lets hosts have underscores. A name whose last label is a number is taken for an address and must
+    be a plain dotted one: resolvers read ``0x7f.1`` and ``2130706433`` as addresses too (inet_aton).
+    """
+    name = text(value).removesuffix(".").lower()
+    ascii_name = name if name.isascii() else _a_labels(name, code="server.syntax")
+    labels = ascii_name.split(".")
+    if len(ascii_name) > HOST_MAX_CHARACTERS or not all(map(_LABEL.fullmatch, labels)):
+        raise FormError(code="server.syntax")
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
+        return _ip_v4(ascii_name)
+    return ascii_name
+
+
+def _ip_v4(entered: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(entered))
+    except ValueError as exc:
+        raise FormError(code="server.syntax") from exc
+
+
+def _a_labels(name: str, *, code: str) -> str:
+    try:
+        return idna.encode(name, uts46=True).decode("ascii").lower()
+    except idna.IDNAError as exc:
+        raise FormError(code=code) from exc
+
+
+def fingerprint(value: object) -> str:
+    """Return 64 lower-case hex digits; ``sha256:``, colons and spaces are forgiven."""
+    entered = text(value).lower().removeprefix("sha256:")
+    digits = re.sub(r"[:\s]", "", entered)
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise FormError(code="fingerprint.syntax")
+    return digits
+
+
+def _pem(value: object, *, code: str) -> tuple[str, str]:
+    """Return label and text of the first PEM block (RFC 7468); its base64 must be whole."""
+    entered = value.strip() if isinstance(value, str) else ""
+    block = _PEM.search(entered) if len(entered) <= PEM_MAX_CHARACTERS else None
+    if block is None:
+        raise FormError(code=code)
+    try:
+        base64.b64decode("".join(block["body"].split()), validate=True)
+    except binascii.Error as exc:
+        raise FormError(code=code) from exc
+    return block["label"], entered + "\n"
+
+
+def certificate(value: object) -> str:
+    """Return PEM text of one or more certificates that OpenSSL can read."""
+    _, pem = _pem(value, code="certificate.not_pem")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except ssl.SSLError as exc:
+        raise FormError(code="certificate.not_pem") from exc
+    return pem
+
+
+def private_key(value: object) -> Secret:
+    """Return a private key without a passphrase, as PEM text."""
+    if isinstance(value, str) and "ENCRYPTED" in value:
+        raise FormError(code="key.encrypted")
+    label, pem = _pem(value, code="key.not_pem")
+    if label not in _KEY_LABELS:
+        raise FormError(code="key.not_pem")
+    return Secret(pem)
+
+
+def password(value: object) -> Secret:
+    """Return a password exactly as entered, spaces and all; an empty one binds anonymously (RFC 4513 5.1.2)."""
+    if not isinstance(value, str):
+        raise FormError(code="value.wrong_type")
+    if not value:
+        raise FormError(code="password.empty")
+    if len(value) > SECRET_MAX_CHARACTERS:
+        raise FormError(code="value.too_long")
+    if "\0" in value:
+        raise FormError(code="value.control_character")
+    return Secret(value)
+
+
+def sealed(value: object) -> Sealed:
+    """Return the bytes of a sealed box; whether a key opens it is seen when it is opened."""
+    try:
+        box = base64.b64decode(text(value, max_characters=SEALED_MAX_CHARACTERS), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise FormError(code="secret.not_sealed") from exc
+    if len(box) < SEALED_MIN_BYTES:
+        raise FormError(code="secret.not_sealed")
+    return Sealed(box)
+
+
+def attribute(value: object) -> str:
+    """Return an attribute description: a name or OID, with options (RFC 4512 section 2.5)."""
+    name = text(value)
+    if not _ATTRIBUTE.match(name):
+        raise FormError(code="attribute.syntax")
+    return name

@@ -1,0 +1,155 @@
+"""What the other commands carry, the table of all names, and what their fields may not say together."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from worker.codec.directory_forms import DirectorySave
+from worker.codec.fields import Form, Id, RunRef, shown
+from worker.codec.tenant_forms import TenantDelete, TenantSave
+from worker.domain.commands import (
+    CancelSync,
+    DeleteDirectory,
+    PauseDirectory,
+    RequestSync,
+    ResumeDirectory,
+)
+from worker.domain.model import DirectoryId, Mode, RunId, Trigger
+
+
+DirectoryRef = Annotated[
+    Id,
+    shown(
+        "Directory",
+        "The platform's name of the directory, unique within the customer.",
+        group="directory",
+        enter="Enter 1 to 64 letters, digits, _ or -, for example hq.",
+        example="hq",
+    ),
+]
+
+
+class DirectoryDelete(Form):
+    """``directory.delete``: its addresses leave by grace, or are kept by hand."""
+
+    directory: DirectoryRef
+    recipients: Annotated[
+        Literal["leave", "keep_by_hand"],
+        shown(
+            "Its addresses",
+            "leave: they leave after the grace time. keep_by_hand: they stay valid until someone removes them.",
+            group="directory",
+            enter="Enter leave or keep_by_hand.",
+            example="leave",
+        ),
+    ] = "leave"
+
+    def command(self) -> DeleteDirectory:
+        """Return the command of the domain."""
+        return DeleteDirectory(DirectoryId(self.directory), self.recipients == "keep_by_hand")
+
+
+class DirectoryPause(Form):
+    """``directory.pause``: no scheduled runs until it is resumed."""
+
+    directory: DirectoryRef
+
+    def command(self) -> PauseDirectory:
+        """Return the command of the domain."""
+        return PauseDirectory(DirectoryId(self.directory))
+
+
+class DirectoryResume(Form):
+    """``directory.resume``: scheduled runs go on."""
+
+    directory: DirectoryRef
+
+    def command(self) -> ResumeDirectory:
+        """Return the command of the domain."""
+        return ResumeDirectory(DirectoryId(self.directory))
+
+
+class SyncRequest(Form):
+    """``sync.request``: read a directory now, and apply what was found or only show it."""
+
+    directory: DirectoryRef
+    trigger: Annotated[
+        Trigger,
+        shown(
+            "Trigger",
+            "manual: a person waits for the answer. scheduled: nobody does.",
+            group="directory",
+            enter="Enter manual or scheduled.",
+            example="manual",
+        ),
+    ] = Trigger.MANUAL
+    mode: Annotated[
+        Mode,
+        shown(
+            "Mode",
+            "apply: the list is changed. preview: it is only shown what would change.",
+            group="directory",
+            enter="Enter apply or preview.",
+            example="apply",
+        ),
+    ] = Mode.APPLY
+
+    def command(self) -> RequestSync:
+        """Return the command of the domain."""
+        return RequestSync(DirectoryId(self.directory), self.trigger, self.mode)
+
+
+class SyncCancel(Form):
+    """``sync.cancel``: end a run that has not ended."""
+
+    run: Annotated[
+        RunRef,
+        shown(
+            "Run",
+            "The run to end, as named in sync.accepted.",
+            group="directory",
+            enter="Enter the run's id as it stands in sync.accepted.",
+            example="01912d3a-5f0e-7cc1-9d5a-0b6f3f1f3c11",
+        ),
+    ]
+
+    def command(self) -> CancelSync:
+        """Return the command of the domain."""
+        return CancelSync(RunId(self.run))
+
+
+FORMS: Mapping[
+    str,
+    type[
+        TenantSave
+        | TenantDelete
+        | DirectorySave
+        | DirectoryDelete
+        | DirectoryPause
+        | DirectoryResume
+        | SyncRequest
+        | SyncCancel
+    ],
+] = {
+    "tenant.save": TenantSave,
+    "tenant.delete": TenantDelete,
+    "directory.save": DirectorySave,
+    "directory.delete": DirectoryDelete,
+    "directory.pause": DirectoryPause,
+    "directory.resume": DirectoryResume,
+    "sync.request": SyncRequest,
+    "sync.cancel": SyncCancel,
+}
+"""The commands carried out, by name."""
+
+NOT_YET = frozenset(
+    {
+        "directory.test",
+        "hold.approve",
+        "hold.discard",
+        "run.undo",
+        "recipient.add",
+        "recipient.remove",
+        "recipients.republish",
+    }
+)
+"""Named in the contract, refused by this release."""

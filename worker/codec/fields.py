@@ -1,0 +1,92 @@
+"""The kinds of field that forms are made of, and the words that pages show beside each."""
+
+from typing import Annotated, Literal, get_args
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic.fields import FieldInfo
+
+from worker.codec import checks, words
+from worker.domain.commands import Sealed
+from worker.domain.model import Address, Secret, Server
+
+
+Group = Literal[
+    "tenant", "directory", "connection", "reading", "safety", "schedule", "logins", "tell"
+]
+GROUPS: tuple[str, ...] = get_args(Group)
+"""The groups of the form, in the order pages show them."""
+
+NAME_MAX_CHARACTERS = 200
+REVISION_MAX = 2**63 - 1
+"""The largest Postgres bigint."""
+
+ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
+
+
+class Form(BaseModel):
+    """What every inbound model shares: JSON types as they are, unknown fields passed over, nothing changed later."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+def shown(title: str, tip: str, *, group: Group, enter: str, example: object) -> FieldInfo:
+    """Describe a field to people: its title, a quick tip, what to enter, and an example."""
+    field: FieldInfo = Field(
+        title=title,
+        description=tip,
+        examples=[example],
+        json_schema_extra={"x-group": group, "x-enter": enter},
+    )
+    return field
+
+
+def _blank_to_none(value: object) -> object:
+    """Pages send an empty text for a field left out."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+BLANK_IS_ABSENT = BeforeValidator(_blank_to_none)
+
+
+def _json_text(maximum: int = checks.TEXT_MAX_CHARACTERS, **more: str | bool) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": maximum, **more})
+
+
+def _line(value: object) -> str:
+    return checks.text(value, max_characters=NAME_MAX_CHARACTERS)
+
+
+Id = Annotated[str, Field(pattern=ID_PATTERN, min_length=1, max_length=64)]
+Revision = Annotated[int, Field(ge=0, le=REVISION_MAX)]
+RunRef = UUID
+
+Line = Annotated[str, PlainValidator(_line), _json_text(NAME_MAX_CHARACTERS)]
+ServerText = Annotated[Server, PlainValidator(checks.server), _json_text()]
+HostText = Annotated[str, PlainValidator(checks.host), _json_text()]
+FingerprintText = Annotated[str, PlainValidator(checks.fingerprint), _json_text()]
+CertificateText = Annotated[
+    str, PlainValidator(checks.certificate), _json_text(checks.PEM_MAX_CHARACTERS)
+]
+KeyText = Annotated[
+    Secret,
+    PlainValidator(checks.private_key),
+    _json_text(checks.PEM_MAX_CHARACTERS, writeOnly=True),
+]
+PasswordText = Annotated[
+    Secret,
+    PlainValidator(checks.password),
+    _json_text(checks.SECRET_MAX_CHARACTERS, writeOnly=True, format="password"),
+]
+SealedText = Annotated[
+    Sealed,
+    PlainValidator(checks.sealed),
+    _json_text(checks.SEALED_MAX_CHARACTERS, writeOnly=True, contentEncoding="base64"),
+]
+AttributeText = Annotated[str, PlainValidator(checks.attribute), _json_text()]
+DnText = Annotated[str, PlainValidator(words.dn), _json_text()]
+BindNameText = Annotated[str, PlainValidator(words.bind_name), _json_text()]
+FilterText = Annotated[str, PlainValidator(words.search_filter), _json_text()]
+PatternText = Annotated[str, PlainValidator(words.pattern), _json_text()]
+AddressText = Annotated[Address, PlainValidator(words.address), _json_text()]
+DomainText = Annotated[str, PlainValidator(words.domain), _json_text()]

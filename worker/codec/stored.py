@@ -1,0 +1,101 @@
+"""Commands and settings as they lie in the database: JSON of the domain's own nouns, secrets only sealed.
+
+Written and read by the same program, so unknown members are passed over and new ones have defaults: two
+releases can run at once.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
+
+import orjson
+from pydantic import TypeAdapter
+
+from worker.domain.commands import (
+    CancelSync,
+    Command,
+    DeleteDirectory,
+    DeleteTenant,
+    PauseDirectory,
+    RequestSync,
+    ResumeDirectory,
+    SaveDirectory,
+    SaveTenant,
+    Sealed,
+)
+from worker.domain.failures import RequestFailure
+from worker.domain.model import DirectoryId, DirectorySettings, Secret
+
+
+_SETTINGS = TypeAdapter(DirectorySettings)
+_PLAIN: Mapping[str, TypeAdapter[Command]] = {
+    "tenant.save": TypeAdapter(SaveTenant),
+    "tenant.delete": TypeAdapter(DeleteTenant),
+    "directory.delete": TypeAdapter(DeleteDirectory),
+    "directory.pause": TypeAdapter(PauseDirectory),
+    "directory.resume": TypeAdapter(ResumeDirectory),
+    "sync.request": TypeAdapter(RequestSync),
+    "sync.cancel": TypeAdapter(CancelSync),
+}
+
+
+def encode_command(command: Command) -> bytes:
+    """Return a command's stored form. Raises RequestFailure ``settings.unsealed_secret`` if a secret is in clear."""
+    if isinstance(command, SaveDirectory) and _holds_clear_secret(command):
+        raise RequestFailure(code="settings.unsealed_secret")
+    return orjson.dumps(command, default=_plain)
+
+
+def decode_command(name: str, stored: bytes) -> Command:
+    """Return the command stored under a name. Raises RequestFailure ``settings.unreadable``."""
+    try:
+        if name == "directory.save":
+            return _save_directory(stored)
+        return _PLAIN[name].validate_json(stored)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise RequestFailure(code="settings.unreadable", detail=name) from exc
+
+
+def dump_settings(settings: DirectorySettings) -> bytes:
+    """Return the stored form of one revision; it holds no secret."""
+    return orjson.dumps(settings, default=_plain)
+
+
+def load_settings(stored: bytes) -> DirectorySettings:
+    """Return the settings of one stored revision. Raises RequestFailure ``settings.unreadable``."""
+    try:
+        return _SETTINGS.validate_json(stored)
+    except ValueError as exc:
+        raise RequestFailure(code="settings.unreadable") from exc
+
+
+def _holds_clear_secret(command: SaveDirectory) -> bool:
+    return isinstance(command.password, Secret) or isinstance(command.client_key, Secret)
+
+
+def _plain(value: object) -> object:
+    """Return what orjson writes for the values it does not know. A ``Secret`` is none of them, on purpose."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    raise TypeError(type(value).__name__)
+
+
+def _save_directory(stored: bytes) -> SaveDirectory:
+    raw = orjson.loads(stored)
+    known = {field.name for field in fields(SaveDirectory)}
+    return SaveDirectory(
+        **{key: value for key, value in raw.items() if key in known}
+        | {
+            "directory": DirectoryId(raw["directory"]),
+            "settings": _SETTINGS.validate_python(raw["settings"]),
+            "password": _sealed(raw["password"]),
+            "client_key": _sealed(raw["client_key"]),
+        }
+    )
+
+
+def _sealed(text: str | None) -> Sealed | None:
+    return None if text is None else Sealed(base64.b64decode(text, validate=True))

@@ -1,0 +1,342 @@
+"""What happened, in the past tense: one constructor per event, its payload named field by field.
+
+Who sends an event adds ``epoch`` and ``sequence`` to those that are sequenced. Bulk parts of
+``recipients.changed`` are rendered where the changes lie; their shape is the same as here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+from worker.domain.commands import Envelope, FieldError, Refused
+from worker.domain.failures import Finding
+from worker.domain.model import (
+    Change,
+    DirectoryId,
+    Domain,
+    HoldId,
+    Kind,
+    Mode,
+    RunId,
+    RunState,
+    TenantId,
+    Tier,
+    Trigger,
+)
+
+
+Payload = Mapping[str, object]
+"""Values that JSON knows, besides times, enums and UUIDs."""
+
+CHANGES_MAX_COUNT = 1_000
+"""Changes in one part of ``recipients.changed``, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, not yet on its way. ``tenant`` is None only where a command did not say it legibly."""
+
+    name: str
+    tenant: TenantId | None
+    data: Payload
+    sequenced: bool = True
+    """Whether it carries the tenant's epoch and next sequence."""
+
+    @property
+    def routing_key(self) -> str:
+        """Return ``<name>.<tenant>``, as in ``sync.completed.tenant-17``."""
+        return routing_key(self.name, self.tenant)
+
+
+def routing_key(name: str, tenant: TenantId | None) -> str:
+    """Return the key of an event; without a tenant it is the bare name, since any word could be a tenant."""
+    return name if tenant is None else f"{name}.{tenant}"
+
+
+# --- tenants and directories -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    """A tenant as it stands after a save."""
+
+    tier: Tier
+    reseller: str | None
+    revision: int | None
+    domains: tuple[Domain, ...]
+
+
+def tenant_saved(tenant: TenantId, *, causes: Sequence[str], facts: TenantFacts) -> Event:
+    """The tenant stands as told here; ``domains`` is the whole list."""
+    return Event(
+        "tenant.saved",
+        tenant,
+        {
+            "causes": list(causes),
+            "plan": facts.tier,
+            "reseller": facts.reseller,
+            "revision": facts.revision,
+            "domains": [asdict(domain) for domain in facts.domains],
+        },
+    )
+
+
+def tenant_deleted(tenant: TenantId, *, causes: Sequence[str]) -> Event:
+    """Runs are stopped, secrets erased, rows hidden."""
+    return Event("tenant.deleted", tenant, {"causes": list(causes)})
+
+
+def directory_saved(
+    tenant: TenantId,
+    directory: DirectoryId,
+    *,
+    causes: Sequence[str],
+    revision: int,
+    in_force: bool,
+) -> Event:
+    """The form was kept as this revision; it is in force, or pending until its first complete run."""
+    told = {
+        "causes": list(causes),
+        "directory": directory,
+        "revision": revision,
+        "state": "in_force" if in_force else "pending",
+    }
+    return Event("directory.saved", tenant, told)
+
+
+def directory_deleted(
+    tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str], keep_by_hand: bool
+) -> Event:
+    """The directory is gone; its addresses leave by grace, or are kept by hand."""
+    kept = "keep_by_hand" if keep_by_hand else "leave"
+    return Event(
+        "directory.deleted",
+        tenant,
+        {"causes": list(causes), "directory": directory, "recipients": kept},
+    )
+
+
+def directory_paused(tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str]) -> Event:
+    """Scheduled runs stop."""
+    return Event("directory.paused", tenant, {"causes": list(causes), "directory": directory})
+
+
+def directory_resumed(tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str]) -> Event:
+    """Scheduled runs go on."""
+    return Event("directory.resumed", tenant, {"causes": list(causes), "directory": directory})
+
+
+# --- runs --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """Which run an event is about, and which commands it answers."""
+
+    run: RunId
+    directory: DirectoryId
+    causes: tuple[str, ...]
+    trigger: Trigger
+    mode: Mode
+
+    def payload(self) -> dict[str, object]:
+        """Return the members that every event of a run carries."""
+        return {
+            "run": self.run,
+            "directory": self.directory,
+            "causes": list(self.causes),
+            "trigger": self.trigger,
+            "mode": self.mode,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one run read and did, in distinct addresses (``entries`` and ``references`` apart)."""
+
+    entries: int = 0
+    references: int = 0
+    addresses: int = 0
+    """added + returned + unchanged."""
+    added: int = 0
+    returned: int = 0
+    unchanged: int = 0
+    missing: int = 0
+    grace: int = 0
+    removed: int = 0
+    held: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """Rejected values, counted by reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Where a run's time went, in seconds by step."""
+
+    queue: float = 0.0
+    connect: float = 0.0
+    read: float = 0.0
+    compare: float = 0.0
+    record: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A recommendation that comes with a result."""
+
+    code: str
+    text: str
+    domain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRef:
+    """A hold and the version of its address set."""
+
+    id: HoldId
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The recorded outcome of a run."""
+
+    attempt: int
+    started_at: datetime | None
+    """None if it never began."""
+    finished_at: datetime
+    verdict: str | None = None
+    """``apply`` or ``hold``; None when there was nothing to judge."""
+    reasons: tuple[Payload, ...] = ()
+    """Why it is held or was cancelled: each a ``code``, a ``text`` and the figures behind it."""
+    hold: HoldRef | None = None
+    counts: Counts = field(default_factory=Counts)
+    seconds: Seconds = field(default_factory=Seconds)
+    advice: tuple[Advice, ...] = ()
+    notify: tuple[str, ...] = ()
+    finding: Finding | None = None
+
+
+def sync_accepted(tenant: TenantId, run: RunRef) -> Event:
+    """A run is queued, or the request joined the queued one."""
+    return Event("sync.accepted", tenant, run.payload(), sequenced=False)
+
+
+def sync_progress(
+    tenant: TenantId, run: RunRef, *, stage: str, entries: int, addresses: int
+) -> Event:
+    """How far a run has come; sent at a limited rate, and some may be left out."""
+    told = {"stage": stage, "entries": entries, "addresses": addresses}
+    return Event("sync.progress", tenant, run.payload() | told, sequenced=False)
+
+
+def _run_ended(state: RunState, tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
+    told: dict[str, object] = {
+        "attempt": facts.attempt,
+        "verdict": facts.verdict,
+        "reasons": [dict(reason) for reason in facts.reasons],
+        "hold": None if facts.hold is None else asdict(facts.hold),
+        "counts": asdict(facts.counts),
+        "seconds": asdict(facts.seconds),
+        "advice": [asdict(advice) for advice in facts.advice],
+        "notify": list(facts.notify),
+        "finding": None if facts.finding is None else finding_payload(facts.finding),
+        "started_at": facts.started_at,
+        "finished_at": facts.finished_at,
+    }
+    return Event(f"sync.{state}", tenant, run.payload() | told)
+
+
+def sync_completed(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
+    """The snapshot was whole and was applied."""
+    return _run_ended(RunState.COMPLETED, tenant, run, facts)
+
+
+def sync_held(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
+    """The snapshot was whole; what joined was applied, what left waits for a person."""
+    return _run_ended(RunState.HELD, tenant, run, facts)
+
+
+def sync_previewed(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
+    """The snapshot was whole and nothing was changed."""
+    return _run_ended(RunState.PREVIEWED, tenant, run, facts)
+
+
+def sync_failed(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
+    """Nothing was changed; the finding says why and what to do."""
+    return _run_ended(RunState.FAILED, tenant, run, facts)
+
+
+def sync_cancelled(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
+    """Nothing was changed; the reasons say why it did not run to its end."""
+    return _run_ended(RunState.CANCELLED, tenant, run, facts)
+
+
+def finding_payload(finding: Finding) -> Payload:
+    """Return a finding as messages and ``api.run`` carry it."""
+    return asdict(finding)
+
+
+# --- recipients --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddressChange:
+    """What became of one address."""
+
+    address: str
+    change: Change
+    state: str | None
+    """``valid`` or ``grace``; None once removed."""
+    grace_until: datetime | None = None
+    kind: Kind | None = None
+    primary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the messages that tell one set of changes; ``run`` and ``directory`` are None for changes by hand."""
+
+    part: int
+    parts: int
+    run: RunId | None = None
+    directory: DirectoryId | None = None
+    causes: tuple[str, ...] = ()
+
+
+def recipients_changed(tenant: TenantId, part: Part, *, changes: Sequence[AddressChange]) -> Event:
+    """Tell one part of a set of changes, at most 1,000 of them."""
+    told = {
+        "run": part.run,
+        "directory": part.directory,
+        "causes": list(part.causes),
+        "part": part.part,
+        "parts": part.parts,
+        "changes": [asdict(change) for change in changes],
+    }
+    return Event("recipients.changed", tenant, told)
+
+
+# --- refusals ----------------------------------------------------------------
+
+
+def command_refused(refused: Refused) -> Event:
+    """A message that could not become a command."""
+    return _rejected(refused.tenant, refused.id, refused.source, refused.errors)
+
+
+def command_rejected(envelope: Envelope, errors: Sequence[FieldError]) -> Event:
+    """A command that was understood but may not be carried out."""
+    return _rejected(envelope.tenant, envelope.id, envelope.source, errors)
+
+
+def _rejected(
+    tenant: TenantId | None, command: str | None, source: str | None, errors: Sequence[FieldError]
+) -> Event:
+    told = {
+        "command": command,
+        "source": source,
+        "causes": [] if command is None else [command],
+        "errors": [asdict(error) for error in errors],
+    }
+    return Event("command.rejected", tenant, told, sequenced=False)
