@@ -10,6 +10,7 @@ from typing import Self
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
+from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from worker.adapters.rabbitmq.connection import Backoff
@@ -51,6 +52,16 @@ class Platform:
         exchange = await self._channel.get_exchange(self.topology.commands, ensure=False)
         for body in bodies:
             await exchange.publish(message or aio_pika.Message(body.encode(), delivery_mode=2), key)
+
+    async def send_odd(self, body: str, properties: Basic.Properties) -> None:
+        """Send a command with properties that no careful client would send."""
+        wire = await self._channel.get_underlay_channel()
+        await wire.basic_publish(
+            body.encode(),
+            exchange=self.topology.commands,
+            routing_key="directory.save",
+            properties=properties,
+        )
 
     async def bind(self, key: str = "#") -> str:
         """Bind a queue of one's own to the events; give its name."""

@@ -62,6 +62,12 @@ async def open_connection(broker: Broker, *, name: str) -> AbstractConnection:
             return await aio_pika.connect(url, client_properties={"connection_name": name})
 
 
+def is_open(connection: AbstractConnection) -> bool:
+    """Whether it can still be used; asks the lower half, which knows at once, aio-pika some turns later."""
+    transport = connection.transport
+    return transport is not None and not transport.connection.is_closed
+
+
 async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:
     """Close, within CLOSE_S; what cannot be closed any more is as good as closed."""
     with suppress(BrokerFailure), translated("close"):

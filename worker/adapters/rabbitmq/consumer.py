@@ -14,7 +14,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 
-from worker.adapters.rabbitmq.connection import BACKOFF, Backoff, close_quietly, connected
+from worker.adapters.rabbitmq.connection import BACKOFF, Backoff, close_quietly, connected, is_open
 from worker.adapters.rabbitmq.subscription import (
     Inbox,
     Subscription,
@@ -23,7 +23,7 @@ from worker.adapters.rabbitmq.subscription import (
     give_back,
 )
 from worker.adapters.rabbitmq.topology import Broker, declare
-from worker.adapters.rabbitmq.translate import translated
+from worker.adapters.rabbitmq.translate import is_unreadable, translated
 from worker.domain.failures import BrokerFailure, StoreFailure
 from worker.ports import Accept
 
@@ -92,6 +92,7 @@ class Consumer:
         self._ping = ping
         self._limits = limits or IntakeLimits()
         self._subscriptions: set[Subscription] = set()
+        self._is_careful = False
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -122,6 +123,7 @@ class Consumer:
         try:
             async with connected(self._broker, name="rollcall intake") as connection:
                 await declare(connection, self._broker)
+                connection.close_callbacks.add(self._note_end)
                 self.figures.connects += 1
                 async with asyncio.TaskGroup() as queues:
                     for queue, prefetch in (
@@ -150,7 +152,7 @@ class Consumer:
         store, whole queues would lie among the undeliverable.
         """
         for attempt in count():
-            if self._stopping.is_set() or not connection.connected.is_set():
+            if self._stopping.is_set() or not is_open(connection):
                 return False
             try:
                 async with asyncio.timeout(self._limits.accept_s):
@@ -173,7 +175,7 @@ class Consumer:
                     subscription = Subscription(
                         queue, await channel.get_underlay_channel(), Inbox()
                     )
-                    await subscription.start(prefetch=prefetch)
+                    await subscription.start(prefetch=1 if self._is_careful else prefetch)
             self._subscriptions.add(subscription)
             self.figures.consuming += 1
             try:
@@ -188,13 +190,16 @@ class Consumer:
         """Store batch after batch until there are no more, or the store stays away."""
         if self._stopping.is_set():  # asked while this was being set up
             await subscription.finish()
-        limits = self._limits
+        limits, started_at = self._limits, _seconds()
         while batch := await subscription.inbox.batch(
             most=limits.batch_count, linger_s=limits.linger_s
         ):
             self.figures.redelivered += sum(bool(message.redelivered) for message in batch)
             if not await self._store(batch):
                 return
+            if self._is_careful and self._has_lasted(started_at):
+                self._is_careful = False
+                await subscription.finish()  # and start again with the whole prefetch
 
     async def _store(self, batch: Sequence[DeliveredMessage]) -> bool:
         """Have a batch made durable and ack it. False: it is still unacked and the channel must close."""
@@ -251,6 +256,16 @@ class Consumer:
         self.figures.returned += 1
         with suppress(BrokerFailure):
             await give_back(message)
+
+    def _note_end(self, _: object, error: BaseException | None) -> None:
+        """After an unreadable delivery, go on one at a time.
+
+        Each loss of the connection counts against all that was handed over: with a whole
+        prefetch, innocent commands would follow the one to the undeliverable.
+        """
+        if is_unreadable(error):
+            self._is_careful = True
+            log.error("intake.unreadable_delivery", error=type(error).__name__)
 
     def _has_lasted(self, started_at: float) -> bool:
         """What worked for a while is tried again soon; what ends at once, ever later."""

@@ -14,7 +14,7 @@ from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import PublishError
 
-from worker.adapters.rabbitmq.connection import close_quietly, open_connection
+from worker.adapters.rabbitmq.connection import close_quietly, is_open, open_connection
 from worker.adapters.rabbitmq.topology import Broker, declare_exchange
 from worker.adapters.rabbitmq.translate import TIMED_OUT, translated
 from worker.domain.failures import BrokerFailure
@@ -113,7 +113,7 @@ class Publisher:
         Publishing into a blocked connection fills socket buffers with messages that all appear
         when the alarm ends, after they were given up and published again.
         """
-        if self._connection is not None and not self._connection.connected.is_set():
+        if self._connection is not None and not is_open(self._connection):
             await self.close()
         if self._connection is None:
             self._connection = await open_connection(self._broker, name="rollcall publisher")
@@ -132,7 +132,7 @@ class Publisher:
 
     async def _drop_unless_blocked(self) -> None:
         """After a silence: keep a blocked connection, it comes back; replace any other."""
-        if self._connection is None or not self._connection.connected.is_set():
+        if self._connection is None or not is_open(self._connection):
             return
         try:
             async with asyncio.timeout(0):

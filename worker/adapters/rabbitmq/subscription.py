@@ -20,8 +20,8 @@ HEADER_CHARACTERS = 512
 class Inbox:
     """Deliveries of one channel in the broker's order, until there are no more.
 
-    Works on raw deliveries: aio-pika's IncomingMessage raises on odd properties of a careless
-    sender (``delivery_mode`` 7, ``expiration`` "soon"), and the delivery would be lost from sight, unacked.
+    Works on aiormq's deliveries: each knows the one channel it can be acked on, dead or alive, and
+    nothing of a sender's properties is interpreted on the way.
     """
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from aio_pika.exceptions import (
     ChannelPreconditionFailed,
     ConnectionClosed,
     DeliveryError,
+    InvalidFrameError,
     ProbableAuthenticationError,
 )
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
@@ -57,6 +58,15 @@ def broker_failure(error: BaseException, *, step: str) -> BrokerFailure:
     """Give the failure that stands for a library's error; ``step`` says what was being done."""
     code = next(code for kind, code in TRANSLATION if isinstance(error, kind))
     return BrokerFailure(code, f"{step}: {type(error).__name__}: {error}")
+
+
+def is_unreadable(error: BaseException | None) -> bool:
+    """Whether a connection ended because the library choked on what it read, not by a fault of the line.
+
+    A sender's property can do that: a timestamp in nanoseconds, a correlation id that is not UTF-8.
+    pamqp 4.0 decodes properties with the frame, so it is the whole connection that ends.
+    """
+    return isinstance(error, InvalidFrameError)
 
 
 @contextmanager
