@@ -1,15 +1,28 @@
 """What the spines need of the world, as Protocols in domain types. No driver, cursor or channel is named here."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from worker.domain.commands import Sealed
+from worker.domain.commands import (
+    DeleteDirectory,
+    FieldError,
+    Received,
+    Refused,
+    SaveDirectory,
+    SaveTenant,
+    Sealed,
+    Stored,
+)
+from worker.domain.events import Event
 from worker.domain.failures import StageResult
-from worker.domain.model import Secret
+from worker.domain.guard import Evidence, Ruling
+from worker.domain.model import ClaimedRun, DirectoryId, Mode, RunId, Secret, Trigger
+from worker.domain.outcomes import Failed, Outcome, Skipped, Tally
 from worker.domain.plan import ReadPlan
+from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
 
 
 Entry = tuple[str, dict[str, list[bytes]]]
@@ -92,13 +105,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One rendered event on its way out. ``reply_to`` names a queue that gets it as well."""
+    """One rendered event on its way out, to the events exchange or to one reply queue."""
 
     number: int
     id: str
     type: str
     tenant: str
-    routing_key: str
+    routing_key: str | None
+    """On the events exchange; None for a reply, which goes to ``reply_to`` alone."""
     body: bytes
     reply_to: str | None = None
     correlation_id: str | None = None
@@ -150,6 +164,224 @@ class Clock(Protocol):
         """Return the time, aware, UTC."""
         ...
 
+
+# --- the store: intake and carrying out -------------------------------------
+
+
+class Intake(Protocol):
+    """Makes deliveries durable."""
+
+    async def store(self, batch: Sequence[Received | Refused]) -> None:
+        """Store commands and park what cannot be one, all in one transaction. Raises StoreFailure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command was carried out. ``outcome`` is kept and sent again when the command comes again."""
+
+    outcome: Event | None
+    also: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A command was understood and may not be carried out."""
+
+    errors: tuple[FieldError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a command names is not known yet; it is looked at again."""
+
+    missing: FieldError
+
+
+Settled = Done | Rejected | Waiting
+
+
+class TenantBook(Protocol):
+    """The tenant that the command in hand is about; all within the command's one transaction."""
+
+    async def find(self) -> TenantRecord | None:
+        """Return the living tenant, locked until the command is settled."""
+        ...
+
+    async def taken(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of these domains that another tenant has."""
+        ...
+
+    async def save(self, command: SaveTenant, changes: DomainChanges) -> Event:
+        """Write plan, reseller and domains; who had an address in a domain taken off departs by decision."""
+        ...
+
+    async def delete(self) -> Done:
+        """Hide the tenant, end its runs, erase its secrets."""
+        ...
+
+
+class DirectoryBook(Protocol):
+    """One directory of that tenant; the tenant must have been found."""
+
+    async def find(self, directory: DirectoryId) -> DirectoryRecord | None:
+        """Return the living directory, locked until the command is settled."""
+        ...
+
+    async def save(self, command: SaveDirectory, *, revision: int, pending: bool) -> Event:
+        """Write a new revision; a queued run of a replaced one takes it."""
+        ...
+
+    async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
+        """Pause its scheduled runs, or with None let them go on."""
+        ...
+
+    async def delete(self, command: DeleteDirectory) -> Done:
+        """Delete it; its addresses leave by decision, or stay by hand."""
+        ...
+
+
+class RunBook(Protocol):
+    """The runs of that tenant."""
+
+    async def request(self, directory: DirectoryId, *, trigger: Trigger, mode: Mode) -> Event:
+        """Queue a run for the command in hand, or join the queued one; ``sync.accepted``."""
+        ...
+
+    async def cancel(self, run: RunId) -> Done | None:
+        """End a queued run, ask a running one to end; None if the tenant has no such open run."""
+        ...
+
+
+class Desk(Protocol):
+    """One command in hand."""
+
+    stored: Stored
+    now: datetime
+    tenant: TenantBook
+    directories: DirectoryBook
+    runs: RunBook
+
+
+class Orders(Protocol):
+    """Stored commands, taken one at a time, in stored order per tenant."""
+
+    async def carry_next(self, carry: Callable[[Desk], Awaitable[Settled]]) -> bool:
+        """Take the next command that is due, carry it out and settle it in one transaction; False if none is due."""
+        ...
+
+
+# --- the store: runs ---------------------------------------------------------
+
+
+class Spool(Protocol):
+    """The snapshot on its way from the pages to the comparison: compact, in bounded memory."""
+
+    def add(self, rows: bytes) -> None:
+        """Append newline-terminated rows as the normaliser packs them."""
+        ...
+
+    def read(self, size: int) -> bytes:
+        """Read on from where the last read ended; empty at the end."""
+        ...
+
+    def rewind(self) -> None:
+        """Begin to read from the start."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one complete read said."""
+
+    spool: Spool
+    rows: int
+    digest: bytes
+    """16 bytes over rows, scope and the tenant's domains: equal digests are equal snapshots."""
+    scope: str
+    read_at: datetime
+    """When the reading began."""
+    tally: Tally
+    connect_s: float
+    read_s: float
+
+
+class Final(Protocol):
+    """The one transaction that ends a complete run."""
+
+    async def compare(self) -> Evidence:
+        """Compare the snapshot with what is known; gives what the guard may know of it."""
+        ...
+
+    async def record(self, ruling: Ruling) -> Outcome:
+        """Write recipients, history, holds, the run's outcome and its events."""
+        ...
+
+
+class Runs(Protocol):
+    """Runs in the queue, and the leases of those at work."""
+
+    async def claim(self, most: int) -> list[ClaimedRun]:
+        """Claim up to that many due runs: manual first, fair between resellers and tenants. Bounded."""
+        ...
+
+    async def keep(self, run: ClaimedRun, *, entries: int | None) -> None:
+        """Renew the lease; with entries, also tell the progress.
+
+        Raises LeaseLost, or RunStopped when the run is to end.
+        """
+        ...
+
+    def final(self, run: ClaimedRun, snapshot: Snapshot) -> AbstractAsyncContextManager[Final]:
+        """Open the final transaction under the tenant's lock.
+
+        Raises LeaseLost, RunStopped, Superseded (revision or domains changed), StoreFailure.
+        """
+        ...
+
+    async def end(self, run: ClaimedRun, outcome: Failed | Skipped) -> Outcome:
+        """Record an outcome that changes no recipient; a scheduled run that may yet succeed is postponed."""
+        ...
+
+    async def give_back(self, run: ClaimedRun, *, superseded: bool = False) -> Outcome:
+        """Back to the queue, the lease released; after two changes under it, the run fails."""
+        ...
+
+
+class Sweeper(Protocol):
+    """What keeps the store healthy while runs come and go."""
+
+    async def sweep(self) -> int:
+        """Queue again what dead workers left; gives how many."""
+        ...
+
+    async def housekeep(self) -> None:
+        """Make partitions ahead, end decided departures by the clock, purge what is past its time; bounded."""
+        ...
+
+
+class SignIns(Protocol):
+    """Account safety, counted per tenant and bind name over all hosts and workers."""
+
+    def gate(self, run: ClaimedRun) -> Gate:
+        """The gate of one run's sign-in."""
+        ...
+
+
+class Outbox(Protocol):
+    """Events that are durable and not yet confirmed."""
+
+    async def lead(self) -> bool:
+        """Take or keep the relay's lease; False while another worker relays."""
+        ...
+
+    async def next(self, most: int) -> list[Message]:
+        """The oldest messages, in order."""
+        ...
+
+    async def confirmed(self, numbers: Sequence[int]) -> None:
+        """Forget what the broker has confirmed."""
+        ...
 
 # --- what operators see ------------------------------------------------------
 

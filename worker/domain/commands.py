@@ -151,6 +151,9 @@ class Refused:
 
     errors: tuple[FieldError, ...]
     size: int
+    """Bytes."""
+    body: bytes = field(default=b"", repr=False)
+    """For a keyed digest only."""
     source: str | None = None
     id: str | None = None
     tenant: TenantId | None = None

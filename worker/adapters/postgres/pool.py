@@ -1,0 +1,112 @@
+"""The pool, the named queries, and the transaction they run in."""
+
+import functools
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import asyncpg
+
+from worker.adapters.postgres.translate import translated
+
+
+# Strings, because asyncpg's classes are generic to the checker only.
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+ACQUIRE_S = 10.0
+COMMAND_S = 120.0
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+
+
+class Query(NamedTuple):
+    """One named query: text with ``$n``, and the names of its parameters in that order."""
+
+    sql: str
+    parameters: tuple[str, ...]
+
+
+@functools.cache
+def queries() -> dict[str, Query]:
+    """Read ``queries.sql``: blocks that begin with ``-- name: x``, parameters written ``:x``."""
+    parts = _NAME.split(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))
+    return {name: _numbered(text) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def _numbered(text: str) -> Query:
+    names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
+    sql = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", text).strip()
+    return Query(sql, names)
+
+
+def _call(name: str, arguments: dict[str, object]) -> tuple[str, list[object]]:
+    query = queries()[name]
+    if arguments.keys() != set(query.parameters):
+        raise TypeError(f"query {name} takes {sorted(query.parameters)}, got {sorted(arguments)}")
+    return query.sql, [arguments[parameter] for parameter in query.parameters]
+
+
+async def rows(on: Connection, name: str, /, **arguments: object) -> list[asyncpg.Record]:
+    """Run a named query and return all its rows."""
+    sql, values = _call(name, arguments)
+    return await on.fetch(sql, *values)
+
+
+async def row(on: Connection, name: str, /, **arguments: object) -> asyncpg.Record | None:
+    """Run a named query and return its first row."""
+    sql, values = _call(name, arguments)
+    return await on.fetchrow(sql, *values)
+
+
+async def only(on: Connection, name: str, /, **arguments: object) -> asyncpg.Record:
+    """Run a named query that always has exactly one row."""
+    found = await row(on, name, **arguments)
+    if found is None:
+        raise LookupError(name)
+    return found
+
+
+async def run(on: Connection, name: str, /, **arguments: object) -> int:
+    """Run a named statement and return how many rows it touched."""
+    sql, values = _call(name, arguments)
+    status = await on.execute(sql, *values)
+    count = status.rpartition(" ")[2]
+    return int(count) if count.isdigit() else 0
+
+
+async def open_pool(url: str, *, size: int) -> Pool:
+    """Connect; the pool is as large as the number of transactions at once, not of runs.
+
+    Raises StoreFailure when Postgres is away.
+    """
+    with translated():
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            command_timeout=COMMAND_S,
+            timeout=ACQUIRE_S,
+            max_inactive_connection_lifetime=300,
+            server_settings={
+                "application_name": "rollcall",
+                "lock_timeout": "15s",
+                "statement_timeout": "120s",
+                "idle_in_transaction_session_timeout": "60s",
+                "jit": "off",  # compiling costs more than any statement here saves
+            },
+        )
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """One READ COMMITTED transaction; every race here is shut out by explicit row locks, named where taken.
+
+    Raises StoreFailure when Postgres is away or another transaction stood in the way.
+    """
+    with translated():
+        async with pool.acquire(timeout=ACQUIRE_S) as connection, connection.transaction():
+            yield connection

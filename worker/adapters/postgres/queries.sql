@@ -1,0 +1,892 @@
+-- Every statement the worker sends, by name; parameters are written :so. One sentence each.
+
+-- name: now
+-- The time that decides, from one clock for all workers.
+SELECT clock_timestamp() AS now
+
+-- name: roomy
+-- Let the comparison sort and hash in memory, in this transaction only.
+SET LOCAL work_mem = '64MB'
+
+-- ============================================================================
+-- the one final transaction: stage, compare, judge, record
+-- ============================================================================
+
+-- name: make_stage
+-- One row an address and entry of the snapshot; kept per connection, so that the catalog does not bloat.
+CREATE TEMP TABLE IF NOT EXISTS stage (
+    address    text COLLATE "C" NOT NULL,
+    entry_id   uuid NOT NULL,
+    kind       smallint NOT NULL,
+    is_primary boolean NOT NULL,
+    enabled    boolean NOT NULL,
+    name       text
+) ON COMMIT DELETE ROWS
+
+-- name: make_diff
+-- Where snapshot and store differ: n new, c changed in detail, g gone.
+CREATE TEMP TABLE IF NOT EXISTS diff (
+    side       "char" NOT NULL,
+    address    text COLLATE "C" NOT NULL,
+    entry_id   uuid NOT NULL,
+    kind       smallint NOT NULL,
+    is_primary boolean NOT NULL,
+    enabled    boolean NOT NULL,
+    name       text
+) ON COMMIT DELETE ROWS
+
+-- name: make_touched
+-- One row an address of this directory that takes a step: what it was, what it becomes, what the tenant's list sees of it.
+CREATE TEMP TABLE IF NOT EXISTS touched (
+    address     text COLLATE "C" NOT NULL,
+    was         text,             -- NULL: unknown to this directory; present, missing, grace, removed
+    becomes     text NOT NULL,
+    elsewhere   text,             -- the best that another source says: valid, grace, removed, NULL
+    kind        smallint NOT NULL,
+    is_primary  boolean NOT NULL,
+    left_at     timestamptz,
+    grace_until timestamptz,
+    approved    boolean NOT NULL DEFAULT false,
+    change      text              -- NULL: the tenant's list does not change
+) ON COMMIT DELETE ROWS
+
+-- name: lock_tenant
+-- First lock: serialises all that changes one tenant's recipients or takes its sequence numbers.
+SELECT tenant, tier, epoch, domain_revision, deleted_at IS NOT NULL AS is_deleted
+FROM rollcall.tenant WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
+
+-- name: lock_directory
+-- Second lock: the directory as it stands now, against a save or delete that came meanwhile.
+SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, deleted_at IS NOT NULL AS is_deleted
+FROM rollcall.directory WHERE tenant_id = :tenant_id AND directory_id = :directory_id FOR NO KEY UPDATE
+
+-- name: lock_lease
+-- Third lock: the fencing token; no row means that another worker holds the directory, and nothing is written.
+SELECT 1 AS held FROM rollcall.lease
+WHERE directory_id = :directory_id AND token = :token AND run_id = :run_id FOR NO KEY UPDATE
+
+-- name: lock_run
+-- The run's own row, with what was asked of it meanwhile.
+SELECT state, cancel_reason, restarts FROM rollcall.run WHERE run_id = :run_id FOR NO KEY UPDATE
+
+-- name: is_shared
+-- Whether anything but this directory may hold addresses of the tenant; if not, nobody need be asked.
+SELECT EXISTS (SELECT FROM rollcall.directory WHERE tenant_id = :tenant_id AND directory_id <> :directory_id)
+    OR EXISTS (SELECT FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = 0) AS shared
+
+-- name: analyze_stage
+-- Autovacuum never looks at temporary tables; without this the planner guesses.
+ANALYZE stage (address, entry_id)
+
+-- name: analyze_diff
+-- As above.
+ANALYZE diff (address, side)
+
+-- name: fill_diff
+-- One full join of snapshot and store; equal rows fall out here and cost nothing more.
+INSERT INTO diff (side, address, entry_id, kind, is_primary, enabled, name)
+SELECT CASE WHEN h.address IS NULL THEN 'n' WHEN s.address IS NULL THEN 'g' ELSE 'c' END,
+    coalesce(s.address, h.address), coalesce(s.entry_id, h.entry_id), coalesce(s.kind, h.kind),
+    coalesce(s.is_primary, h.is_primary), coalesce(s.enabled, h.enabled), CASE WHEN s.address IS NULL THEN h.name ELSE s.name END
+FROM stage s
+FULL JOIN (SELECT * FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = :directory_id) h
+    ON h.address = s.address AND h.entry_id = s.entry_id
+WHERE h.address IS NULL OR s.address IS NULL
+   OR h.kind <> s.kind OR h.is_primary <> s.is_primary OR h.enabled <> s.enabled OR h.name IS DISTINCT FROM s.name
+
+-- name: count_addresses
+-- Distinct addresses of the snapshot.
+SELECT count(*) AS addresses FROM (SELECT FROM stage GROUP BY address) AS once
+
+-- name: touch_arrivals
+-- Addresses that this directory never showed before.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, change)
+SELECT DISTINCT ON (f.address) f.address, NULL, 'present',
+    CASE WHEN :shared THEN rollcall.state_elsewhere(:tenant_id, f.address, :directory_id) END, f.kind, f.is_primary, 'added'
+FROM diff f
+WHERE f.side = 'n' AND NOT EXISTS (
+    SELECT FROM rollcall.holding h
+    WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = f.address)
+ORDER BY f.address, f.is_primary DESC, f.kind, f.entry_id
+
+-- name: touch_returns
+-- Addresses on their way out that the snapshot shows again.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary)
+SELECT DISTINCT ON (d.address) d.address, d.step, 'present',
+    CASE WHEN :shared THEN rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) END, s.kind, s.is_primary
+FROM rollcall.departure d
+JOIN stage s ON s.address = d.address
+WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id
+ORDER BY d.address, s.is_primary DESC, s.kind, s.entry_id
+
+-- name: touch_absent
+-- Addresses that the directory held and the snapshot does not show, however far they are on their way out.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, left_at, grace_until, approved)
+SELECT DISTINCT ON (g.address) g.address, coalesce(d.step, 'present'), coalesce(d.step, 'missing'),
+    CASE WHEN :shared THEN rollcall.state_elsewhere(:tenant_id, g.address, :directory_id) END,
+    g.kind, g.is_primary, coalesce(d.left_at, :read_at), d.grace_until, coalesce(d.approved, false)
+FROM diff g
+LEFT JOIN rollcall.departure d
+    ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = g.address
+WHERE g.side = 'g' AND NOT EXISTS (SELECT FROM stage s WHERE s.address = g.address)
+    AND coalesce(d.step, 'present') <> 'removed' AND NOT coalesce(d.decided, false)
+ORDER BY g.address, g.is_primary DESC, g.kind, g.entry_id
+
+-- name: touch_departures
+-- The same when the snapshot equals the last applied one: whoever was on the way out still is.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, left_at, grace_until, approved)
+SELECT DISTINCT ON (d.address) d.address, d.step, d.step,
+    CASE WHEN :shared THEN rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) END,
+    h.kind, h.is_primary, d.left_at, d.grace_until, d.approved
+FROM rollcall.departure d
+JOIN rollcall.holding h USING (tenant_id, address, directory_id)
+WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN ('missing', 'grace') AND NOT d.decided
+ORDER BY d.address, h.is_primary DESC, h.kind, h.entry_id
+
+-- name: count_leaving
+-- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before.
+WITH leaving AS (
+    SELECT split_part(address, '@', 2) AS domain,
+        count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
+        count(*) FILTER (WHERE was = 'grace' AND left_at > :window_from) AS not_counted_as_valid
+    FROM touched
+    WHERE becomes <> 'present' AND NOT approved AND elsewhere IS DISTINCT FROM 'valid'
+    GROUP BY 1
+), gone AS (
+    SELECT split_part(d.address, '@', 2) AS domain, count(*) AS gone
+    FROM rollcall.departure d
+    WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step = 'removed'
+        AND d.removed_at > :window_from AND NOT d.decided AND NOT d.approved
+    GROUP BY 1
+)
+SELECT leaving.domain, coalesce(m.recipients, 0) + leaving.not_counted_as_valid AS recipients, leaving.leaving, coalesce(gone.gone, 0) AS gone
+FROM leaving
+LEFT JOIN gone USING (domain)
+LEFT JOIN rollcall.domain m ON m.domain = leaving.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
+WHERE leaving.leaving > 0
+ORDER BY leaving.domain COLLATE "C"
+
+-- name: sample_leaving
+-- A few of the addresses concerned, for the reasons.
+SELECT address FROM touched
+WHERE becomes <> 'present' AND NOT approved AND elsewhere IS DISTINCT FROM 'valid'
+ORDER BY address LIMIT :most
+
+-- name: canaries_not_staged
+-- Canaries that the snapshot does not show.
+SELECT asked AS address FROM unnest(:canaries::text[]) AS asked
+WHERE NOT EXISTS (SELECT FROM stage s WHERE s.address = asked COLLATE "C")
+
+-- name: canaries_not_held
+-- The same when the snapshot equals the last applied one.
+SELECT asked AS address FROM unnest(:canaries::text[]) AS asked
+WHERE NOT EXISTS (
+    SELECT FROM rollcall.holding h
+    WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = asked COLLATE "C"
+        AND NOT EXISTS (SELECT FROM rollcall.departure d WHERE (d.tenant_id, d.address, d.directory_id) = (h.tenant_id, h.address, h.directory_id)))
+
+-- name: step_to_grace
+-- Absent in two complete runs far enough apart, and nothing holds it back: grace begins.
+UPDATE touched SET becomes = 'grace', grace_until = :now::timestamptz + :grace::interval
+WHERE was = 'missing' AND becomes = 'missing' AND left_at <= :read_at::timestamptz - :apart::interval AND (approved OR NOT :held)
+
+-- name: step_to_removed
+-- A complete run after the grace ended: removed.
+UPDATE touched SET becomes = 'removed'
+WHERE was = 'grace' AND becomes = 'grace' AND grace_until <= :read_at AND (approved OR NOT :held)
+
+-- name: name_changes
+-- What the tenant's list as a whole sees of each step; nothing where another source still holds the address.
+UPDATE touched SET change = CASE
+    WHEN elsewhere = 'valid' THEN NULL
+    WHEN becomes = 'present' THEN CASE WHEN was IS NULL AND elsewhere IS NULL THEN 'added' ELSE 'returned' END
+    WHEN becomes = 'missing' AND was = 'present' THEN 'missing'
+    WHEN becomes = 'grace' AND was = 'missing' THEN 'grace'
+    WHEN becomes = 'removed' AND was = 'grace' AND elsewhere IS DISTINCT FROM 'grace' THEN 'removed'
+END
+WHERE elsewhere IS NOT NULL OR becomes <> 'present' OR was IS NOT NULL
+
+-- name: count_changes
+-- The counts of the outcome.
+SELECT
+    count(*) FILTER (WHERE change = 'added') AS added,
+    count(*) FILTER (WHERE change = 'returned') AS returned,
+    count(*) FILTER (WHERE change = 'missing') AS missing,
+    count(*) FILTER (WHERE change = 'grace') AS grace,
+    count(*) FILTER (WHERE change = 'removed') AS removed,
+    count(*) FILTER (WHERE becomes IN ('missing', 'grace') AND NOT approved AND elsewhere IS DISTINCT FROM 'valid') AS waiting,
+    count(change) AS changes
+FROM touched
+
+-- name: drop_replaced
+-- Entries that gave an address up while another entry of the directory holds it.
+DELETE FROM rollcall.holding h USING diff g
+WHERE g.side = 'g' AND h.tenant_id = :tenant_id AND h.directory_id = :directory_id
+    AND h.address = g.address AND h.entry_id = g.entry_id
+    AND EXISTS (SELECT FROM stage s WHERE s.address = g.address)
+
+-- name: change_details
+-- New name, kind, primary or enabled of an entry that already held the address.
+UPDATE rollcall.holding h SET kind = c.kind, is_primary = c.is_primary, enabled = c.enabled, name = c.name
+FROM diff c
+WHERE c.side = 'c' AND h.tenant_id = :tenant_id AND h.directory_id = :directory_id
+    AND h.address = c.address AND h.entry_id = c.entry_id
+
+-- name: insert_arrivals
+-- New holders; an entry that a server gave twice is one. "since" is when the tenant's address became valid.
+INSERT INTO rollcall.holding (tenant_id, address, directory_id, entry_id, since, kind, is_primary, enabled, name)
+SELECT DISTINCT ON (n.address, n.entry_id) :tenant_id, n.address, :directory_id, n.entry_id,
+    CASE WHEN :shared THEN coalesce(rollcall.valid_since(:tenant_id, n.address), :now) ELSE :now END,
+    n.kind, n.is_primary, n.enabled, n.name
+FROM diff n
+WHERE n.side = 'n'
+ORDER BY n.address, n.entry_id
+
+-- name: end_departures
+-- Who is back is on no way out.
+DELETE FROM rollcall.departure d USING touched b
+WHERE b.becomes = 'present' AND b.was IS NOT NULL
+    AND d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = b.address
+
+-- name: renew_since
+-- Who is back from grace or removal is valid since now.
+UPDATE rollcall.holding h SET since = :now
+FROM touched b
+WHERE b.becomes = 'present' AND b.change = 'returned' AND b.was IN ('grace', 'removed')
+    AND h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = b.address
+
+-- name: write_departures
+-- The steps taken on the way out.
+INSERT INTO rollcall.departure AS d (tenant_id, address, directory_id, step, left_at, grace_until, removed_at, approved)
+SELECT :tenant_id, o.address, :directory_id, o.becomes, o.left_at, o.grace_until,
+    CASE o.becomes WHEN 'removed' THEN :now::timestamptz END, o.approved
+FROM touched o
+WHERE o.becomes <> 'present' AND o.becomes <> o.was
+ON CONFLICT (tenant_id, address, directory_id) DO UPDATE
+    SET step = excluded.step, grace_until = excluded.grace_until, removed_at = excluded.removed_at
+
+-- name: write_history
+-- One history row a change, naming the run.
+INSERT INTO rollcall.history (at, tenant_id, directory_id, run_id, address, change)
+SELECT :now, :tenant_id, :directory_id, :run_id, address, change FROM touched WHERE change IS NOT NULL
+
+-- name: count_recipients
+-- Keep the number of valid recipients of each domain.
+UPDATE rollcall.domain m SET recipients = m.recipients + w.gained
+FROM (
+    SELECT split_part(address, '@', 2) AS domain,
+        sum(CASE WHEN change = 'added' THEN 1
+                 WHEN change = 'returned' AND was IS DISTINCT FROM 'missing' THEN 1
+                 WHEN change = 'grace' THEN -1 ELSE 0 END) AS gained
+    FROM touched WHERE change IS NOT NULL GROUP BY 1
+) w
+WHERE m.tenant_id = :tenant_id AND m.domain = w.domain AND m.removed_at IS NULL AND w.gained <> 0
+
+-- name: take_sequence
+-- The next numbers of the tenant, without gaps: the first of them.
+UPDATE rollcall.tenant SET sequence = sequence + :count WHERE tenant_id = :tenant_id
+RETURNING tenant, epoch, sequence - :count + 1 AS first
+
+-- name: write_changed_events
+-- All recipients.changed of a run, rendered in bulk; :per_part keeps each under 256 KiB whatever the addresses are.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, traceparent, body, created_at)
+SELECT e.event_id, :tenant, 'rollcall.recipients.changed.v1', 'recipients.changed.' || :tenant, :traceparent,
+    '{"specversion":"1.0","id":"' || e.event_id || '","source":"rollcall","type":"rollcall.recipients.changed.v1","subject":' ||
+    to_json(:tenant::text) || ',"time":' || to_json(:now::timestamptz AT TIME ZONE 'UTC' || 'Z') ||
+    coalesce(',"traceparent":' || to_json(:traceparent::text), '') ||
+    ',"datacontenttype":"application/json","data":{"run":' || coalesce(to_json(:run_id::uuid)::text, 'null') ||
+    ',"directory":' || coalesce(to_json(:directory::text)::text, 'null') ||
+    ',"part":' || e.part + 1 || ',"parts":' || :parts::integer || ',"epoch":' || :epoch::integer ||
+    ',"sequence":' || :first::bigint + e.part || ',"changes":[' || e.changes || ']}}',
+    :now
+FROM (
+    SELECT gen_random_uuid() AS event_id, part,
+        string_agg(
+            '{"address":' || to_json(address) || ',"change":"' || change ||
+            '","state":"' || CASE becomes WHEN 'grace' THEN 'grace' WHEN 'removed' THEN 'removed' ELSE 'valid' END ||
+            '","grace_until":' || CASE WHEN becomes = 'grace' THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
+            ',"kind":"' || (ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1] ||
+            '","primary":' || is_primary || '}', ',' ORDER BY ordinal) AS changes
+    FROM (
+        SELECT *, row_number() OVER (ORDER BY address) AS ordinal, (row_number() OVER (ORDER BY address) - 1) / :per_part::bigint AS part
+        FROM touched WHERE change IS NOT NULL
+    ) numbered
+    GROUP BY part
+) e
+ORDER BY e.part
+
+-- name: write_event
+-- One rendered event to the outbox.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body, created_at)
+VALUES (:event_id, :tenant, :type, :routing_key, :reply_to, :correlation_id, :traceparent, :body, :now)
+
+-- ============================================================================
+-- runs: claim, keep, end
+-- ============================================================================
+
+-- name: claim_runs
+-- Due runs, manual first, then in turns: resellers, their tenants, a tenant's runs. Caps count what runs anywhere.
+-- A run is left to others (SKIP LOCKED) or to later (its directory's lease is held).
+WITH busy AS (
+    SELECT r.tenant_id, t.fair_key
+    FROM rollcall.run r
+    JOIN LATERAL (SELECT coalesce('r:' || x.reseller, 't:' || x.tenant_id) AS fair_key FROM rollcall.tenant x WHERE x.tenant_id = r.tenant_id) t ON true
+    WHERE r.state = 'running'
+), ready AS (
+    SELECT r.run_id, r.directory_id, r.tenant_id, (r.trigger = 'scheduled') AS later, t.last_served_at,
+        coalesce('r:' || t.reseller, 't:' || t.tenant_id) AS fair_key,
+        row_number() OVER (PARTITION BY r.trigger = 'scheduled', r.tenant_id ORDER BY r.run_after, r.run_id) AS of_tenant
+    FROM rollcall.run r
+    JOIN rollcall.tenant t USING (tenant_id)
+    WHERE r.state = 'queued' AND r.run_after <= :now
+        AND NOT EXISTS (SELECT FROM rollcall.lease l WHERE l.directory_id = r.directory_id AND l.expires_at > clock_timestamp())
+), turns AS (
+    SELECT ready.*, row_number() OVER (PARTITION BY later, fair_key ORDER BY of_tenant, last_served_at, tenant_id) AS of_key
+    FROM ready
+), chosen AS (
+    SELECT turns.run_id
+    FROM turns
+    LEFT JOIN rollcall.turn u ON u.fair_key = turns.fair_key
+    WHERE of_tenant + (SELECT count(*) FROM busy b WHERE b.tenant_id = turns.tenant_id) <= :per_tenant
+        AND of_key + (SELECT count(*) FROM busy b WHERE b.fair_key = turns.fair_key) <= :per_reseller
+    ORDER BY later, of_key, u.last_served_at NULLS FIRST, turns.fair_key COLLATE "C"
+    LIMIT :most
+)
+SELECT r.run_id, r.directory_id, r.tenant_id
+FROM rollcall.run r JOIN chosen USING (run_id)
+WHERE r.state = 'queued'
+FOR NO KEY UPDATE OF r SKIP LOCKED
+
+-- name: take_lease
+-- The directory's lease under a new fencing token, unless somebody holds it.
+INSERT INTO rollcall.lease AS l (directory_id, tenant_id, token, owner, run_id, expires_at)
+VALUES (:directory_id, :tenant_id, 1, :owner, :run_id, clock_timestamp() + :length::interval)
+ON CONFLICT (directory_id) DO UPDATE
+    SET token = l.token + 1, owner = excluded.owner, run_id = excluded.run_id, expires_at = excluded.expires_at
+    WHERE l.expires_at <= clock_timestamp()
+RETURNING token
+
+-- name: begin_run
+-- The claimed run, with its settings as they stand: a manual run of a pending revision reads the pending one.
+WITH begun AS (
+    UPDATE rollcall.run r SET state = 'running', attempt = r.attempt + 1, started_at = coalesce(r.started_at, :now),
+        revision = CASE WHEN r.pending THEN coalesce(i.revision_pending, i.revision_in_force, r.revision) ELSE coalesce(i.revision_in_force, r.revision) END
+    FROM rollcall.directory i
+    WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
+    RETURNING r.*, i.directory, i.paused, i.deleted_at
+), served AS (
+    UPDATE rollcall.tenant t SET last_served_at = clock_timestamp() FROM begun WHERE t.tenant_id = begun.tenant_id
+    RETURNING t.tenant, t.tier, t.reseller, t.domain_revision, t.deleted_at, t.tenant_id
+)
+SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
+    begun.traceparent, begun.run_after, served.tenant, served.tier, served.reseller, served.domain_revision,
+    begun.deleted_at IS NOT NULL OR served.deleted_at IS NOT NULL AS is_deleted,
+    v.settings, v.password_sealed, v.client_key_sealed,
+    ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
+    ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
+FROM begun
+JOIN served ON true
+JOIN rollcall.directory_revision v ON v.directory_id = begun.directory_id AND v.revision = begun.revision
+
+-- name: serve_reseller
+-- Whose turn it was last.
+INSERT INTO rollcall.turn (fair_key, last_served_at) VALUES (:fair_key, clock_timestamp())
+ON CONFLICT (fair_key) DO UPDATE SET last_served_at = excluded.last_served_at
+
+-- name: renew_lease
+-- Keep the lease; no row: it is lost. Durable on its own, a lost renewal costs nothing.
+UPDATE rollcall.lease SET expires_at = clock_timestamp() + :length::interval
+WHERE directory_id = :directory_id AND token = :token AND run_id = :run_id
+RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id)
+
+-- name: end_lease
+-- Give the lease back: it lapses now, its token stays.
+UPDATE rollcall.lease SET expires_at = '-infinity' WHERE directory_id = :directory_id AND token = :token
+
+-- name: queue_again
+-- Hand a running run back to the queue; one already queued for the same takes its causes instead.
+UPDATE rollcall.run SET state = 'queued', run_after = :run_after, restarts = restarts + :restarts, attempt = attempt - :unattempt
+WHERE run_id = :run_id AND state = 'running'
+
+-- name: find_queued
+-- The queued run that a new request for the same joins.
+SELECT run_id FROM rollcall.run
+WHERE directory_id = :directory_id AND mode = :mode AND pending = :pending AND state = 'queued' FOR NO KEY UPDATE
+
+-- name: move_causes
+-- All causes of one run to another that stands for both.
+WITH moved AS (DELETE FROM rollcall.run_cause WHERE run_id = :from_run RETURNING number, command_id)
+INSERT INTO rollcall.run_cause (run_id, number, command_id) SELECT :to_run, number, command_id FROM moved ON CONFLICT DO NOTHING
+
+-- name: drop_run
+-- A run whose causes all went to another.
+DELETE FROM rollcall.run WHERE run_id = :run_id
+
+-- name: lapsed_runs
+-- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run.
+SELECT r.run_id, r.tenant_id, r.directory_id, r.mode, r.pending, r.crashes, r.trigger, r.cancel_reason
+FROM rollcall.run r
+LEFT JOIN rollcall.lease l ON l.directory_id = r.directory_id
+WHERE r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
+ORDER BY r.run_id LIMIT :most
+FOR NO KEY UPDATE OF r SKIP LOCKED
+
+-- name: requeue_lapsed
+-- What a dead worker left begins again, at once.
+UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 1, attempt = attempt - 1 WHERE run_id = :run_id
+
+-- name: finish_run
+-- The recorded outcome.
+UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id, crashes = crashes + :crashes,
+    started_at = coalesce(started_at, :now)
+WHERE run_id = :run_id
+RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
+
+-- name: causes_of_run
+-- Whom a run's outcome answers, and where each wants it besides the exchange.
+SELECT c.number, c.command_id, m.reply_to, m.correlation_id
+FROM rollcall.run_cause c LEFT JOIN rollcall.command m ON m.number = c.number
+WHERE c.run_id = :run_id ORDER BY c.number
+
+-- name: keep_outcome
+-- What a command was answered, to be answered again.
+INSERT INTO rollcall.command_outcome (number, event_id, type, routing_key, body)
+SELECT :number, :event_id, :type, :routing_key, :body WHERE EXISTS (SELECT FROM rollcall.command WHERE number = :number)
+ON CONFLICT DO NOTHING
+
+-- name: apply_directory
+-- The new baseline after an applied run; a held one keeps the old.
+UPDATE rollcall.directory SET digest = :digest, scope = :scope, applied_addresses = :addresses, applied_started_at = :read_at
+WHERE directory_id = :directory_id
+
+-- name: good_run
+-- A complete apply run, held or not: its revision comes into force, older secrets are erased.
+WITH d AS (
+    UPDATE rollcall.directory SET last_good_run = :run_id, last_good_at = :now,
+        revision_in_force = CASE WHEN revision_pending = :revision THEN :revision ELSE revision_in_force END,
+        revision_pending = CASE WHEN revision_pending = :revision THEN NULL ELSE revision_pending END
+    WHERE directory_id = :directory_id
+    RETURNING directory_id, revision_in_force, revision_pending
+)
+UPDATE rollcall.directory_revision v SET password_sealed = NULL, client_key_sealed = NULL
+FROM d
+WHERE v.directory_id = d.directory_id AND v.revision < d.revision_in_force AND v.revision IS DISTINCT FROM d.revision_pending
+    AND (v.password_sealed IS NOT NULL OR v.client_key_sealed IS NOT NULL)
+
+-- ============================================================================
+-- holds
+-- ============================================================================
+
+-- name: open_hold
+-- The directory's standing hold.
+SELECT hold_id, version, since, reasons FROM rollcall.hold WHERE directory_id = :directory_id AND state = 'open' FOR NO KEY UPDATE
+
+-- name: hold_differs
+-- Whether the set of a standing hold is not what would be held now.
+SELECT EXISTS (
+    (SELECT address FROM rollcall.change_set WHERE set_id = :hold_id AND NOT approved)
+    EXCEPT (SELECT address FROM touched WHERE becomes IN ('missing', 'grace') AND NOT approved AND elsewhere IS DISTINCT FROM 'valid')
+) OR EXISTS (
+    (SELECT address FROM touched WHERE becomes IN ('missing', 'grace') AND NOT approved AND elsewhere IS DISTINCT FROM 'valid')
+    EXCEPT (SELECT address FROM rollcall.change_set WHERE set_id = :hold_id AND NOT approved)
+) AS differs
+
+-- name: empty_set
+-- A set that is written anew.
+DELETE FROM rollcall.change_set WHERE set_id = :set_id AND NOT approved
+
+-- name: fill_hold_set
+-- The exact addresses that wait for a person.
+INSERT INTO rollcall.change_set (set_id, tenant_id, address, change, kind, is_primary)
+SELECT :set_id, :tenant_id, address, 'removed', kind, is_primary
+FROM touched
+WHERE becomes IN ('missing', 'grace') AND NOT approved AND elsewhere IS DISTINCT FROM 'valid'
+ON CONFLICT DO NOTHING
+
+-- name: fill_preview_set
+-- What a run would have changed.
+INSERT INTO rollcall.change_set (set_id, tenant_id, address, change, kind, is_primary, expires_at)
+SELECT :set_id, :tenant_id, address, change, kind, is_primary, :expires_at FROM touched WHERE change IS NOT NULL
+
+-- name: write_hold
+-- Open or refresh a hold.
+INSERT INTO rollcall.hold AS o (hold_id, tenant_id, directory_id, version, since, run_id, reasons, state)
+VALUES (:hold_id, :tenant_id, :directory_id, :version, :now, :run_id, :reasons, 'open')
+ON CONFLICT (hold_id) DO UPDATE SET version = excluded.version, run_id = excluded.run_id, reasons = excluded.reasons
+
+-- name: end_hold
+-- A snapshot that no longer trips the guard ends the hold.
+WITH o AS (
+    UPDATE rollcall.hold SET state = 'ended', ended_at = :now WHERE directory_id = :directory_id AND state = 'open' RETURNING hold_id
+)
+DELETE FROM rollcall.change_set c USING o WHERE c.set_id = o.hold_id
+
+-- ============================================================================
+-- intake
+-- ============================================================================
+
+-- name: store_commands
+-- A batch of commands, each once by source and id; gives the numbers of the new ones.
+INSERT INTO rollcall.command (source, id, tenant, name, body, digest, reply_to, correlation_id, traceparent, received_at, try_after)
+SELECT source, id, tenant, name, body::jsonb, digest, reply_to, correlation_id, traceparent, :now, :now
+FROM unnest(:sources::text[], :ids::text[], :tenants::text[], :names::text[], :bodies::text[], :digests::bytea[],
+    :reply_tos::text[], :correlation_ids::text[], :traceparents::text[])
+    WITH ORDINALITY AS c (source, id, tenant, name, body, digest, reply_to, correlation_id, traceparent, place)
+ORDER BY place
+ON CONFLICT (source, id) DO NOTHING
+RETURNING source, id
+
+-- name: find_command
+-- A command known already.
+SELECT number, digest FROM rollcall.command WHERE source = :source AND id = :id
+
+-- name: answer_again
+-- The recorded outcome of a repeated command, once more, to the exchange.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, body, created_at)
+SELECT o.event_id, m.tenant, o.type, o.routing_key, o.body, :now
+FROM rollcall.command_outcome o JOIN rollcall.command m USING (number)
+WHERE o.number = :number
+
+-- name: reply_again
+-- The same to the queue that the repeat names.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, correlation_id, body, created_at)
+SELECT o.event_id, m.tenant, o.type, NULL, :reply_to, :correlation_id, o.body, :now
+FROM rollcall.command_outcome o JOIN rollcall.command m USING (number)
+WHERE o.number = :number AND :reply_to::text IS NOT NULL
+
+-- name: park
+-- What cannot become a command: the reason, never the body.
+INSERT INTO rollcall.parked (at, source, id, tenant, type, reason, size, digest)
+VALUES (:now, :source, :id, :tenant, :type, :reason, :size, :digest)
+
+-- ============================================================================
+-- carrying out
+-- ============================================================================
+
+-- name: take_command
+-- The oldest command that is due, of a tenant nobody else is at work for; later ones of a tenant wait their turn
+-- unless the earlier one itself waits for its tenant or directory.
+SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+FROM rollcall.command c
+WHERE c.state = 'stored' AND c.try_after <= :now
+    AND NOT EXISTS (SELECT FROM rollcall.command e WHERE e.state = 'stored' AND e.tenant = c.tenant AND e.number < c.number AND e.try_after <= :now)
+ORDER BY c.number
+LIMIT 1
+FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: wait_for_its_tenant
+-- Look at a command again later: what it names may yet come.
+UPDATE rollcall.command SET try_after = :try_after WHERE number = :number
+
+-- name: wake_waiting
+-- What a tenant's commands waited for may have come.
+UPDATE rollcall.command SET try_after = received_at WHERE tenant = :tenant AND state = 'stored' AND try_after > :now
+
+-- name: finish_command
+-- Carried out or rejected; its body, which may hold a sealed secret, goes.
+UPDATE rollcall.command SET state = :state, done_at = :now, body = NULL WHERE number = :number
+
+-- name: find_tenant
+-- A living tenant, locked: all that is carried out for it is in turn.
+SELECT tenant_id, tenant, tier, reseller, revision, domain_revision, epoch FROM rollcall.tenant
+WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE
+
+-- name: last_epoch
+-- The epoch of the last tenant of this name; a tenant made anew begins the next.
+SELECT max(epoch) AS epoch FROM rollcall.tenant WHERE tenant = :tenant
+
+-- name: insert_tenant
+-- A new tenant.
+INSERT INTO rollcall.tenant (tenant, tier, reseller, revision, epoch, created_at)
+VALUES (:tenant, :tier, :reseller, :revision, :epoch, :now) RETURNING tenant_id
+
+-- name: update_tenant
+-- The plan, the reseller, and whether its domains changed.
+UPDATE rollcall.tenant SET tier = :tier, reseller = :reseller, revision = coalesce(:revision, revision),
+    domain_revision = domain_revision + :domains_changed WHERE tenant_id = :tenant_id
+
+-- name: domains_of_tenant
+-- Its living domains.
+SELECT domain, catch_all, alias_of, delimiter, by_hand FROM rollcall.domain
+WHERE tenant_id = :tenant_id AND removed_at IS NULL ORDER BY domain
+
+-- name: domains_taken
+-- Which of these another tenant has.
+SELECT domain FROM rollcall.domain WHERE domain = ANY(:domains::text[]) AND removed_at IS NULL AND tenant_id <> :tenant_id
+
+-- name: add_domain
+-- A domain of a tenant; an address in it becomes valid when the next run shows it.
+INSERT INTO rollcall.domain (tenant_id, domain, display, catch_all, alias_of, delimiter, by_hand, added_at, recipients)
+VALUES (:tenant_id, :domain, :display, :catch_all, :alias_of, :delimiter, :by_hand, :now,
+    (SELECT count(DISTINCT h.address) FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+     WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND coalesce(d.step, 'missing') = 'missing'))
+
+-- name: change_domain
+-- Its settings.
+UPDATE rollcall.domain SET catch_all = :catch_all, alias_of = :alias_of, delimiter = :delimiter, by_hand = :by_hand
+WHERE tenant_id = :tenant_id AND domain = :domain AND removed_at IS NULL
+
+-- name: take_off_domain
+-- A domain taken off; who had an address in it departs by decision.
+UPDATE rollcall.domain SET removed_at = :now, recipients = 0 WHERE tenant_id = :tenant_id AND domain = :domain AND removed_at IS NULL
+
+-- name: forget_digests
+-- A change that the next run must compare against: no snapshot counts as equal.
+UPDATE rollcall.directory SET digest = NULL WHERE tenant_id = :tenant_id AND (:directory_id::integer IS NULL OR directory_id = :directory_id)
+
+-- name: touch_decided
+-- The addresses that a decision about one domain or one directory concerns, as far as they are valid now.
+INSERT INTO touched (address, was, becomes, kind, is_primary, grace_until)
+SELECT DISTINCT ON (h.address) h.address, 'missing', 'grace', h.kind, h.is_primary, :now::timestamptz + :grace::interval
+FROM rollcall.holding h
+LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+WHERE h.tenant_id = :tenant_id
+    AND (:domain::text IS NULL OR split_part(h.address, '@', 2) = :domain)
+    AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
+    AND coalesce(d.step, 'missing') = 'missing'
+ORDER BY h.address, h.is_primary DESC, h.kind
+
+-- name: decide_departures
+-- Departures by decision: grace at once, then the clock alone.
+INSERT INTO rollcall.departure AS d (tenant_id, address, directory_id, step, left_at, grace_until, decided)
+SELECT DISTINCT h.tenant_id, h.address, h.directory_id, 'grace', :now::timestamptz, :now::timestamptz + :grace::interval, true
+FROM rollcall.holding h
+WHERE h.tenant_id = :tenant_id
+    AND (:domain::text IS NULL OR split_part(h.address, '@', 2) = :domain)
+    AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
+ON CONFLICT (tenant_id, address, directory_id) DO UPDATE
+    SET decided = true, step = CASE d.step WHEN 'missing' THEN 'grace' ELSE d.step END,
+        grace_until = CASE d.step WHEN 'missing' THEN excluded.grace_until ELSE d.grace_until END
+
+-- name: name_decided
+-- What the tenant's list sees of it: grace where nothing else holds the address.
+UPDATE touched SET elsewhere = rollcall.state_of(:tenant_id, address),
+    change = CASE WHEN rollcall.state_of(:tenant_id, address) = 'grace' THEN 'grace' END
+
+-- name: touch_lapsed
+-- Decided departures of one tenant whose grace the clock has ended, a bounded bite of them.
+INSERT INTO touched (address, was, becomes, kind, is_primary)
+SELECT DISTINCT ON (d.address) d.address, 'grace', 'removed', h.kind, h.is_primary
+FROM (
+    SELECT * FROM rollcall.departure
+    WHERE tenant_id = :tenant_id AND decided AND step = 'grace' AND grace_until <= :now ORDER BY address LIMIT :most
+) d
+JOIN rollcall.holding h USING (tenant_id, address, directory_id)
+ORDER BY d.address, h.is_primary DESC, h.kind
+
+-- name: lapse_departures
+-- The clock removes them.
+UPDATE rollcall.departure d SET step = 'removed', removed_at = :now
+FROM touched WHERE d.tenant_id = :tenant_id AND d.address = touched.address AND d.decided AND d.step = 'grace' AND d.grace_until <= :now
+
+-- name: name_lapsed
+-- Removed from the tenant's list where nothing else knows the address.
+UPDATE touched SET change = CASE WHEN rollcall.state_of(:tenant_id, address) IS NULL THEN 'removed' END
+
+-- name: tenants_with_lapsed
+-- Tenants that have decided departures whose grace is over.
+SELECT DISTINCT tenant_id FROM rollcall.departure WHERE decided AND step = 'grace' AND grace_until <= :now LIMIT :most
+
+-- name: write_decision_history
+-- One history row a change, naming the person's command; none where the clock alone did it.
+INSERT INTO rollcall.history (at, tenant_id, directory_id, command, address, change)
+SELECT :now, :tenant_id, :directory_id, :command, address, change FROM touched WHERE change IS NOT NULL
+
+-- name: keep_by_hand
+-- What a deleted directory held and hands over to "by hand".
+INSERT INTO rollcall.holding (tenant_id, address, directory_id, entry_id, since, kind, is_primary, enabled, name)
+SELECT DISTINCT ON (h.address) h.tenant_id, h.address, 0, '00000000-0000-0000-0000-000000000000', h.since, h.kind, h.is_primary, h.enabled, h.name
+FROM rollcall.holding h
+LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'
+ORDER BY h.address, h.is_primary DESC, h.kind
+ON CONFLICT DO NOTHING
+
+-- name: delete_holdings
+-- All that a directory held.
+WITH d AS (DELETE FROM rollcall.departure WHERE tenant_id = :tenant_id AND directory_id = :directory_id)
+DELETE FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+
+-- name: clear_touched
+-- Ready for the next decision of the same transaction.
+DELETE FROM touched
+
+-- name: find_directory
+-- A living directory of a tenant, locked.
+SELECT i.directory_id, i.last_revision, i.asked_revision, i.revision_in_force, i.revision_pending, i.paused, v.settings, v.password_sealed, v.client_key_sealed
+FROM rollcall.directory i
+JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = coalesce(i.revision_pending, i.revision_in_force)
+WHERE i.tenant_id = :tenant_id AND i.directory = :directory AND i.deleted_at IS NULL
+FOR NO KEY UPDATE OF i
+
+-- name: insert_directory
+-- A new directory.
+INSERT INTO rollcall.directory (tenant_id, directory, last_revision, asked_revision, revision_in_force, revision_pending)
+VALUES (:tenant_id, :directory, :revision, :asked_revision, :in_force, :pending) RETURNING directory_id
+
+-- name: save_directory
+-- A new revision, pending or in force.
+UPDATE rollcall.directory SET last_revision = :revision, asked_revision = coalesce(:asked_revision, asked_revision),
+    revision_in_force = coalesce(:in_force, revision_in_force), revision_pending = :pending
+WHERE directory_id = :directory_id
+
+-- name: insert_revision
+-- The form as saved; a secret left out is carried over from the revision before it.
+INSERT INTO rollcall.directory_revision (directory_id, revision, asked_revision, settings, password_sealed, client_key_sealed, saved_at)
+VALUES (:directory_id, :revision, :asked_revision, :settings, :password_sealed, :client_key_sealed, :now)
+
+-- name: pause_directory
+-- Stop, or let go on, its scheduled runs.
+UPDATE rollcall.directory SET paused = :reason WHERE directory_id = :directory_id
+
+-- name: delete_directory
+-- Gone for everyone; its secrets are erased.
+WITH d AS (
+    UPDATE rollcall.directory SET deleted_at = :now, digest = NULL WHERE directory_id = :directory_id RETURNING directory_id
+)
+UPDATE rollcall.directory_revision v SET password_sealed = NULL, client_key_sealed = NULL FROM d WHERE v.directory_id = d.directory_id
+
+-- name: directories_of_tenant
+-- Its living directories.
+SELECT directory_id, directory FROM rollcall.directory WHERE tenant_id = :tenant_id AND deleted_at IS NULL ORDER BY directory_id FOR NO KEY UPDATE
+
+-- name: delete_tenant
+-- Hidden at once; the rows are purged later.
+WITH t AS (UPDATE rollcall.tenant SET deleted_at = :now WHERE tenant_id = :tenant_id RETURNING tenant_id)
+UPDATE rollcall.domain d SET removed_at = :now FROM t WHERE d.tenant_id = t.tenant_id AND d.removed_at IS NULL
+
+-- name: insert_run
+-- A run in the queue.
+INSERT INTO rollcall.run (run_id, tenant_id, directory_id, revision, pending, trigger, mode, state, run_after, queued_at, traceparent)
+VALUES (:run_id, :tenant_id, :directory_id, :revision, :pending, :trigger, :mode, 'queued', :now, :now, :traceparent)
+
+-- name: join_run
+-- A request joins the queued run; a manual one makes it manual and due now.
+UPDATE rollcall.run SET trigger = CASE WHEN :manual THEN 'manual' ELSE trigger END,
+    run_after = CASE WHEN :manual THEN least(run_after, :now) ELSE run_after END,
+    attempt = CASE WHEN :manual AND trigger = 'scheduled' THEN 0 ELSE attempt END
+WHERE run_id = :run_id
+
+-- name: add_cause
+-- One more command that this run answers.
+INSERT INTO rollcall.run_cause (run_id, number, command_id) VALUES (:run_id, :number, :command_id) ON CONFLICT DO NOTHING
+
+-- name: find_run
+-- A run of a tenant, locked.
+SELECT r.run_id, r.directory_id, r.state, i.directory FROM rollcall.run r JOIN rollcall.directory i USING (directory_id)
+WHERE r.tenant_id = :tenant_id AND r.run_id = :run_id FOR NO KEY UPDATE OF r
+
+-- name: open_runs
+-- Runs of a directory that have not ended.
+SELECT run_id, state FROM rollcall.run WHERE directory_id = :directory_id AND state IN ('queued', 'running') ORDER BY run_id FOR NO KEY UPDATE
+
+-- name: ask_to_cancel
+-- A running run ends as cancelled as soon as its worker sees this, at the latest in its final transaction.
+UPDATE rollcall.run SET cancel_reason = coalesce(cancel_reason, :reason) WHERE run_id = :run_id
+
+-- ============================================================================
+-- sign-ins
+-- ============================================================================
+
+-- name: lock_sign_ins
+-- One sign-in decision at a time for a tenant and bind name, over all workers.
+SELECT pg_advisory_xact_lock(hashtextextended(:tenant || ' ' || :bind_name, 7))
+
+-- name: recent_sign_ins
+-- What became of the last sign-ins, the youngest first.
+SELECT s.fingerprint, s.at, s.outcome FROM rollcall.sign_in s JOIN rollcall.tenant t USING (tenant_id)
+WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND s.bind_name = :bind_name AND s.outcome <> 'broken'
+ORDER BY s.at DESC, s.sign_in_id DESC LIMIT 20
+
+-- name: is_known_refused
+-- Whether this very password was refused and never accepted since.
+SELECT coalesce((
+    SELECT s.outcome = 'refused' FROM rollcall.sign_in s JOIN rollcall.tenant t USING (tenant_id)
+    WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND s.bind_name = :bind_name AND s.fingerprint = ANY(:fingerprints::bytea[])
+        AND s.outcome IN ('accepted', 'refused')
+    ORDER BY s.at DESC, s.sign_in_id DESC LIMIT 1), false) AS refused
+
+-- name: record_sign_in
+-- The attempt, before it is made.
+INSERT INTO rollcall.sign_in (tenant_id, bind_name, fingerprint, at)
+SELECT tenant_id, :bind_name, :fingerprint, :now FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL
+RETURNING sign_in_id
+
+-- name: settle_sign_in
+-- What the server said.
+UPDATE rollcall.sign_in SET outcome = :outcome WHERE sign_in_id = :sign_in_id
+
+-- ============================================================================
+-- the relay and the housekeeper
+-- ============================================================================
+
+-- name: hold_service
+-- One worker at a time does a service; the token fences.
+INSERT INTO rollcall.service_lease AS l (service, owner, token, expires_at)
+VALUES (:service, :owner, 1, clock_timestamp() + :length::interval)
+ON CONFLICT (service) DO UPDATE
+    SET owner = excluded.owner, token = l.token + (l.owner <> excluded.owner)::integer, expires_at = excluded.expires_at
+    WHERE l.owner = excluded.owner OR l.expires_at <= clock_timestamp()
+RETURNING token
+
+-- name: release_service
+-- Let the next worker have it at once.
+UPDATE rollcall.service_lease SET expires_at = '-infinity' WHERE service = :service AND owner = :owner
+
+-- name: next_outbox
+-- The oldest events; a tenant's are in the order of its sequence, because its row is locked while they are written.
+SELECT number, event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body
+FROM rollcall.outbox ORDER BY number LIMIT :most
+
+-- name: delete_outbox
+-- What the broker has confirmed.
+DELETE FROM rollcall.outbox WHERE number = ANY(:numbers::bigint[])
+
+-- name: outbox_age
+-- How much waits, and for how long.
+SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s FROM rollcall.outbox
+
+-- name: queue_age
+-- The same of runs that are due.
+SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'running') AS running,
+    coalesce(extract(epoch FROM clock_timestamp() - min(run_after) FILTER (WHERE state = 'queued' AND run_after <= clock_timestamp())), 0)::float8 AS oldest_s
+FROM rollcall.run WHERE state IN ('queued', 'running')
+
+-- name: partitions_ahead
+-- History's months to come.
+SELECT rollcall.make_history_partitions(:now) AS made
+
+-- name: purge_commands
+-- The idempotency keys are kept 30 days; a bounded bite.
+DELETE FROM rollcall.command WHERE number IN (
+    SELECT number FROM rollcall.command WHERE received_at < :before AND state <> 'stored' ORDER BY received_at LIMIT :most)
+
+-- name: purge_removed
+-- Removed addresses are kept 30 days for a return with their history; a bounded bite.
+WITH old AS (
+    SELECT tenant_id, address, directory_id FROM rollcall.departure WHERE step = 'removed' AND removed_at < :before LIMIT :most
+), d AS (
+    DELETE FROM rollcall.departure d USING old WHERE (d.tenant_id, d.address, d.directory_id) = (old.tenant_id, old.address, old.directory_id)
+)
+DELETE FROM rollcall.holding h USING old WHERE (h.tenant_id, h.address, h.directory_id) = (old.tenant_id, old.address, old.directory_id)
+
+-- name: purge_sets
+-- Previews are kept a day.
+DELETE FROM rollcall.change_set WHERE expires_at < :now
+
+-- name: purge_sign_ins
+-- Old sign-ins; the last of each password stays, it says whether that password was refused.
+DELETE FROM rollcall.sign_in s WHERE s.at < :before AND EXISTS (
+    SELECT FROM rollcall.sign_in n WHERE n.tenant_id = s.tenant_id AND n.bind_name = s.bind_name AND n.fingerprint = s.fingerprint
+        AND n.sign_in_id > s.sign_in_id)
+
+-- name: purge_deleted_tenants
+-- Rows of tenants deleted 30 days ago; a bounded bite.
+WITH old AS (SELECT tenant_id FROM rollcall.tenant WHERE deleted_at < :before), h AS (
+    SELECT tenant_id, address, directory_id, entry_id FROM rollcall.holding JOIN old USING (tenant_id) LIMIT :most
+), d AS (
+    DELETE FROM rollcall.departure d USING h WHERE (d.tenant_id, d.address, d.directory_id) = (h.tenant_id, h.address, h.directory_id)
+)
+DELETE FROM rollcall.holding x USING h
+WHERE (x.tenant_id, x.address, x.directory_id, x.entry_id) = (h.tenant_id, h.address, h.directory_id, h.entry_id)

@@ -1,0 +1,199 @@
+"""Decides whether a command may be carried out: revisions, plans, domains taken, the password rule.
+
+Pure: what is known comes in as records, what is wrong goes out as one message per field.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from worker.domain.commands import FieldError, RequestSync, SaveDirectory, SaveTenant
+from worker.domain.model import DirectorySettings, Domain, Tier, Trigger
+
+
+AUTOMATIC_SYNC = frozenset({Tier.STANDARD, Tier.ENTERPRISE, Tier.RESELLER})
+QUARANTINE_LOGINS = frozenset({Tier.ENTERPRISE, Tier.RESELLER})
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRecord:
+    """A tenant as it is stored."""
+
+    tier: Tier
+    reseller: str | None
+    revision: int | None
+    domains: tuple[Domain, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRecord:
+    """A directory as it is stored: the settings are those of its newest revision."""
+
+    last_revision: int
+    """Ours, counting the saves."""
+    asked_revision: int | None
+    """The platform's, of the last save that carried one."""
+    in_force: int | None
+    pending: int | None
+    settings: DirectorySettings
+    has_password: bool
+    has_client_key: bool
+    paused: str | None
+
+    @property
+    def request_revision(self) -> int | None:
+        """The revision that a manual request reads: the pending one if there is one."""
+        return self.pending if self.pending is not None else self.in_force
+
+
+@dataclass(frozen=True, slots=True)
+class DomainChanges:
+    """What a tenant.save does to the tenant's domains."""
+
+    added: tuple[Domain, ...] = ()
+    changed: tuple[Domain, ...] = ()
+    taken_off: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.taken_off)
+
+
+def tenant_errors(
+    command: SaveTenant, known: TenantRecord | None, taken: Collection[str]
+) -> tuple[FieldError, ...]:
+    """Say why a tenant.save cannot be carried out: stale, without domains, or with one that another tenant has."""
+    if is_stale(command.revision, known.revision if known else None):
+        return (stale("revision", command.revision),)
+    if known is None and command.domains is None:
+        return (FieldError("domains", "required", "A new tenant needs at least one mail domain."),)
+    wanted = command.domains or ()
+    errors = [
+        FieldError(
+            f"domains.{place}.name",
+            "domain.taken",
+            f"Another tenant has {domain.name}. Take it off there first.",
+        )
+        for place, domain in enumerate(wanted)
+        if domain.name in taken
+    ]
+    names = {domain.name for domain in wanted if domain.alias_of is None}
+    errors += [
+        FieldError(
+            f"domains.{place}.alias_of",
+            "domain.no_target",
+            f"{domain.alias_of} is not one of this tenant's own domains; name one that is, and is no alias itself.",
+        )
+        for place, domain in enumerate(wanted)
+        if domain.alias_of is not None and domain.alias_of not in names
+    ]
+    return tuple(errors)
+
+
+def domain_changes(known: Collection[Domain], wanted: Collection[Domain] | None) -> DomainChanges:
+    """Compare a tenant's domains with what is asked; None asks for no change."""
+    if wanted is None:
+        return DomainChanges()
+    before = {domain.name: domain for domain in known}
+    after = {domain.name: domain for domain in wanted}
+    return DomainChanges(
+        added=tuple(domain for name, domain in after.items() if name not in before),
+        changed=tuple(
+            domain for name, domain in after.items() if name in before and before[name] != domain
+        ),
+        taken_off=tuple(name for name in before if name not in after),
+    )
+
+
+def directory_errors(
+    command: SaveDirectory, known: DirectoryRecord | None, tier: Tier
+) -> tuple[FieldError, ...]:
+    """Say why a directory.save cannot be carried out, all faults at once."""
+    if is_stale(command.revision, known.asked_revision if known else None):
+        return (stale("revision", command.revision),)
+    return (*plan_errors(command.settings, tier), *secret_errors(command, known))
+
+
+def plan_errors(settings: DirectorySettings, tier: Tier) -> tuple[FieldError, ...]:
+    """Name the plans that have what is asked for and this plan has not."""
+    errors = []
+    if settings.schedule.automatic and tier not in AUTOMATIC_SYNC:
+        errors.append(
+            FieldError(
+                "schedule.automatic",
+                "plan.automatic_sync",
+                "Automatic sync is part of the plans Standard, Enterprise and Reseller.",
+            )
+        )
+    if settings.logins.create and tier not in QUARANTINE_LOGINS:
+        errors.append(
+            FieldError(
+                "logins.create",
+                "plan.quarantine_logins",
+                "Quarantine logins are part of the plans Enterprise and Reseller.",
+            )
+        )
+    return tuple(errors)
+
+
+def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tuple[FieldError, ...]:
+    """Hold to the password rule.
+
+    A secret may be left out only while servers, security and trust stay the same: else whoever can edit the
+    form could send the old password to a server of theirs.
+    """
+    if command.password is not None or command.client_key is not None:
+        return ()
+    if known is None or not (known.has_password or known.has_client_key):
+        return (FieldError("password", "required", "Enter the password of the bind account."),)
+    if not goes_to_the_same_place(command.settings, known.settings):
+        return (
+            FieldError(
+                "password",
+                "password.again",
+                "Enter the password again: servers, security or trust were changed.",
+            ),
+        )
+    return ()
+
+
+def goes_to_the_same_place(new: DirectorySettings, old: DirectorySettings) -> bool:
+    """Whether a secret kept from the old settings would be sent to the same servers in the same way."""
+    return (new.servers, new.security, new.trust, new.certificate_name) == (
+        old.servers,
+        old.security,
+        old.trust,
+        old.certificate_name,
+    )
+
+
+def request_errors(command: RequestSync, tier: Tier) -> tuple[FieldError, ...]:
+    """Say why a run may not be asked for."""
+    if command.trigger is Trigger.SCHEDULED and tier not in AUTOMATIC_SYNC:
+        return (
+            FieldError(
+                "trigger",
+                "plan.automatic_sync",
+                "Automatic sync is part of the plans Standard, Enterprise and Reseller.",
+            ),
+        )
+    return ()
+
+
+def is_stale(revision: int | None, last: int | None) -> bool:
+    """Whether a save is older than what is stored, and must do no harm."""
+    return revision is not None and last is not None and revision < last
+
+
+def stale(field: str, revision: int | None) -> FieldError:
+    """The answer to a late or replayed save."""
+    return FieldError(field, "stale", f"Revision {revision} is older than what is stored.")
+
+
+def skip_reason(trigger: Trigger, *, tier: Tier, paused: str | None, deleted: bool) -> str | None:
+    """Why a claimed run must not start, or None. A manual run goes on while the schedule is paused."""
+    if deleted:
+        return "deleted"
+    if trigger is Trigger.MANUAL:
+        return None
+    if tier not in AUTOMATIC_SYNC:
+        return "plan"
+    return "paused" if paused is not None else None
