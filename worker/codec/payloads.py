@@ -31,9 +31,7 @@ class Payload(BaseModel):
 class Sequenced(Payload):
     """A state event: each carries the tenant's next number, without gaps within an epoch."""
 
-    epoch: Annotated[
-        int, Field(ge=1, description="Grows when the tenant's numbering starts anew.")
-    ]
+    epoch: Annotated[int, Field(ge=1, description="Grows when the tenant's numbering starts anew.")]
     sequence: Annotated[
         int, Field(ge=1, description="The tenant's next number; ignore one seen already.")
     ]
@@ -242,7 +240,7 @@ class AddressFacts(Payload):
 
     address: str
     change: Change
-    state: Literal["valid", "grace"] | None
+    state: Literal["valid", "grace", "removed"]
     grace_until: datetime | None
     kind: Kind | None
     primary: bool
