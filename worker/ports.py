@@ -391,7 +391,11 @@ class Telemetry(Protocol):
     """Log lines and metrics. No metric is labelled by tenant, directory, address or DN; log lines may name the first two."""
 
     def event(self, name: str, **keys: object) -> None:
-        """Write one log line: a fixed name in the past tense, and keys. Secrets are left out."""
+        """Write one log line: a fixed name in the past tense, and keys. Secrets are left out.
+
+        The key ``level`` (debug, info, warning, error; info if left out) says how much it matters; the key
+        ``error``, an exception, adds its traceback.
+        """
         ...
 
     def bind(self, **keys: object) -> AbstractContextManager[None]:
