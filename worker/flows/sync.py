@@ -38,7 +38,8 @@ from worker.domain.outcomes import (
     Tally,
     Unchanged,
 )
-from worker.domain.plan import ReadPlan, ldapsearch_line, make_plan, scope_digest
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.plan import ReadPlan, make_plan, scope_digest
 from worker.flows.bell import Bell
 from worker.ports import (
     Clock,
@@ -88,6 +89,7 @@ class Progress:
     entries: int = 0
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
+    plan: ReadPlan | None = None
 
 
 async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
@@ -119,13 +121,15 @@ async def outcome_of(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -
     except LeaseLost as lost:
         return lost_lease(lost, ports)
     except (DirectoryFailure, RequestFailure) as failure:
-        ending = failed(run, failure, ports=ports, stages=progress.stages)
+        ending = failed(run, failure, ports=ports, progress=progress)
     except StoreFailure as away:
         ports.telemetry.event("store_away", code=away.code, detail=away.detail)
         return Postponed("store away")
     except Exception as bug:  # noqa: BLE001 - the one place where a bug in a run ends: recorded, not spread
         ports.telemetry.event("run_broke", level="error", error=bug)
-        ending = failed(run, RequestFailure("internal", repr(bug)), ports=ports, stages=[])
+        ending = failed(
+            run, RequestFailure("internal", repr(bug)), ports=ports, progress=progress
+        )
     return await recorded(lambda: ports.runs.end(run, ending), ports)
 
 
@@ -135,7 +139,7 @@ async def attempt(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> O
         raise RunStopped(run.skip)
     if run.fault is not None:
         raise RequestFailure(run.fault)
-    plan = make_plan(run.settings, run.credentials, ports.limits)
+    progress.plan = plan = make_plan(run.settings, run.credentials, ports.limits)
     read_at = await ports.clock.now()
     with ports.spool() as spool:
         reading = read(run, plan, spool, ports=ports, progress=progress, read_at=read_at)
@@ -170,7 +174,7 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
                 progress.entries += chunk.entries
             proof = pages.proof
     except TimeoutError as exc:
-        raise Unfinished("read.run_deadline", f"{plan.limits.run_s} s") from exc
+        raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
     return _snapshot(run, plan, spool, _Read(digest, rows, normaliser, proof, read_at))
 
 
@@ -184,7 +188,7 @@ class _Read:
 
 
 def _snapshot(run: ClaimedRun, plan: ReadPlan, spool: Spool, read: _Read) -> Snapshot:
-    scope = scope_digest(run.settings)
+    scope = scope_digest(plan)
     return Snapshot(
         spool=spool,
         rows=read.rows,
@@ -223,7 +227,9 @@ async def conclude(run: ClaimedRun, snapshot: Snapshot, *, ports: SyncPorts) -> 
             await asyncio.sleep(pause_s)
         else:
             return outcome
-    raise StoreFailure("store.unavailable", "the final transaction was tried again in vain")
+    raise StoreFailure(
+        code="store.unavailable", detail="the final transaction was tried again in vain"
+    )
 
 
 async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None:
@@ -260,14 +266,15 @@ async def alongside(work: Coroutine[None, None, T], watch: Coroutine[None, None,
 
 
 def failed(
-    run: ClaimedRun, failure: Failure, *, ports: SyncPorts, stages: Sequence[StageResult]
+    run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Progress
 ) -> Failed:
     """Say what the customer is told of a failure; the server's own words stay with the operator."""
+    plan, server = progress.plan, run.settings.servers[0]
     return Failed(
         finding(
             failure.code,
-            stages=tuple(stages),
-            ldapsearch=ldapsearch_line(run.settings),
+            stages=tuple(progress.stages),
+            ldapsearch=ldapsearch_line(plan, server) if plan else "",
             egress=ports.egress,
         ),
         detail=failure.detail,
@@ -275,7 +282,9 @@ def failed(
     )
 
 
-async def recorded(record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts) -> Outcome:
+async def recorded(
+    record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts
+) -> Outcome:
     """Record an ending, again while the store is away; else its lease lapses and another worker takes the run."""
     for pause_s in RECORD_PAUSES_S:
         try:
