@@ -104,7 +104,11 @@ def mistake(field: str, code: str) -> FieldError:
 def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldError, ...]:
     """Translate everything pydantic found wrong with one message, each fault in our words."""
     found = error.errors(include_url=False, include_input=False)
-    return tuple(_field_error(each, model) for each in found[:ERRORS_MAX_COUNT])
+    paths = [each["loc"] for each in found]
+    lists = {path[:-1] for path in paths if path and isinstance(path[-1], int)}
+    # pydantic counts only the good values of a list: one with a single bad value it also calls too short.
+    true = [each for each in found if each["type"] != "too_short" or each["loc"] not in lists]
+    return tuple(_field_error(each, model) for each in true[:ERRORS_MAX_COUNT])
 
 
 def _field_error(error: ErrorDetails, model: type[BaseModel]) -> FieldError:
