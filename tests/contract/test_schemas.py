@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ from tests.contract.examples import SCHEMAS
 from worker.codec.command_forms import FORMS
 from worker.codec.fields import GROUPS
 from worker.codec.payloads import PAYLOADS
-from worker.codec.schemas import message_schema, schema_files
+from worker.codec.schemas import main, message_schema, schema_files
 
 
 ASYNCAPI: dict[str, Any] = YAML(typ="safe").load((SCHEMAS / "asyncapi.yaml").read_text())
@@ -36,6 +37,18 @@ def test_the_files_are_what_the_models_make() -> None:
     written = {path.name: path.read_bytes() for path in (SCHEMAS / "messages").glob("*.json")}
 
     assert written == dict(schema_files())
+
+
+def test_writing_them_takes_out_what_no_message_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A message that was dropped leaves no schema behind to be believed."""
+    (tmp_path / "gone.v1.schema.json").write_text("{}")
+
+    assert main([str(tmp_path)]) == 0
+
+    assert {path.name for path in tmp_path.iterdir()} == set(schema_files())
+    assert str(tmp_path) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", [*FORMS, *PAYLOADS])

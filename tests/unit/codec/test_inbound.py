@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -154,6 +155,77 @@ def test_blank_and_null_mean_left_out() -> None:
 def test_brackets_around_a_filter_may_be_left_out(change: dict[str, str], field: str) -> None:
     """Many programs show filters without the outer pair."""
     assert saved(**change).settings.filter == field
+
+
+@pytest.mark.parametrize(
+    ("field", "entered", "code"),
+    [
+        ("filter", "mail", "filter.syntax"),
+        ("filter", "(a=b)(c=d)", "filter.syntax"),
+        ("filter", "(a=b))", "filter.syntax"),
+        ("filter", "(" * 40 + "a=b" + ")" * 40, "filter.syntax"),
+        ("bind_name", "CN=sync,example", "dn.syntax"),
+        ("certificate_name", "dc1 example", "server.syntax"),
+        (
+            "client_certificate",
+            "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----",
+            "certificate.not_pem",
+        ),
+        (
+            "client_certificate",
+            "-----BEGIN CERTIFICATE-----\nQ\n-----END CERTIFICATE-----",
+            "certificate.not_pem",
+        ),
+        ("password", 7, "value.wrong_type"),
+        ("password", "a\0b", "value.control_character"),
+        ("password", "a" * 1025, "value.too_long"),
+        ("password_sealed", "not base64!", "secret.not_sealed"),
+        ("name", 7, "value.wrong_type"),
+    ],
+)
+def test_a_field_is_refused_by_a_code_of_its_own(field: str, entered: object, code: str) -> None:
+    """What to enter instead differs from field to field."""
+    form = {key: value for key, value in FORM.items() if key != "password"} | {field: entered}
+
+    assert codes(refused(message("directory.save", form))) == [(field, code)]
+
+
+@pytest.mark.parametrize(
+    "entered", ["it", "@example.com", "a b@example.com", "it@example", "it@-a.de", "it@a.1"]
+)
+def test_what_is_no_address_is_refused(entered: str) -> None:
+    """A warning sent nowhere warns nobody."""
+    taken = refused(message("directory.save", FORM | {"notify": [entered]}))
+
+    assert codes(taken) == [("notify.0", "address.syntax")]
+
+
+def test_a_certificate_and_its_key_are_taken_together() -> None:
+    """Some directories let in only who shows a certificate."""
+    folder = Path(__file__).parents[3] / "schemas" / "examples" / "valid"
+    pem = orjson.loads((folder / "directory.save-custom-own-ca.json").read_bytes())["data"]["trust"]
+    key = "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----"
+
+    command = saved(client_certificate=pem["ca_pem"], client_key=key)
+
+    assert command.settings.client_certificate == pem["ca_pem"]
+    assert command.client_key == Secret(key + "\n")
+    wrong = FORM | {
+        "client_certificate": pem["ca_pem"],
+        "client_key": key.replace("PRIVATE", "PUBLIC"),
+    }
+    assert codes(refused(message("directory.save", wrong))) == [("client_key", "key.not_pem")]
+
+
+@pytest.mark.parametrize("data", [[], "text", 7])
+def test_data_that_is_no_object_is_refused(data: object) -> None:
+    """There is no field to point at."""
+    assert codes(refused(message("sync.request", data))) == [("data", "value.wrong_type")]
+
+
+def test_a_type_that_is_no_text_is_told_once() -> None:
+    """The envelope's own check says it already."""
+    assert codes(refused(message("sync.request", {}, type=7))) == [("type", "value.wrong_type")]
 
 
 def test_canaries_and_domains_are_kept_in_their_normal_form() -> None:
