@@ -348,11 +348,26 @@ class Runs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, and for how long (seconds)."""
+
+    outbox_rows: int
+    outbox_age_s: float
+    manual_ready: int
+    scheduled_ready: int
+    run_age_s: float
+
+
 class Sweeper(Protocol):
     """What keeps the store healthy while runs come and go."""
 
     async def sweep(self) -> int:
         """Queue again what dead workers left; gives how many."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Count what waits."""
         ...
 
     async def housekeep(self) -> None:

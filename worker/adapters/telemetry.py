@@ -186,14 +186,17 @@ def _json(line: Mapping[str, object], **_: object) -> str:
 def make_logger(
     stream: TextIO, *, level: LogLevel = "info", form: LogFormat = "json"
 ) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger that writes lines to a stream; nothing global is set."""
+    """Return a logger that writes lines to a stream.
+
+    The adapters' own loggers write the same lines from then on: structlog is set up here, once a process.
+    """
     last = (
         structlog.processors.JSONRenderer(serializer=_json)
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
-    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+    structlog.configure(
+        logger_factory=structlog.WriteLoggerFactory(stream),
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
@@ -204,6 +207,7 @@ def make_logger(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
     )
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
 
 

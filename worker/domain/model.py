@@ -274,3 +274,5 @@ class ClaimedRun:
     traceparent: str | None = None
     skip: str | None = None
     """Why the run must not start (paused, plan, deleted, cancelled), or None."""
+    fault: str | None = None
+    """The code of what makes its stored settings unusable, or None."""

@@ -22,8 +22,13 @@ class Accept:
 
     async def __call__(self, batch: Sequence[Delivery]) -> None:
         """Make the batch durable. Raises StoreFailure: then nothing of it may be acked."""
-        await self.intake.store([self._read(delivery) for delivery in batch])
-        self.telemetry.count("commands_accepted_total", len(batch))
+        read = [self._read(delivery) for delivery in batch]
+        await self.intake.store(read)
+        for item in read:
+            if isinstance(item, Refused):
+                self.telemetry.count("commands_parked", code=item.errors[0].code)
+            else:
+                self.telemetry.count("commands", name=item.envelope.name)
         self.carry_bell.ring()
 
     def _read(self, delivery: Delivery) -> Received | Refused:

@@ -84,6 +84,9 @@ async def _publish_in_order(
             routed = await ports.publisher.publish(message)
         except BrokerFailure as failure:
             broken.append(failure)
+            ports.telemetry.count("publish_unconfirmed")
             return
         confirmed.append(message.number)
-        ports.telemetry.count("events_published_total", routed=str(routed).lower())
+        ports.telemetry.count("published")
+        if not routed:
+            ports.telemetry.count("publish_returned")

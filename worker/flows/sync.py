@@ -5,12 +5,11 @@ What can go wrong is caught one function up, once, and recorded; nothing here na
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from worker.domain.events import Seconds
 from worker.domain.failures import (
@@ -27,7 +26,18 @@ from worker.domain.findings import finding
 from worker.domain.guard import judge
 from worker.domain.model import ClaimedRun, Limits
 from worker.domain.normalise import Normaliser
-from worker.domain.outcomes import Failed, Outcome, Postponed, RunStopped, Skipped, Tally
+from worker.domain.outcomes import (
+    Applied,
+    Failed,
+    Held,
+    Outcome,
+    Postponed,
+    Previewed,
+    RunStopped,
+    Skipped,
+    Tally,
+    Unchanged,
+)
 from worker.domain.plan import ReadPlan, ldapsearch_line, make_plan, scope_digest
 from worker.flows.bell import Bell
 from worker.ports import (
@@ -91,7 +101,9 @@ async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
         except asyncio.CancelledError:
             await asyncio.shield(given_back(run, ports=ports))
             raise
-        ports.telemetry.event("run_ended", outcome=type(outcome).__name__, trigger=run.trigger)
+        told = type(outcome).__name__.lower()
+        ports.telemetry.event("run_ended", outcome=told, **figures(outcome))
+        ports.telemetry.count("runs", state=told, trigger=run.trigger)
     ports.relay_bell.ring()
     return outcome
 
@@ -105,15 +117,14 @@ async def outcome_of(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -
     except Superseded:
         return await recorded(lambda: ports.runs.give_back(run, superseded=True), ports)
     except LeaseLost as lost:
-        ports.telemetry.event("lease_lost", detail=lost.detail)
-        return Postponed("lease lost")
+        return lost_lease(lost, ports)
     except (DirectoryFailure, RequestFailure) as failure:
         ending = failed(run, failure, ports=ports, stages=progress.stages)
     except StoreFailure as away:
         ports.telemetry.event("store_away", code=away.code, detail=away.detail)
         return Postponed("store away")
     except Exception as bug:  # noqa: BLE001 - the one place where a bug in a run ends: recorded, not spread
-        ports.telemetry.event("run_broke", exc_info=bug)
+        ports.telemetry.event("run_broke", level="error", error=bug)
         ending = failed(run, RequestFailure("internal", repr(bug)), ports=ports, stages=[])
     return await recorded(lambda: ports.runs.end(run, ending), ports)
 
@@ -122,6 +133,8 @@ async def attempt(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> O
     """Plan, read, compare, judge, record. Cancelled, it leaves nothing behind."""
     if run.skip is not None:
         raise RunStopped(run.skip)
+    if run.fault is not None:
+        raise RequestFailure(run.fault)
     plan = make_plan(run.settings, run.credentials, ports.limits)
     read_at = await ports.clock.now()
     with ports.spool() as spool:
@@ -268,12 +281,34 @@ async def recorded(record: Callable[[], Coroutine[None, None, Outcome]], ports: 
         try:
             return await record()
         except LeaseLost as lost:
-            ports.telemetry.event("lease_lost", detail=lost.detail)
-            return Postponed("lease lost")
+            return lost_lease(lost, ports)
         except StoreFailure as away:
             ports.telemetry.event("store_away", code=away.code, detail=away.detail)
             await asyncio.sleep(pause_s)
     return Postponed("store away")
+
+
+def lost_lease(lost: LeaseLost, ports: SyncPorts) -> Postponed:
+    """Another worker has the directory, or the run has ended already: nothing more is to be written."""
+    ports.telemetry.event("lease_lost", level="warning", detail=lost.detail)
+    ports.telemetry.count("lease_lost")
+    return Postponed("lease lost")
+
+
+def figures(outcome: Outcome) -> dict[str, object]:
+    """Return what a log line says of an outcome: counts and seconds, no address."""
+    match outcome:
+        case Applied(counts, seconds) | Unchanged(counts, seconds):
+            return {"counts": asdict(counts), "seconds": asdict(seconds)}
+        case Held(counts, seconds, ruling) | Previewed(counts, seconds, ruling):
+            codes = [reason.code for reason in ruling.reasons]
+            return {"counts": asdict(counts), "seconds": asdict(seconds), "reasons": codes}
+        case Failed(found, detail):
+            return {"code": found.code, "detail": detail}
+        case Skipped(reason) | Postponed(reason):
+            return {"reason": reason}
+        case _:
+            assert_never(outcome)
 
 
 async def given_back(run: ClaimedRun, *, ports: SyncPorts) -> None:

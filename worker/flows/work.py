@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from worker.domain.failures import StoreFailure
@@ -19,9 +19,10 @@ IDLE_S = 1.0
 AWAY_S = 2.0
 SWEEP_S = 5.0
 HOUSEKEEP_S = 60.0
+FIGURES_S = 10.0
 
 
-async def carry_out(orders: Orders, *, bell: Bell, done: Bell, telemetry: Telemetry) -> None:
+async def carry_out(orders: Orders, *, bell: Bell, done: Sequence[Bell], telemetry: Telemetry) -> None:
     """Carry out stored commands until cancelled; ``done`` wakes those who wait for what commands bring."""
     while True:
         try:
@@ -31,7 +32,8 @@ async def carry_out(orders: Orders, *, bell: Bell, done: Bell, telemetry: Teleme
             await asyncio.sleep(AWAY_S)
             continue
         if carried:
-            done.ring()
+            for waiting in done:
+                waiting.ring()
         else:
             await bell.wait(IDLE_S)
 
@@ -81,15 +83,12 @@ class Executor:
         return bool(claimed)
 
     async def _run(self, run: ClaimedRun) -> Outcome:
-        began = time.monotonic()
-        try:
-            return await self.sync(run)
-        finally:
-            self.telemetry.observe("run_seconds", time.monotonic() - began)
+        self.telemetry.observe("run_queue_seconds", run.queue_s, trigger=run.trigger)
+        return await self.sync(run)
 
     def _done(self, task: "asyncio.Task[Outcome]") -> None:
         self._busy.discard(task)
-        self.telemetry.gauge("runs_busy", len(self._busy))
+        self.telemetry.gauge("runs_running", len(self._busy))
         self.bell.ring()
 
     async def _drain(self) -> None:
@@ -112,3 +111,19 @@ async def sweep(sweeper: Sweeper, *, found: Bell, telemetry: Telemetry) -> None:
         except StoreFailure as away:
             telemetry.event("sweeping_waits", code=away.code, detail=away.detail)
         await asyncio.sleep(SWEEP_S)
+
+
+async def figures(sweeper: Sweeper, *, telemetry: Telemetry) -> None:
+    """Keep the gauges of what waits up to date, until cancelled."""
+    while True:
+        try:
+            backlog = await sweeper.backlog()
+        except StoreFailure:
+            await asyncio.sleep(AWAY_S)
+            continue
+        telemetry.gauge("outbox_rows", backlog.outbox_rows)
+        telemetry.gauge("outbox_oldest_age_seconds", backlog.outbox_age_s)
+        telemetry.gauge("runs_ready", backlog.manual_ready, trigger="manual")
+        telemetry.gauge("runs_ready", backlog.scheduled_ready, trigger="scheduled")
+        telemetry.gauge("oldest_ready_run_age_seconds", backlog.run_age_s)
+        await asyncio.sleep(FIGURES_S)

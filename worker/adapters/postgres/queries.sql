@@ -871,15 +871,17 @@ WHERE bytes_before < :most_bytes ORDER BY number
 -- What the broker has confirmed.
 DELETE FROM rollcall.outbox WHERE number = ANY(:numbers::bigint[])
 
--- name: outbox_age
--- How much waits, and for how long.
-SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s FROM rollcall.outbox
-
--- name: queue_age
--- The same of runs that are due.
-SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'running') AS running,
-    coalesce(extract(epoch FROM clock_timestamp() - min(run_after) FILTER (WHERE state = 'queued' AND run_after <= clock_timestamp())), 0)::float8 AS oldest_s
-FROM rollcall.run WHERE state IN ('queued', 'running')
+-- name: backlog
+-- What waits, and for how long.
+SELECT o.outbox_rows, o.outbox_age_s, r.manual_ready, r.scheduled_ready, r.run_age_s
+FROM (
+    SELECT count(*) AS outbox_rows, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS outbox_age_s
+    FROM rollcall.outbox
+) o, (
+    SELECT count(*) FILTER (WHERE trigger = 'manual') AS manual_ready, count(*) FILTER (WHERE trigger = 'scheduled') AS scheduled_ready,
+        coalesce(extract(epoch FROM clock_timestamp() - min(run_after)), 0)::float8 AS run_age_s
+    FROM rollcall.run WHERE state = 'queued' AND run_after <= clock_timestamp()
+) r
 
 -- name: partitions_ahead
 -- History's months to come.

@@ -16,7 +16,7 @@ from worker.codec.stored import load_settings
 from worker.domain import events
 from worker.domain.commands import Sealed
 from worker.domain.events import RunRef
-from worker.domain.failures import LeaseLost, Retry
+from worker.domain.failures import LeaseLost, RequestFailure, Retry
 from worker.domain.findings import finding
 from worker.domain.model import (
     ClaimedRun,
@@ -105,6 +105,7 @@ class PostgresRuns:
 
     def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
         trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
+        credentials, fault = self._opened(begun["password_sealed"], begun["client_key_sealed"])
         return ClaimedRun(
             lease=Lease(
                 TenantId(begun["tenant"]),
@@ -120,10 +121,8 @@ class PostgresRuns:
             restarts=begun["restarts"],
             causes=tuple(begun["causes"]),
             settings=load_settings(begun["settings"].encode()),
-            credentials=Credentials(
-                password=self._opened(begun["password_sealed"]),
-                client_key=self._opened(begun["client_key_sealed"]),
-            ),
+            credentials=credentials,
+            fault=fault,
             domains=tuple(begun["domains"]),
             tier=tier,
             queued_at=begun["queued_at"],
@@ -133,7 +132,16 @@ class PostgresRuns:
             or skip_reason(trigger, tier=tier, paused=begun["paused"], deleted=begun["is_deleted"]),
         )
 
-    def _opened(self, sealed: bytes | None) -> Secret | None:
+    def _opened(
+        self, password: bytes | None, client_key: bytes | None
+    ) -> tuple[Credentials, str | None]:
+        """Open the secrets; one sealed for a key we have not must fail its own run, not the claiming."""
+        try:
+            return Credentials(self._unsealed(password), self._unsealed(client_key)), None
+        except RequestFailure as failure:
+            return Credentials(), failure.code
+
+    def _unsealed(self, sealed: bytes | None) -> Secret | None:
         return None if sealed is None else self.vault.unseal(Sealed(sealed))
 
     # --- keep ----------------------------------------------------------------

@@ -6,8 +6,9 @@ from datetime import timedelta
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import Decision, lapse
 from worker.adapters.postgres.runs import PostgresRuns
+from worker.adapters.postgres.translate import translated
 from worker.domain.model import TenantId
-from worker.ports import Clock
+from worker.ports import Backlog, Clock
 
 
 KEPT = timedelta(days=30)
@@ -30,6 +31,19 @@ class PostgresSweeper:
     async def sweep(self) -> int:
         """Queue again what dead workers left."""
         return await self.runs.sweep()
+
+    async def backlog(self) -> Backlog:
+        """Count what waits."""
+        with translated():
+            async with self.pool.acquire(timeout=db.ACQUIRE_S) as connection:
+                found = await db.only(connection, "backlog")
+        return Backlog(
+            outbox_rows=found["outbox_rows"],
+            outbox_age_s=found["outbox_age_s"],
+            manual_ready=found["manual_ready"],
+            scheduled_ready=found["scheduled_ready"],
+            run_age_s=found["run_age_s"],
+        )
 
     async def housekeep(self) -> None:
         """Take one bounded bite of everything that time alone brings about."""

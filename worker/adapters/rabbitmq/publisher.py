@@ -63,7 +63,7 @@ class Publisher:
         self._opening = asyncio.Lock()
 
     async def publish(self, message: Message) -> bool:
-        """Publish to the events exchange, then to ``reply_to``. True if the exchange had a queue for it.
+        """Publish to the events exchange, a reply to its queue. True if a queue took it.
 
         Raises BrokerFailure when either fate is unknown, at the latest after ``publish_s`` seconds.
         Cancelled, the fate is unknown as well.
@@ -87,18 +87,21 @@ class Publisher:
 
     async def _send(self, message: Message) -> bool:
         channel = await self._ready_channel()
-        events = await channel.get_exchange(self._broker.topology.events, ensure=False)
-        routed = await _routed(events, self._on_the_wire(message), message.routing_key)
+        routed = True
+        if message.routing_key is not None:
+            events = await channel.get_exchange(self._broker.topology.events, ensure=False)
+            routed = await _routed(events, self._on_the_wire(message), message.routing_key)
+            self.figures.unroutable += not routed
         if message.reply_to is not None:
-            await self._answer(channel, message, reply_to=message.reply_to)
+            routed = await self._answer(channel, message, reply_to=message.reply_to)
         self.figures.confirmed += 1
-        self.figures.unroutable += not routed
         return routed
 
-    async def _answer(self, channel: AbstractChannel, message: Message, *, reply_to: str) -> None:
+    async def _answer(self, channel: AbstractChannel, message: Message, *, reply_to: str) -> bool:
         answer = self._on_the_wire(message, correlation_id=message.correlation_id)
-        if not await _routed(channel.default_exchange, answer, reply_to):
-            self.figures.missing_replies += 1
+        routed = await _routed(channel.default_exchange, answer, reply_to)
+        self.figures.missing_replies += not routed
+        return routed
 
     async def _ready_channel(self) -> AbstractChannel:
         async with self._opening:
