@@ -89,11 +89,12 @@ _CODES: Mapping[str, str] = {
 
 
 class FormError(ValueError):
-    """A value is wrong in a way the table names."""
+    """A value is wrong in a way the table names; ``message`` says it more exactly, where that is known."""
 
-    def __init__(self, *, code: str) -> None:
-        super().__init__(MISTAKES[code])
+    def __init__(self, *, code: str, message: str | None = None) -> None:
+        super().__init__(message or MISTAKES[code])
         self.code = code
+        self.message = message
 
 
 def mistake(field: str, code: str) -> FieldError:
@@ -114,6 +115,8 @@ def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldE
 def _field_error(error: ErrorDetails, model: type[BaseModel]) -> FieldError:
     field = ".".join(str(part) for part in error["loc"])
     ours = error.get("ctx", {}).get("error")
+    if isinstance(ours, FormError) and ours.message is not None:
+        return FieldError(field, ours.code, ours.message)
     code = (
         ours.code if isinstance(ours, FormError) else _CODES.get(error["type"], "value.wrong_type")
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 import pytest
+import structlog
 from typing_extensions import override
 
 from worker.adapters.telemetry import (
@@ -16,6 +17,7 @@ from worker.adapters.telemetry import (
     LoopWatch,
     PrometheusTelemetry,
     collections_timed,
+    configure_logs,
     library_lines,
     make_logger,
 )
@@ -142,6 +144,20 @@ def test_lines_below_the_level_are_not_written() -> None:
     told.event("trouble", level="warning")
 
     assert [line["event"] for line in lines(stream)] == ["trouble"]
+
+
+def test_loggers_made_before_write_as_configured_after() -> None:
+    """Modules name their logger when they are read; how it writes is decided at the start."""
+    stream = io.StringIO()
+    early = structlog.get_logger()
+    try:
+        configure_logs(stream)
+        early.info("tried", password="hunter2")
+    finally:
+        structlog.reset_defaults()
+
+    (line,) = lines(stream)
+    assert (line["event"], line["password"]) == ("tried", BLOT)
 
 
 def test_what_libraries_say_becomes_a_line() -> None:
