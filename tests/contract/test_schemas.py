@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -8,9 +8,11 @@ from ruamel.yaml import YAML
 
 from tests.contract.examples import SCHEMAS
 from worker.codec.command_forms import FORMS
+from worker.codec.directory_forms import DirectoryType
 from worker.codec.fields import GROUPS
 from worker.codec.payloads import PAYLOADS
 from worker.codec.schemas import main, message_schema, schema_files
+from worker.domain.presets import PRESETS
 
 
 ASYNCAPI: dict[str, Any] = YAML(typ="safe").load((SCHEMAS / "asyncapi.yaml").read_text())
@@ -98,6 +100,11 @@ def resolve(reference: str) -> object:
     for part in reference.removeprefix("#/").split("/"):
         node = node[part]
     return node
+
+
+def test_the_form_offers_the_types_there_are() -> None:
+    """A type that a page offers can be read, and none is hidden."""
+    assert set(get_args(DirectoryType)) == set(PRESETS)
 
 
 def test_a_page_can_order_the_form() -> None:
