@@ -262,7 +262,9 @@ def failed(
     )
 
 
-async def recorded(record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts) -> Outcome:
+async def recorded(
+    record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts
+) -> Outcome:
     """Record an ending, again while the store is away; else its lease lapses and another worker takes the run."""
     for pause_s in RECORD_PAUSES_S:
         try:

@@ -52,7 +52,9 @@ def all_migrations() -> list[Migration]:
     paths = sorted(folder().glob("*.sql"))
     misnamed = [path.name for path in paths if not _NAME.match(path.name)]
     if misnamed:
-        raise ValueError(f"migrations are named NNNN_pre_name.sql or NNNN_post_name.sql, not {misnamed}")
+        raise ValueError(
+            f"migrations are named NNNN_pre_name.sql or NNNN_post_name.sql, not {misnamed}"
+        )
     return [Migration(path.name, path.read_text(encoding="utf-8")) for path in paths]
 
 
