@@ -3,7 +3,7 @@
 .PHONY: help bootstrap stack stack-stop test lint demo bench clean
 
 BIN := .venv/bin
-STACK := $(BIN)/python -B -m tests.stack.stack
+STACK := $(BIN)/python -B -m tests.stack
 ARGS ?=
 
 help: ## what there is
@@ -16,7 +16,7 @@ stack: bootstrap ## start RabbitMQ, Postgres and OpenLDAP privately; writes .sta
 	@$(STACK) up
 
 stack-stop: ## stop them and forget their data
-	@python3 -B -m tests.stack.stack down
+	@python3 -B -m tests.stack down
 
 test: bootstrap ## the whole suite against the stack (ARGS="-k guard -x")
 	@$(STACK) run -- $(BIN)/pytest --cov --cov-report=term $(ARGS)

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
+from tests.servers.daemon import ServerError
 from tests.servers.slapd import Certificate
 
 
@@ -138,4 +139,4 @@ def _openssl(*arguments: str | Path) -> None:
         ["/usr/bin/openssl", *map(str, arguments)], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"openssl {arguments[0]}: {done.stderr[-1500:]}")
+        raise ServerError(server=f"openssl {arguments[0]}", why=done.stderr[-1500:])

@@ -27,8 +27,11 @@ MARKS = ("STACK_OWNER", "STACK_RUN")
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
-class NotReadyError(RuntimeError):
-    """A server did not come up, or did not go down, within its time; the text ends with its log."""
+class ServerError(RuntimeError):
+    """A server or one of its tools failed; the text ends with its last words."""
+
+    def __init__(self, *, server: str, why: str) -> None:
+        super().__init__(f"{server}: {why}")
 
 
 def wait_until(holds: Callable[[], bool], *, within_s: float) -> bool:
@@ -127,9 +130,9 @@ class Daemon:
     def wait_ready(self, is_ready: Callable[[], bool], *, within_s: float) -> None:
         """Return when it answers; raise with its last words when it died or took too long."""
         if not wait_until(lambda: not self.is_running or is_ready(), within_s=within_s):
-            raise NotReadyError(self._complaint(f"did not answer within {within_s:g} s"))
+            raise self._complaint(what=f"did not answer within {within_s:g} s")
         if not self.is_running:
-            raise NotReadyError(self._complaint("ended while starting"))
+            raise self._complaint(what="ended while starting")
 
     def stop(self, *, with_signal: signal.Signals = signal.SIGTERM, within_s: float = 10) -> None:
         """Ask it to end and wait; a process that does not listen is killed."""
@@ -142,7 +145,7 @@ class Daemon:
         """End it as a crash would."""
         self.send(signal.SIGKILL)
         if not wait_until(lambda: not self.is_running, within_s=10):
-            raise NotReadyError(self._complaint("survived SIGKILL"))
+            raise self._complaint(what="survived SIGKILL")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal if it runs."""
@@ -159,5 +162,5 @@ class Daemon:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def _complaint(self, what: str) -> str:
-        return f"{self.name} {what}; the end of {self.log}:\n{self.tail()}"
+    def _complaint(self, *, what: str) -> ServerError:
+        return ServerError(server=self.name, why=f"{what}; the end of {self.log}:\n{self.tail()}")

@@ -12,13 +12,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Self
-from urllib.parse import quote
 
-from tests.servers import ldif
-from tests.servers.daemon import Daemon, NotReadyError, free_port
+from tests.servers import ldaptools, ldif
+from tests.servers.daemon import Daemon, ServerError, free_port
 
 
 HERE = Path(__file__).resolve().parent
@@ -157,20 +157,21 @@ class Slapd:
         conf = self.directory / "slapd.conf"
         conf.write_text(self._configuration(), encoding="utf-8")
         conf.chmod(0o600)
-        for number, tree in enumerate(self.trees, start=1):
+        for number in range(1, len(self.trees) + 1):
             # slapadd checks the whole configuration, so all of them stand before the first seed
             (self.directory / f"data{number}").mkdir(exist_ok=True)
         for number, tree in enumerate(self.trees, start=1):
             self._seed(number, tree)
-        listeners = [self.uri, f"ldapi://{quote(str(self.socket), safe='')}"]
+        listeners = [self.uri, ldaptools.uri(self.socket)]
         listeners += [self.ldaps_uri] if self.certificate else []
         self.daemon.spawn(["/usr/sbin/slapd", "-f", str(conf), "-h", " ".join(listeners), "-d256"])
         self.daemon.wait_ready(self.answers, within_s=START_WITHIN_S)
 
     def answers(self) -> bool:
         """Whether a bind succeeds."""
-        done = self._tool("ldapwhoami", [], as_=(self.trees[0].admin, self.trees[0].admin_password))
-        return done.returncode == 0
+        tree = self.trees[0]
+        who = (tree.admin, tree.admin_password)
+        return ldaptools.run("ldapwhoami", [], socket=self.socket, as_=who).returncode == 0
 
     def stop(self) -> None:
         """End it in order; what it holds stays for the next start."""
@@ -231,8 +232,8 @@ class Slapd:
     ) -> list[ldif.Entry]:
         """What ``ldapsearch`` finds, asked in pages; as the tree's admin unless ``as_`` says who."""
         paged = ["-E", "pr=500/noprompt", "-LLL", "-o", "ldif-wrap=no", "-s", scope, "-b", base]
-        done = self._checked("ldapsearch", [*paged, condition, *attributes], dn=base, as_=as_)
-        return list(ldif.parse(done.stdout))
+        output = self._checked("ldapsearch", [*paged, condition, *attributes], dn=base, as_=as_)
+        return list(ldif.parse(output))
 
     def configure(self, dn: str, **attributes: ldif.Values) -> None:
         """Replace attributes in ``cn=config`` while it runs, until the next start.
@@ -256,7 +257,9 @@ class Slapd:
             connections=len(mine),
             binds=len(binds),
             searches=sum(" SRCH base=" in line for line in own),
-            entries=sum(int(count) for line in own for count in re.findall(r"nentries=(\d+)", line)),
+            entries=sum(
+                int(count) for line in own for count in re.findall(r"nentries=(\d+)", line)
+            ),
             refused=sum(" tag=97 " in line and " err=0 " not in line for line in own),
         )
 
@@ -276,8 +279,8 @@ class Slapd:
             path.write_text(self.root_dse, encoding="utf-8")
             head.append(f"rootDSE {path}")
         config = ["database config", "rootdn cn=config", f"rootpw {self.trees[0].admin_password}"]
-        sections = [self._database(number, tree) for number, tree in enumerate(self.trees, start=1)]
-        return "\n".join([*head, *self.lines, *config, *sum(sections, [])]) + "\n"
+        sections = starmap(self._database, enumerate(self.trees, start=1))
+        return "\n".join([*head, *self.lines, *config, *chain.from_iterable(sections)]) + "\n"
 
     def _database(self, number: int, tree: Tree) -> list[str]:
         return [
@@ -311,7 +314,7 @@ class Slapd:
         command = ["/usr/sbin/slapadd", "-q", "-f", conf, "-b", tree.base, *arguments]
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise NotReadyError("the seed was refused: " + done.stderr[-2000:])
+            raise ServerError(server="slapadd", why=done.stderr[-2000:])
 
     def _change(self, tool: str, text: str) -> None:
         dn = text.partition("\n")[0].partition(":")[2].lstrip(": ")
@@ -325,48 +328,15 @@ class Slapd:
         dn: str,
         text: str = "",
         as_: tuple[str, str] | None = None,
-    ) -> subprocess.CompletedProcess[str]:
-        done = self._tool(tool, arguments, as_=as_ or self._owner(dn), text=text)
-        if done.returncode:
-            raise LdapToolError(tool, done.returncode, done.stderr)
-        return done
+    ) -> str:
+        who = as_ or self._owner(dn)
+        return ldaptools.checked(tool, arguments, socket=self.socket, as_=who, text=text)
 
     def _owner(self, dn: str) -> tuple[str, str]:
         for tree in self.trees:
             if dn.lower().endswith(tree.base.lower()):
                 return tree.admin, tree.admin_password
         return "cn=config", self.trees[0].admin_password
-
-    def _tool(
-        self, tool: str, arguments: list[str], *, as_: tuple[str, str], text: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        name, password = as_
-        # the password goes through a pipe: arguments can be read by everyone on the machine
-        receiver, sender = os.pipe()
-        os.write(sender, password.encode())
-        os.close(sender)
-        where = f"ldapi://{quote(str(self.socket), safe='')}"
-        command = [tool, "-x", "-H", where, "-D", name, "-y", f"/dev/fd/{receiver}", *arguments]
-        try:
-            return subprocess.run(
-                command,
-                input=text,
-                capture_output=True,
-                text=True,
-                check=False,
-                pass_fds=[receiver],
-                env={"PATH": "/usr/bin:/bin", "LDAPNOINIT": "1"},
-            )
-        finally:
-            os.close(receiver)
-
-
-class LdapToolError(RuntimeError):
-    """An ldap-utils program refused; ``code`` is the LDAP result code."""
-
-    def __init__(self, tool: str, code: int, text: str) -> None:
-        super().__init__(f"{tool}: result {code}: {text.strip()}")
-        self.code = code
 
 
 def _connection(line: str) -> str:

@@ -73,11 +73,19 @@ fi
 PYTHON=${PYTHON:-python3}
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed: PYTHON=... make"
 
-# What the environment was made from; a moved checkout or another Python makes it anew.
-stamp="$("$PYTHON" -c 'import sys; print(sys.executable, sys.version_info[:3])') $(pwd) $(cksum < pyproject.toml)"
-if [ "$(cat .venv/.stamp 2> /dev/null)" != "$stamp" ]; then
+# What the environment was made from: checkout, Python and what pyproject.toml asks to be installed
+# (not the checkers' settings, which change more often). A moved checkout or another Python starts anew.
+base="$(pwd) $("$PYTHON" -c 'import sys; print(sys.base_prefix, *sys.version_info[:3])')"
+wanted=$("$PYTHON" -c 'import hashlib, tomllib
+whole = tomllib.load(open("pyproject.toml", "rb"))
+parts = [whole["build-system"], whole["project"], whole["tool"].get("hatch")]
+print(hashlib.sha256(repr(parts).encode()).hexdigest())')
+if [ "$(cat .venv/.stamp 2> /dev/null)" != "$base $wanted" ]; then
     say "bootstrap: installing the worker and its checks into .venv"
-    "$PYTHON" -m venv --clear .venv
+    case "$(cat .venv/.stamp 2> /dev/null)" in
+        "$base "*) rm -f .venv/.stamp ;;
+        *) "$PYTHON" -m venv --clear .venv ;;
+    esac
     again "pip install" .venv/bin/python -m pip install -q --disable-pip-version-check --retries 5 -e '.[dev]' >&2
-    printf '%s' "$stamp" > .venv/.stamp
+    printf '%s' "$base $wanted" > .venv/.stamp
 fi

@@ -49,7 +49,7 @@ def _send(pids: list[int], number: signal.Signals) -> list[int]:
 
 
 def _pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
 
 
 def _environment(pid: int) -> list[bytes]:

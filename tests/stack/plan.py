@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from tests.servers.daemon import ENVIRONMENT, inherited_marks
+from tests.servers.daemon import ENVIRONMENT, ServerError, inherited_marks
 
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -19,10 +19,6 @@ BLOCK = 8
 # Below Linux's own range for outgoing connections (32768 and up), above what services like to take
 FIRST_PORT, LAST_PORT = 20000, 32000
 USED = 6
-
-
-class NoPortsError(RuntimeError):
-    """No block of ports is free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +139,7 @@ def choose_ports(home: Path) -> int:
     for base in candidates:
         if ports_are_free(base):
             return base
-    raise NoPortsError(f"no free ports at {fixed}" if fixed else "no free block of ports")
+    raise ServerError(server="stack", why=f"no free ports from {fixed or FIRST_PORT}")
 
 
 def ports_are_free(base: int) -> bool:

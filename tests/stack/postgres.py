@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.daemon import Daemon, NotReadyError, started_at, wait_until
+from tests.servers.daemon import Daemon, ServerError, started_at, wait_until
 from tests.stack.plan import Plan
 
 
@@ -55,7 +55,7 @@ def programs() -> Path:
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
     )
     if not found:
-        raise NotReadyError("no Postgres server below /usr/lib/postgresql")
+        raise ServerError(server="postgres", why="not found below /usr/lib/postgresql")
     return found[-1].parent
 
 
@@ -143,7 +143,7 @@ class Postgres:
         )
         os.close(receiver)
         if done.returncode:
-            raise NotReadyError("initdb failed: " + (done.stderr or done.stdout)[-2000:])
+            raise ServerError(server="initdb", why=(done.stderr or done.stdout)[-2000:])
 
     def _configure(self, data: Path) -> None:
         settings = SETTINGS.format(port=self.plan.postgres_port)
@@ -153,7 +153,7 @@ class Postgres:
     def _psql(self, statements: str) -> None:
         done = self._run(statements)
         if done.returncode:
-            raise NotReadyError("psql: " + done.stderr[-2000:])
+            raise ServerError(server="psql", why=done.stderr[-2000:])
 
     def _run(self, statements: str) -> subprocess.CompletedProcess[str]:
         where = ["-h", "127.0.0.1", "-p", str(self.plan.postgres_port), "-U", "postgres"]

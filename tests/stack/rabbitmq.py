@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.daemon import Daemon, NotReadyError
+from tests.servers.daemon import Daemon, ServerError
 from tests.stack.plan import Plan
 
 
@@ -109,7 +109,7 @@ class RabbitMQ:
             env=self.environment,
         )
         if done.returncode:
-            raise NotReadyError(f"rabbitmqctl {arguments[0]}: {done.stderr or done.stdout}")
+            raise ServerError(server="rabbitmqctl", why=done.stderr or done.stdout)
         return done.stdout
 
     def _configure(self) -> None:

@@ -47,7 +47,9 @@ def plain(*, people: int = 30) -> str:
                 f"cn=Board,ou=Lists,{PLAIN_BASE}",
                 {
                     "objectClass": ["groupOfNames", "mailGroup"],
-                    "member": [f"uid=member{number:03d},ou=People,{PLAIN_BASE}" for number in (0, 1)],
+                    "member": [
+                        f"uid=member{number:03d},ou=People,{PLAIN_BASE}" for number in (0, 1)
+                    ],
                     "mail": f"board@{PLAIN_DOMAIN}",
                     "entryUUID": entry_uuid("board"),
                 },
