@@ -348,11 +348,26 @@ class Runs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, and for how long (seconds)."""
+
+    outbox_rows: int
+    outbox_age_s: float
+    manual_ready: int
+    scheduled_ready: int
+    run_age_s: float
+
+
 class Sweeper(Protocol):
     """What keeps the store healthy while runs come and go."""
 
     async def sweep(self) -> int:
         """Queue again what dead workers left; gives how many."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Count what waits."""
         ...
 
     async def housekeep(self) -> None:
@@ -383,6 +398,7 @@ class Outbox(Protocol):
         """Forget what the broker has confirmed."""
         ...
 
+
 # --- what operators see ------------------------------------------------------
 
 
@@ -390,7 +406,11 @@ class Telemetry(Protocol):
     """Log lines and metrics. No metric is labelled by tenant, directory, address or DN; log lines may name the first two."""
 
     def event(self, name: str, **keys: object) -> None:
-        """Write one log line: a fixed name in the past tense, and keys. Secrets are left out."""
+        """Write one log line: a fixed name in the past tense, and keys. Secrets are left out.
+
+        The key ``level`` (debug, info, warning, error; info if left out) says how much it matters; the key
+        ``error``, an exception, adds its traceback.
+        """
         ...
 
     def bind(self, **keys: object) -> AbstractContextManager[None]:

@@ -271,5 +271,8 @@ class ClaimedRun:
     tier: Tier
     queued_at: datetime
     queue_s: float
-    paused: str | None = None
-    """Why the run must be skipped (directory paused, right lost), or None."""
+    traceparent: str | None = None
+    skip: str | None = None
+    """Why the run must not start (paused, plan, deleted, cancelled), or None."""
+    fault: str | None = None
+    """The code of what makes its stored settings unusable, or None."""

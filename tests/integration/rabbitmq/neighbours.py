@@ -1,0 +1,187 @@
+"""The other side of the broker, as the tests need it: sends commands, binds to events, looks into queues.
+
+And the worker's own neighbours: an acceptance that remembers, and a wait under a deadline.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+from pamqp.commands import Basic
+from pamqp.common import FieldTable
+
+from worker.adapters.rabbitmq.connection import Backoff
+from worker.adapters.rabbitmq.consumer import Consumer, IntakeLimits
+from worker.adapters.rabbitmq.topology import Broker, declare
+from worker.domain.failures import StoreFailure
+from worker.ports import Delivery
+
+
+WAIT_S = 15.0
+QUICK = Backoff(first_s=0.05, most_s=0.5)
+
+
+class Platform:
+    """A client of the broker, with nothing of the worker's in its way."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.topology = broker.topology
+        self._broker = broker
+
+    async def __aenter__(self) -> Self:
+        self._connection = await aio_pika.connect(self._broker.url)
+        await declare(self._connection, self._broker)
+        self._channel = await self._connection.channel(on_return_raises=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
+
+    async def reconnect(self) -> None:
+        """After a restart of the broker."""
+        await self._connection.close()
+        await self.__aenter__()
+
+    async def send(
+        self, *bodies: str, key: str = "directory.save", message: aio_pika.Message | None = None
+    ) -> None:
+        """Send commands in order, each confirmed. Raises PublishError when no queue takes it."""
+        exchange = await self._channel.get_exchange(self.topology.commands, ensure=False)
+        for body in bodies:
+            await exchange.publish(message or aio_pika.Message(body.encode(), delivery_mode=2), key)
+
+    async def send_odd(self, body: str, properties: Basic.Properties) -> None:
+        """Send a command with properties that no careful client would send."""
+        wire = await self._channel.get_underlay_channel()
+        await wire.basic_publish(
+            body.encode(),
+            exchange=self.topology.commands,
+            routing_key="directory.save",
+            properties=properties,
+        )
+
+    async def bind(self, key: str = "#") -> str:
+        """Bind a queue of one's own to the events; give its name."""
+        queue = await self._channel.declare_queue(exclusive=True)
+        await queue.bind(self.topology.events, key)
+        return queue.name
+
+    async def bind_bounded(self, most: int) -> str:
+        """Bind a queue that takes ``most`` events and refuses the next."""
+        arguments: FieldTable = {"x-max-length": most, "x-overflow": "reject-publish"}
+        queue = await self._channel.declare_queue(exclusive=True, arguments=arguments)
+        await queue.bind(self.topology.events, "#")
+        return queue.name
+
+    async def reply_queue(self) -> str:
+        """Give a queue for answers, bound to nothing."""
+        return (await self._channel.declare_queue(exclusive=True)).name
+
+    async def fill(self, count: int) -> None:
+        """Send so many commands of 1 KiB, a hundred at a time."""
+        exchange = await self._channel.get_exchange(self.topology.commands, ensure=False)
+        for _ in range(0, count, 100):
+            async with asyncio.TaskGroup() as together:
+                for _ in range(100):
+                    message = aio_pika.Message(b"x" * 1024, delivery_mode=2)
+                    together.create_task(exchange.publish(message, "directory.save"))
+
+    async def ids(self, queue: str, *, last: str) -> list[str | None]:
+        """Take ids off a queue up to and with the last one."""
+        taken: list[str | None] = []
+        while last not in taken:
+            taken.append((await self.take(queue)).message_id)
+        return taken
+
+    async def take(self, queue: str) -> AbstractIncomingMessage:
+        """Take the next message of a queue, waiting for it."""
+        return await self._next(queue, no_ack=True)
+
+    async def hand_back(self, queue: str) -> None:
+        """Take the next message and return it, as a consumer that breaks does."""
+        message = await self._next(queue, no_ack=False)
+        await message.reject(requeue=True)
+
+    async def depth(self, queue: str) -> int:
+        """How many messages lie ready in a queue; those handed over and not acked are not among them."""
+        async with self._connection.channel() as channel:
+            found = await channel.declare_queue(queue, passive=True)
+            return found.declaration_result.message_count or 0
+
+    async def _next(self, queue: str, *, no_ack: bool) -> AbstractIncomingMessage:
+        source = await self._channel.get_queue(queue, ensure=False)
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                message = await source.get(no_ack=no_ack, fail=False)
+                if message is not None:
+                    return message
+                await asyncio.sleep(0.02)
+
+
+class Acceptance:
+    """Keeps what it was given, once it has given it to ``store``, which a test may let fail or wait."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.deliveries: list[Delivery] = []
+        self.attempts = 0
+        self.is_away = False
+        self.poison: str | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+
+    @property
+    def bodies(self) -> list[str]:
+        """All that is durable, in order, repeats included."""
+        return [body for batch in self.batches for body in batch]
+
+    async def ping(self) -> None:
+        """Answer as the store would."""
+        if self.is_away:
+            raise _away()
+
+    async def __call__(self, batch: Sequence[Delivery]) -> None:
+        """Make durable, or raise."""
+        self.attempts += 1
+        await self.open.wait()
+        if self.is_away:
+            raise _away()
+        bodies = [delivery.body.decode() for delivery in batch]
+        if self.poison in bodies:
+            raise ZeroDivisionError
+        self.batches.append(bodies)
+        self.deliveries.extend(batch)
+
+
+def _away() -> StoreFailure:
+    code = "store.unavailable"
+    return StoreFailure(code)
+
+
+@asynccontextmanager
+async def consuming(
+    broker: Broker, acceptance: Acceptance, limits: IntakeLimits | None = None
+) -> AsyncIterator[Consumer]:
+    """Run a consumer until the end of the scope, then stop it as the program would."""
+    limits = limits or IntakeLimits(backoff=QUICK)
+    consumer = Consumer(broker, accept=acceptance, ping=acceptance.ping, limits=limits)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(consumer.run())
+        try:
+            yield consumer
+            async with asyncio.timeout(WAIT_S):
+                await consumer.stop()
+        finally:
+            running.cancel()
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = WAIT_S) -> None:
+    """Wait for a condition under a deadline."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
