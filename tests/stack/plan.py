@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from tests.servers.daemon import ENVIRONMENT, ServerError, inherited_marks
+from tests.servers.daemon import ENVIRONMENT, PROJECT, ServerError, inherited_marks
 
 
-PROJECT = Path(__file__).resolve().parents[2]
 HOME = PROJECT / ".stack"
 BLOCK = 8
 # Below Linux's own range for outgoing connections (32768 and up), above what services like to take
