@@ -72,7 +72,9 @@ def _is_safe(local: str) -> bool:
     if len(octets) > LOCAL_MAX_BYTES:
         return False
     try:
-        found = validate_email(f"{local}@a.example", check_deliverability=False, globally_deliverable=False)
+        found = validate_email(
+            f"{local}@a.example", check_deliverability=False, globally_deliverable=False
+        )
     except EmailNotValidError:
         return False
     return found.local_part == local
@@ -97,3 +99,11 @@ def _a_labels(name: str) -> str | None:
         return idna.encode(idna.decode(idna.encode(name, uts46=True))).decode("ascii").lower()
     except (idna.IDNAError, UnicodeError):
         return None
+
+
+def display_domain(name: str) -> str:
+    """Return a normal domain as people write it, in U-labels."""
+    try:
+        return idna.decode(name)
+    except (idna.IDNAError, UnicodeError):
+        return name

@@ -179,9 +179,15 @@ class Normaliser:
                 self._reject(reason, address, dn)
             return []
         before = b"\t" + _entry_id(dn, attributes, shape) + nature.kind
-        after = (b"\tf\t" if _is_any_set(attributes, shape.disabled) else b"\tt\t") + _name(attributes, shape) + b"\n"
+        after = (
+            (b"\tf\t" if _is_any_set(attributes, shape.disabled) else b"\tt\t")
+            + _name(attributes, shape)
+            + b"\n"
+        )
         primary, other = before + b"t" + after, before + b"f" + after
-        return sorted([address + (primary if is_primary else other) for address, is_primary in found.items()])
+        return sorted(
+            [address + (primary if is_primary else other) for address, is_primary in found.items()]
+        )
 
     # --- addresses -----------------------------------------------------------
 
@@ -203,7 +209,9 @@ class Normaliser:
             self._reject(Reason.NO_ADDRESS, b"", dn)
         return found
 
-    def _take_plain(self, values: Sequence[bytes], dn: str, found: dict[bytes, bool]) -> list[bytes]:
+    def _take_plain(
+        self, values: Sequence[bytes], dn: str, found: dict[bytes, bool]
+    ) -> list[bytes]:
         """Add the addresses; the primary of several is the smallest, since values come in no order (RFC 4511 4.1.7)."""
         taken = [address for value in values if (address := self._address(value, dn))]
         for address in taken:
@@ -229,7 +237,9 @@ class Normaliser:
 
     def _odd_value(self, value: bytes, dn: str, syntax: Syntax) -> tuple[bool, bytes | None]:
         """Read a value that begins neither with ``SMTP:`` nor with ``smtp:``; tells if it is primary."""
-        prefix, colon, rest = value[:VALUE_MAX_BYTES].decode("utf-8", "replace").strip().partition(":")
+        prefix, colon, rest = (
+            value[:VALUE_MAX_BYTES].decode("utf-8", "replace").strip().partition(":")
+        )
         if colon and prefix.lower() == "smtp":
             return prefix == "SMTP", self._address(value.partition(b":")[2], dn)
         if colon and _TYPE(prefix):
@@ -272,7 +282,9 @@ class Normaliser:
         domain = normal_domain(name) if at and not local else None
         if domain is None:
             return Reason.MALFORMED
-        return Reason.CATCH_ALL if self._is_ours.get(domain.encode("ascii")) else Reason.OTHER_DOMAIN
+        return (
+            Reason.CATCH_ALL if self._is_ours.get(domain.encode("ascii")) else Reason.OTHER_DOMAIN
+        )
 
     def _reject(self, reason: Reason, value: bytes, dn: str, address: bytes | None = None) -> None:
         """Count one value under one reason; with the whole address, also its domain."""
@@ -314,7 +326,12 @@ class Normaliser:
         return _Nature(b"\t%d\t" % KINDS.index(kind), reason, number is not None)
 
     def _entry_reason(
-        self, dn: str, attributes: Attributes, shape: _Shape, found: Iterable[bytes], nature: _Nature
+        self,
+        dn: str,
+        attributes: Attributes,
+        shape: _Shape,
+        found: Iterable[bytes],
+        nature: _Nature,
     ) -> Reason | None:
         """Say why this one entry is none of ours although its sort is."""
         is_named_so = self._system_dn is not None and not nature.is_typed
@@ -354,7 +371,9 @@ def _shape(preset: Preset, spellings: Mapping[str, Sequence[str]]) -> _Shape:
         return spellings.get(name.lower(), ())
 
     return _Shape(
-        addresses=tuple((name, each.syntax) for each in preset.addresses for name in spelt(each.name)),
+        addresses=tuple(
+            (name, each.syntax) for each in preset.addresses for name in spelt(each.name)
+        ),
         ids=tuple((name, _ID_FORMS[each.form]) for each in preset.ids for name in spelt(each.name)),
         names=tuple(name for each in preset.display_names for name in spelt(each)),
         classes=next(iter(spelt("objectClass")), None) if preset.classes else None,
