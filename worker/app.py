@@ -24,11 +24,16 @@ from worker.adapters.postgres.runs import Claiming, PostgresRuns
 from worker.adapters.postgres.sign_ins import PostgresSignIns
 from worker.adapters.postgres.spool import open_spool
 from worker.adapters.postgres.sweeper import PostgresSweeper
-from worker.adapters.rabbitmq.consumer import Consumer, IntakeLimits
+from worker.adapters.rabbitmq.consumer import Consumer, ConsumerPorts, IntakeLimits
 from worker.adapters.rabbitmq.publisher import Publisher
 from worker.adapters.rabbitmq.topology import Broker, Topology
 from worker.adapters.secrets import SealedVault
-from worker.adapters.telemetry import LoopWatch, PrometheusTelemetry, collections_timed, make_logger
+from worker.adapters.telemetry import (
+    LoopWatch,
+    PrometheusTelemetry,
+    collections_timed,
+    configure_logs,
+)
 from worker.domain.failures import StoreFailure
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Outcome
@@ -139,7 +144,7 @@ async def run(settings: Settings, *, rewire: Rewire = lambda parts: parts) -> No
     Raises StoreFailure when the database is not migrated, or stays away at the start.
     """
     telemetry = PrometheusTelemetry(
-        make_logger(sys.stderr, level=settings.log_level, form=settings.log_format)
+        configure_logs(sys.stderr, level=settings.log_level, form=settings.log_format)
     )
     pending = await migrations.pending(settings.database_url.reveal())
     if pending:
@@ -195,14 +200,17 @@ class _Worker:
         )
         self._consumer = Consumer(
             broker(settings),
-            accept=Accept(
-                intake=parts.intake,
-                vault=parts.vault,
+            ConsumerPorts(
+                accept=Accept(
+                    intake=parts.intake,
+                    vault=parts.vault,
+                    telemetry=parts.telemetry,
+                    carry_bell=parts.carry_bell,
+                    reply_prefixes=settings.reply_prefixes,
+                ),
+                ping=parts.ping_store,
                 telemetry=parts.telemetry,
-                carry_bell=parts.carry_bell,
-                reply_prefixes=settings.reply_prefixes,
             ),
-            ping=parts.ping_store,
             limits=IntakeLimits(
                 prefetch_commands=settings.prefetch, prefetch_scheduled=settings.prefetch
             ),
