@@ -254,13 +254,27 @@ class RunBook(Protocol):
 
 
 class Desk(Protocol):
-    """One command in hand."""
+    """One command in hand, and the books it may write."""
 
-    stored: Stored
-    now: datetime
-    tenant: TenantBook
-    directories: DirectoryBook
-    runs: RunBook
+    @property
+    def stored(self) -> Stored:
+        """The command."""
+        ...
+
+    @property
+    def tenant(self) -> TenantBook:
+        """The tenant it is about."""
+        ...
+
+    @property
+    def directories(self) -> DirectoryBook:
+        """That tenant's directories."""
+        ...
+
+    @property
+    def runs(self) -> RunBook:
+        """That tenant's runs."""
+        ...
 
 
 class Orders(Protocol):

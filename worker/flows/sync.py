@@ -4,7 +4,7 @@ What can go wrong is caught one function up, once, and recorded; nothing here na
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from worker.domain.failures import (
 )
 from worker.domain.findings import finding
 from worker.domain.guard import judge
+from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import ClaimedRun, Limits
 from worker.domain.normalise import Normaliser, snapshot_digest
 from worker.domain.outcomes import (
@@ -37,7 +38,6 @@ from worker.domain.outcomes import (
     Tally,
     Unchanged,
 )
-from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.plan import ReadPlan, make_plan, scope_digest
 from worker.flows.bell import Bell
 from worker.ports import (

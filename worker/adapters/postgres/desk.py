@@ -103,7 +103,7 @@ class PostgresDesk:
     def tenant_id(self) -> int:
         """The number of the tenant found. Raises LookupError before that."""
         if self._tenant_id is None:
-            raise LookupError("the tenant was not found first")
+            raise LookupError
         return self._tenant_id
 
     @tenant_id.setter
@@ -219,7 +219,7 @@ class PostgresTenants:
             )
         saved = await self.find()
         if saved is None:
-            raise LookupError("the tenant just saved")
+            raise LookupError
         return events.tenant_saved(
             self.desk.stored.envelope.tenant,
             causes=self.desk.causes,
