@@ -46,6 +46,9 @@ from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, 
 from worker.settings import Settings
 
 
+INTAKE_S = 5.0
+"""For the deliveries in hand at a stop."""
+
 FLUSH_S = 5.0
 """For the outbox at a stop: what is not confirmed by then goes out with the next start."""
 
@@ -98,7 +101,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
     outbox = PostgresOutbox(pool, owner)
     return Parts(
         runs=runs,
-        orders=PostgresOrders(pool, clock, timedelta(seconds=settings.command_wait_s)),
+        orders=PostgresOrders(pool, clock, telemetry, timedelta(seconds=settings.command_wait_s)),
         intake=PostgresIntake(pool, clock, vault),
         outbox=outbox,
         sweeper=PostgresSweeper(pool, clock, runs),
@@ -271,7 +274,7 @@ class _Worker:
     async def _stop(self, tasks: dict[str, "asyncio.Task[None]"]) -> None:
         """No new deliveries and claims; runs may end; then the outbox is flushed; then all is closed."""
         self._executor.stop()
-        await self._consumer.stop()
+        await self._stop_intake()
         for name, task in tasks.items():
             if name.startswith("carry") or name == "sweep":
                 task.cancel()
@@ -279,6 +282,14 @@ class _Worker:
         await self._flush()
         for task in tasks.values():
             task.cancel()
+
+    async def _stop_intake(self) -> None:
+        """Finish what was delivered; with a store that hangs, what is not acked comes again."""
+        try:
+            async with asyncio.timeout(INTAKE_S):
+                await self._consumer.stop()
+        except TimeoutError:
+            self._parts.telemetry.event("intake_not_finished")
 
     async def _flush(self) -> None:
         try:

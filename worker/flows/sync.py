@@ -99,6 +99,9 @@ async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
         except asyncio.CancelledError:
             await asyncio.shield(given_back(run, ports=ports))
             raise
+        except Exception as bug:  # noqa: BLE001 - not even recording may end the worker: the lease lapses
+            ports.telemetry.event("recording_broke", level="error", error=bug)
+            outcome = Postponed("recording broke")
         told = type(outcome).__name__.lower()
         ports.telemetry.event("run_ended", outcome=told, **figures(outcome))
         ports.telemetry.count("runs", state=told, trigger=run.trigger)

@@ -125,6 +125,7 @@ class PostgresRuns:
             fault=fault,
             domains=tuple(begun["domains"]),
             tier=tier,
+            saved_at=begun["saved_at"],
             queued_at=begun["queued_at"],
             queue_s=max(0.0, (now - begun["run_after"]).total_seconds()),
             traceparent=begun["traceparent"],
