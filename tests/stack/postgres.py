@@ -114,6 +114,9 @@ class Postgres:
         for pid in children:
             _kill(pid)
         wait_until(lambda: not any(map(started_at, children)), within_s=10)
+        # In a container whose first process reaps nobody the dead postmaster stays a zombie, and the
+        # next one takes it for alive.
+        (self.plan.postgres_home / "postmaster.pid").unlink(missing_ok=True)
 
     def is_ready(self) -> bool:
         """Whether it answers a query."""
