@@ -56,7 +56,7 @@ def test_a_daemon_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_dies_says_its_last_words(tmp_path: Path) -> None:
-    """ "Did not start" without the reason costs a person half an hour."""
+    """A server that did not start, without saying why, costs a person half an hour."""
     daemon = Daemon("broken", tmp_path)
     daemon.spawn(["/bin/sh", "-c", "echo no such schema; exit 1"])
 
