@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -37,7 +37,7 @@ from worker.flows.accept import Accept
 from worker.flows.bell import Bell
 from worker.flows.relay import RelayPorts, relay
 from worker.flows.sync import SyncPorts, sync
-from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, Telemetry, Vault
+from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, Vault
 from worker.settings import Settings
 
 
@@ -143,7 +143,9 @@ async def run(settings: Settings, *, rewire: Rewire = lambda parts: parts) -> No
     )
     pending = await migrations.pending(settings.database_url.reveal())
     if pending:
-        raise StoreFailure("store.not_migrated", f"run `rollcall migrate` first: {pending}")
+        raise StoreFailure(
+            code="store.not_migrated", detail=f"run `rollcall migrate` first: {pending}"
+        )
     async with AsyncExitStack() as stack:
         stack.enter_context(collections_timed(telemetry))
         pool = await open_pool(settings.database_url.reveal(), size=settings.pool_size)

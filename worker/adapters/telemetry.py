@@ -186,29 +186,46 @@ def _json(line: Mapping[str, object], **_: object) -> str:
 def make_logger(
     stream: TextIO, *, level: LogLevel = "info", form: LogFormat = "json"
 ) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger that writes lines to a stream.
+    """Return a logger that writes lines to a stream; nothing global is set."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=_processors(stream, form),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+    )
+    return logger
 
-    The adapters' own loggers write the same lines from then on: structlog is set up here, once a process.
+
+def configure_logs(
+    stream: TextIO, *, level: LogLevel = "info", form: LogFormat = "json"
+) -> structlog.typing.FilteringBoundLogger:
+    """Let every ``structlog.get_logger()`` of this process write so; returns one. Called once, by app.
+
+    Before it is called structlog would write unblotted lines to standard output, which belongs to answers.
     """
-    last = (
+    structlog.configure(
+        processors=_processors(stream, form),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def _processors(stream: TextIO, form: LogFormat) -> list[structlog.typing.Processor]:
+    last: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(serializer=_json)
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
-    structlog.configure(
-        logger_factory=structlog.WriteLoggerFactory(stream),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
-            _blot_line,
-            last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-    )
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-    return logger
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
+        _blot_line,
+        last,
+    ]
 
 
 class _Library(logging.Handler):

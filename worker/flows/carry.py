@@ -25,7 +25,9 @@ NO_TENANT = FieldError(
     "subject", "tenant.unknown", "This tenant is not known. Send tenant.save for it first."
 )
 NO_DIRECTORY = FieldError(
-    "directory", "directory.unknown", "This tenant has no such directory. Send directory.save first."
+    "directory",
+    "directory.unknown",
+    "This tenant has no such directory. Send directory.save first.",
 )
 NO_RUN = FieldError("run", "run.unknown", "This tenant has no such run, or it has ended.")
 

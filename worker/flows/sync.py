@@ -4,7 +4,6 @@ What can go wrong is caught one function up, once, and recorded; nothing here na
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,7 @@ from worker.domain.failures import (
 from worker.domain.findings import finding
 from worker.domain.guard import judge
 from worker.domain.model import ClaimedRun, Limits
-from worker.domain.normalise import Normaliser
+from worker.domain.normalise import Normaliser, snapshot_digest
 from worker.domain.outcomes import (
     Applied,
     Failed,
@@ -38,7 +37,8 @@ from worker.domain.outcomes import (
     Tally,
     Unchanged,
 )
-from worker.domain.plan import ReadPlan, ldapsearch_line, make_plan, scope_digest
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.plan import ReadPlan, make_plan, scope_digest
 from worker.flows.bell import Bell
 from worker.ports import (
     Clock,
@@ -56,9 +56,6 @@ FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
 """Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
 
 RECORD_PAUSES_S = (0.5, 2.0, 5.0)
-
-DIGEST_VERSION = b"1"
-"""Moves when the meaning of a row does, so that no old digest can equal a new one."""
 
 T = TypeVar("T")
 
@@ -88,6 +85,7 @@ class Progress:
     entries: int = 0
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
+    plan: ReadPlan | None = None
 
 
 async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
@@ -119,13 +117,13 @@ async def outcome_of(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -
     except LeaseLost as lost:
         return lost_lease(lost, ports)
     except (DirectoryFailure, RequestFailure) as failure:
-        ending = failed(run, failure, ports=ports, stages=progress.stages)
+        ending = failed(run, failure, ports=ports, progress=progress)
     except StoreFailure as away:
         ports.telemetry.event("store_away", code=away.code, detail=away.detail)
         return Postponed("store away")
     except Exception as bug:  # noqa: BLE001 - the one place where a bug in a run ends: recorded, not spread
         ports.telemetry.event("run_broke", level="error", error=bug)
-        ending = failed(run, RequestFailure("internal", repr(bug)), ports=ports, stages=[])
+        ending = failed(run, RequestFailure("internal", repr(bug)), ports=ports, progress=progress)
     return await recorded(lambda: ports.runs.end(run, ending), ports)
 
 
@@ -135,7 +133,7 @@ async def attempt(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> O
         raise RunStopped(run.skip)
     if run.fault is not None:
         raise RequestFailure(run.fault)
-    plan = make_plan(run.settings, run.credentials, ports.limits)
+    progress.plan = plan = make_plan(run.settings, run.credentials, ports.limits)
     read_at = await ports.clock.now()
     with ports.spool() as spool:
         reading = read(run, plan, spool, ports=ports, progress=progress, read_at=read_at)
@@ -154,7 +152,6 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
 ) -> Snapshot:
     """Read the directory to its proved end. Raises a DirectoryFailure when the list is not whole."""
     normaliser = Normaliser(plan, run.domains)
-    digest = rows = 0
     try:
         async with (
             asyncio.timeout(plan.limits.run_s),
@@ -163,47 +160,33 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
             ) as pages,
         ):
             async for page in pages:
-                chunk = normaliser.page(page)
-                spool.add(chunk.rows)
-                digest += chunk.digest
-                rows += chunk.row_count
-                progress.entries += chunk.entries
+                spool.add(normaliser.page(page).rows)
+                progress.entries = normaliser.entries
             proof = pages.proof
     except TimeoutError as exc:
-        raise Unfinished("read.run_deadline", f"{plan.limits.run_s} s") from exc
-    return _snapshot(run, plan, spool, _Read(digest, rows, normaliser, proof, read_at))
+        raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
+    return _snapshot(run, plan, spool, _Read(normaliser, proof, read_at))
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    digest: int
-    rows: int
     normaliser: Normaliser
     proof: Proof
     read_at: datetime
 
 
 def _snapshot(run: ClaimedRun, plan: ReadPlan, spool: Spool, read: _Read) -> Snapshot:
-    scope = scope_digest(run.settings)
+    scope = scope_digest(plan)
     return Snapshot(
         spool=spool,
-        rows=read.rows,
-        digest=snapshot_digest(read.digest, read.rows, scope=scope, domains=run.domains),
+        rows=read.normaliser.rows,
+        digest=snapshot_digest(read.normaliser.digest, scope=scope, domains=run.domains),
         scope=scope,
         read_at=read.read_at,
         tally=Tally(read.proof.entries, read.proof.references, dict(read.normaliser.ignored)),
         connect_s=read.proof.connect_s,
         read_s=read.proof.read_s,
     )
-
-
-def snapshot_digest(rows_digest: int, rows: int, *, scope: str, domains: Sequence[str]) -> bytes:
-    """Digest rows, scope and the tenant's domains: whatever moves one of them makes a run compare anew."""
-    digest = hashlib.blake2b(DIGEST_VERSION, digest_size=16)
-    digest.update((rows_digest % (1 << 128)).to_bytes(16, "big"))
-    digest.update(rows.to_bytes(8, "big"))
-    digest.update("\0".join((scope, *sorted(domains))).encode())
-    return digest.digest()
 
 
 async def conclude(run: ClaimedRun, snapshot: Snapshot, *, ports: SyncPorts) -> Outcome:
@@ -223,7 +206,9 @@ async def conclude(run: ClaimedRun, snapshot: Snapshot, *, ports: SyncPorts) -> 
             await asyncio.sleep(pause_s)
         else:
             return outcome
-    raise StoreFailure("store.unavailable", "the final transaction was tried again in vain")
+    raise StoreFailure(
+        code="store.unavailable", detail="the final transaction was tried again in vain"
+    )
 
 
 async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None:
@@ -259,15 +244,14 @@ async def alongside(work: Coroutine[None, None, T], watch: Coroutine[None, None,
         raise group_of_one.exceptions[0] from None
 
 
-def failed(
-    run: ClaimedRun, failure: Failure, *, ports: SyncPorts, stages: Sequence[StageResult]
-) -> Failed:
+def failed(run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Progress) -> Failed:
     """Say what the customer is told of a failure; the server's own words stay with the operator."""
+    plan, server = progress.plan, run.settings.servers[0]
     return Failed(
         finding(
             failure.code,
-            stages=tuple(stages),
-            ldapsearch=ldapsearch_line(run.settings),
+            stages=tuple(progress.stages),
+            ldapsearch=ldapsearch_line(plan, server) if plan else "",
             egress=ports.egress,
         ),
         detail=failure.detail,
@@ -275,7 +259,9 @@ def failed(
     )
 
 
-async def recorded(record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts) -> Outcome:
+async def recorded(
+    record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts
+) -> Outcome:
     """Record an ending, again while the store is away; else its lease lapses and another worker takes the run."""
     for pause_s in RECORD_PAUSES_S:
         try:

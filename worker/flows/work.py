@@ -22,7 +22,9 @@ HOUSEKEEP_S = 60.0
 FIGURES_S = 10.0
 
 
-async def carry_out(orders: Orders, *, bell: Bell, done: Sequence[Bell], telemetry: Telemetry) -> None:
+async def carry_out(
+    orders: Orders, *, bell: Bell, done: Sequence[Bell], telemetry: Telemetry
+) -> None:
     """Carry out stored commands until cancelled; ``done`` wakes those who wait for what commands bring."""
     while True:
         try:

@@ -14,10 +14,10 @@ from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from worker.adapters.rabbitmq.connection import Backoff
-from worker.adapters.rabbitmq.consumer import Consumer, IntakeLimits
+from worker.adapters.rabbitmq.consumer import Consumer, ConsumerPorts, IntakeLimits
 from worker.adapters.rabbitmq.topology import Broker, declare
 from worker.domain.failures import StoreFailure
-from worker.ports import Delivery
+from worker.ports import Delivery, NoTelemetry
 
 
 WAIT_S = 15.0
@@ -111,6 +111,14 @@ class Platform:
             found = await channel.declare_queue(queue, passive=True)
             return found.declaration_result.message_count or 0
 
+    async def filled(self, queue: str, count: int) -> None:
+        """Wait until so many messages lie in a queue, without reading them."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if await self.depth(queue) >= count:
+                    return
+                await asyncio.sleep(0.05)
+
     async def _next(self, queue: str, *, no_ack: bool) -> AbstractIncomingMessage:
         source = await self._channel.get_queue(queue, ensure=False)
         async with asyncio.timeout(WAIT_S):
@@ -137,6 +145,11 @@ class Acceptance:
     def bodies(self) -> list[str]:
         """All that is durable, in order, repeats included."""
         return [body for batch in self.batches for body in batch]
+
+    @property
+    def ports(self) -> ConsumerPorts:
+        """What a consumer is made with."""
+        return ConsumerPorts(accept=self, ping=self.ping, telemetry=NoTelemetry())
 
     async def ping(self) -> None:
         """Answer as the store would."""
@@ -167,7 +180,7 @@ async def consuming(
 ) -> AsyncIterator[Consumer]:
     """Run a consumer until the end of the scope, then stop it as the program would."""
     limits = limits or IntakeLimits(backoff=QUICK)
-    consumer = Consumer(broker, accept=acceptance, ping=acceptance.ping, limits=limits)
+    consumer = Consumer(broker, acceptance.ports, limits=limits)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(consumer.run())
         try:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.integration.rabbitmq.broker import RabbitMQ
 from tests.integration.rabbitmq.neighbours import Acceptance, Platform, consuming, until
+from tests.stack.rabbitmq import RabbitMQ
 from worker.adapters.rabbitmq.connection import connected
 from worker.adapters.rabbitmq.publisher import Publisher
 from worker.adapters.rabbitmq.topology import Broker
@@ -90,29 +90,32 @@ async def test_events_arrive_in_the_order_they_were_published(
     assert received == list(range(100))
 
 
-async def test_an_answer_goes_to_the_queue_it_was_asked_for(
+async def test_an_answer_goes_to_the_queue_it_was_asked_for_and_nowhere_else(
     publisher: Publisher, platform: Platform
 ) -> None:
-    """The page that waits for this one outcome finds it by its correlation id."""
+    """The page that waits for this one outcome finds it by its correlation id; others see the event itself."""
     events, replies = await platform.bind(), await platform.reply_queue()
 
-    await publisher.publish(replace(EVENT, reply_to=replies, correlation_id="17"))
+    answered = await publisher.publish(
+        replace(EVENT, routing_key=None, reply_to=replies, correlation_id="17")
+    )
+    await publisher.publish(event(2))
     answer, told = await platform.take(replies), await platform.take(events)
 
+    assert answered
     assert (answer.body, answer.message_id, answer.correlation_id) == (EVENT.body, EVENT.id, "17")
-    assert (told.body, told.correlation_id) == (EVENT.body, None)
+    assert (told.message_id, told.correlation_id) == ("event-2", None)
 
 
 async def test_a_missing_reply_queue_is_no_failure(
     publisher: Publisher, platform: Platform
 ) -> None:
-    """Somebody closed the page; the event itself was told all the same."""
-    queue = await platform.bind()
+    """Somebody closed the page; whatever else is to be told goes on."""
+    reply = replace(EVENT, routing_key=None, reply_to="closed.page", correlation_id="17")
 
-    assert await publisher.publish(replace(EVENT, reply_to="closed.page", correlation_id="17"))
+    assert not await publisher.publish(reply)
 
-    assert (await platform.take(queue)).message_id == EVENT.id
-    assert publisher.figures.missing_replies == 1
+    assert (publisher.figures.missing_replies, publisher.figures.unroutable) == (1, 0)
 
 
 async def test_a_deleted_exchange_costs_one_publish(
@@ -125,7 +128,6 @@ async def test_a_deleted_exchange_costs_one_publish(
 
     with pytest.raises(BrokerFailure) as caught:
         await publisher.publish(EVENT)
-    queue = None
     assert not await publisher.publish(EVENT)
     queue = await platform.bind()
     assert await publisher.publish(EVENT)
@@ -172,7 +174,7 @@ async def test_an_alarm_of_the_broker_ends_in_a_failure_within_the_deadline_and_
     acceptance = Acceptance()
     failures = []
 
-    await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "absolute", "1")
+    await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "absolute", "1")
     try:
         for number in (2, 2, 2):
             with pytest.raises(BrokerFailure) as caught:
@@ -182,7 +184,7 @@ async def test_an_alarm_of_the_broker_ends_in_a_failure_within_the_deadline_and_
         async with consuming(broker, acceptance):
             await until(lambda: acceptance.bodies == ["sent before the alarm"])
     finally:
-        await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "0.4")
+        await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.4")
     await published_at_last(publisher, event(2))
     await publisher.publish(event(3))
 

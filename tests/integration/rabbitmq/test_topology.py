@@ -1,11 +1,13 @@
 """What is declared, and where each command goes."""
 
+from dataclasses import replace
+
 import pytest
 from aio_pika.exceptions import PublishError
 
 from tests.integration.rabbitmq.neighbours import Platform
 from worker.adapters.rabbitmq.connection import connected
-from worker.adapters.rabbitmq.topology import DELIVERY_LIMIT, Broker, Topology, declare
+from worker.adapters.rabbitmq.topology import DELIVERY_LIMIT, Broker, declare
 from worker.domain.failures import BrokerFailure
 
 
@@ -93,18 +95,17 @@ async def test_an_exchange_of_another_type_is_refused_by_name(broker: Broker) ->
     assert failure.detail.startswith(f"exchange {broker.topology.events} exists")
 
 
-async def test_a_passive_worker_creates_nothing(rabbitmq_url: str) -> None:
+async def test_a_passive_worker_creates_nothing(broker: Broker) -> None:
     """Where operators own the topology, a missing queue is their news, not ours to make."""
-    passive = Broker(rabbitmq_url, Topology("passive"), passive=True)
-    active = Broker(rabbitmq_url, Topology("passive"))
+    passive = replace(broker, passive=True)
 
     failure = await refused(passive)
-    async with connected(active, name="test") as connection:
-        await declare(connection, active)
+    async with connected(broker, name="test") as connection:
+        await declare(connection, broker)
         await declare(connection, passive)
 
     assert failure.code == "broker.not_found"
-    assert "exchange passive.commands does not exist" in failure.detail
+    assert f"exchange {broker.topology.commands} does not exist" in failure.detail
 
 
 async def test_a_message_nobody_can_store_ends_among_the_undeliverable(platform: Platform) -> None:
@@ -142,12 +143,10 @@ async def test_no_error_repeats_the_password_of_the_url(url: str) -> None:
     assert "s3cr3t" not in repr(Broker(url))
 
 
-async def test_a_wrong_password_is_told_apart(rabbitmq_url: str) -> None:
+async def test_a_wrong_password_is_told_apart(misled: Broker) -> None:
     """Waiting does not mend a wrong password, so its code is not that of an outage."""
-    wrong = Broker(rabbitmq_url.replace("guest:guest", "guest:s3cr3t"))
-
     with pytest.raises(BrokerFailure) as caught:
-        async with connected(wrong, name="test"):
+        async with connected(misled, name="test"):
             pass
 
     assert caught.value.code == "broker.sign_in_refused"

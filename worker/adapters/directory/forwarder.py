@@ -5,6 +5,7 @@ directory does can hold the process. The server's bytes are framed before they a
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -103,7 +104,7 @@ class Forwarder:
 
     async def listen(self) -> str:
         """Offer the connection once, on a socket in a directory of our own (0700); return its ldapi URL."""
-        self._folder = Path(tempfile.mkdtemp(prefix="ldap"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"rollcall-{os.getpid()}-"))
         path = self._folder / "s"
         self._server = await asyncio.get_running_loop().create_unix_server(
             lambda: Side(self, is_far=False), str(path), backlog=1

@@ -67,10 +67,14 @@ class QuietConnection(AIOLDAPConnection):
             return await watch.done
         except BaseException:
             watch.stop()
-            self._drop(watch)
+            if not watch.is_over:
+                self._drop(watch)
             raise
         finally:
             watch.stop()
+            del (
+                watch
+            )  # it holds the outcome, whose traceback holds this frame: nothing would be freed
 
     def _drop(self, watch: "Watch") -> None:
         """Close: half an answer cannot be resumed.
@@ -80,11 +84,11 @@ class QuietConnection(AIOLDAPConnection):
         """
         if not self.closed:
             self.close()
-        elif not watch.is_over:
-            hang_up(self.fileno())
-            for _ in range(STEPS_TO_FAIL):
-                if watch.step_fails():
-                    return
+            return
+        hang_up(self.fileno())
+        for _ in range(STEPS_TO_FAIL):
+            if watch.step_fails():
+                return
 
 
 def hang_up(descriptor: int) -> None:

@@ -31,6 +31,7 @@ from worker.domain.failures import (
     Stage,
     StageResult,
     Unfinished,
+    Unreachable,
     Untrusted,
 )
 from worker.domain.ldapsearch import ldapsearch_line
@@ -149,9 +150,13 @@ class Attempt:
     async def _explain(
         self, failure: DirectoryFailure, target: Target, line: Line
     ) -> DirectoryFailure:
-        """A server that hangs up on plain LDAP, or answers gibberish, may be waiting for TLS."""
-        suspicious = target.security is Security.NONE and failure.code in WRONG_PORT_SIGNS
-        if suspicious and await self._dialler.speaks_tls(line.address, target.port):
+        """Say why a server hung up without a word, or answered gibberish: it is seldom the network."""
+        if failure.code not in WRONG_PORT_SIGNS or self._forwarder is None:
+            return failure
+        if target.context is not None and self._forwarder.bytes_received == 0:
+            # a client certificate that is missing comes out after the handshake (RFC 8446 section 4.6.2)
+            return Unreachable("secure.closed", "hung up after the handshake, before a word")
+        if target.context is None and await self._dialler.speaks_tls(line.address, target.port):
             return Untrusted("secure.plain_on_tls_port", "the port answers a TLS handshake")
         return failure
 

@@ -87,10 +87,14 @@ class Session:
             await carried_out(gate.settle(accepted=accepted))
 
     async def _bind(self) -> None:
-        connection = QuietConnection(self._client)
-        async with translated(self._forwarder, Stage.SIGN_IN, self._within(self._limits.bind_s)):
-            await connection.ask(connection.open)
-        self._connection = connection
+        # held here alone: a connection whose bind failed has no close, it ends with its last reference
+        self._connection = QuietConnection(self._client)
+        await translated(
+            self._connection.ask(self._connection.open),
+            self._forwarder,
+            Stage.SIGN_IN,
+            deadline=self._within(self._limits.bind_s),
+        )
         self._result(Stage.SIGN_IN)
 
     async def root(self) -> RootDse:
@@ -113,8 +117,12 @@ class Session:
         if WHO_AM_I not in root.extensions:
             return
         connection = self._open_connection()
-        async with translated(self._forwarder, Stage.SIGN_IN, self._within(self._limits.bind_s)):
-            name: str = await connection.ask(connection.whoami)
+        name: str = await translated(
+            connection.ask(connection.whoami),
+            self._forwarder,
+            Stage.SIGN_IN,
+            deadline=self._within(self._limits.bind_s),
+        )
         self._result(Stage.SIGN_IN)
         if name.lower() in NOBODY or name.lower().endswith(ANONYMOUS_LOGON):
             raise Denied("sign_in.anonymous", f"the server takes us for '{name}'")
@@ -131,10 +139,12 @@ class Session:
         """Read one entry; ``raw`` names further attributes that come back as bytes."""
         connection = self._open_connection()
         self._client.set_raw_attributes(unique((*self._raw, *raw)))
-        async with translated(self._forwarder, stage, self._within(self._limits.page_s)):
-            found: list[RawEntry] = await connection.ask(
-                lambda: connection.search(name, 0, "(objectClass=*)", list(attributes))
-            )
+        found: list[RawEntry] = await translated(
+            connection.ask(lambda: connection.search(name, 0, "(objectClass=*)", list(attributes))),
+            self._forwarder,
+            stage,
+            deadline=self._within(self._limits.page_s),
+        )
         result = self._result(stage)
         self._client.set_raw_attributes(self._raw)
         check_count(result, len(found))
@@ -150,17 +160,20 @@ class Session:
                 return connection.search(search.base, 2, text, names)  # type: ignore[no-any-return]
             return connection.paged_search(search.base, 2, text, names, page_size=search.page_size)  # type: ignore[no-any-return]
 
-        return await self._page(lambda: connection.ask(begin), is_first=True)
+        return await self._page(connection.ask(begin), is_first=True)
 
     async def next_page(self, message_id: int) -> "Answer":
         """Return the page asked for by ``request_next``."""
-        connection = self._open_connection()
-        return await self._page(lambda: connection.answer(message_id), is_first=False)
+        return await self._page(self._open_connection().answer(message_id), is_first=False)
 
-    async def _page(self, wait: Callable[[], Awaitable[Any]], *, is_first: bool) -> "Answer":
-        deadline = self._within(self._limits.page_s)
-        async with translated(self._forwarder, Stage.READ, deadline, is_first_page=is_first):
-            found = await wait()
+    async def _page(self, operation: Awaitable[Any], *, is_first: bool) -> "Answer":
+        found = await translated(
+            operation,
+            self._forwarder,
+            Stage.READ,
+            deadline=self._within(self._limits.page_s),
+            is_first_page=is_first,
+        )
         result = self._result(Stage.READ, is_first_page=is_first)
         entries: list[RawEntry] = list(found)
         check_count(result, len(entries))
@@ -190,6 +203,7 @@ class Session:
         """Drop the connection on both sides."""
         if self._connection is not None and not self._connection.closed:
             self._connection.close()
+        self._connection = None
         self._forwarder.close()
 
     def _open_connection(self) -> QuietConnection:

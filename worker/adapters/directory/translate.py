@@ -7,8 +7,8 @@ Sources: RFC 4511 appendix A; Microsoft's Win32 error codes 1317 to 1907.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from worker.adapters.directory.forwarder import Forwarder
 from worker.adapters.directory.quiet import LibraryFault
@@ -25,6 +25,7 @@ from worker.domain.failures import (
 )
 
 
+Answer = TypeVar("Answer")
 Finding = tuple[type[DirectoryFailure], str]
 
 SIGN_IN: dict[int, Finding] = {
@@ -151,13 +152,22 @@ def broken(
     return kind(code, f"{exc} {forwarder.fault or ''}".strip())
 
 
-@asynccontextmanager
 async def translated(
-    forwarder: Forwarder, stage: Stage, deadline: float, *, is_first_page: bool = True
-) -> AsyncIterator[None]:
-    """Run one operation until a deadline (loop time): what ends it early becomes a failure with a name."""
+    operation: Awaitable[Answer],
+    forwarder: Forwarder,
+    stage: Stage,
+    *,
+    deadline: float,
+    is_first_page: bool = True,
+) -> Answer:
+    """Await one operation until a deadline (loop time); what ends it early is raised as a DirectoryFailure.
+
+    Not raised from its cause, and not from within the handler: a traceback holds the frames of the
+    library's connection, and a connection whose bind failed is closed with its last reference only.
+    """
     try:
         async with asyncio.timeout_at(deadline):
-            yield
+            return await operation
     except (TimeoutError, LibraryFault) as exc:
-        raise broken(exc, forwarder, stage, is_first_page=is_first_page) from exc
+        failure = broken(exc.with_traceback(None), forwarder, stage, is_first_page=is_first_page)
+    raise failure

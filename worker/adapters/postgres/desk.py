@@ -14,7 +14,7 @@ import orjson
 
 from worker.adapters.postgres import decisions, pool as db
 from worker.adapters.postgres.announce import Answer, announce, take_places
-from worker.adapters.postgres.endings import RunRow, cancelled, end_run, run_ref
+from worker.adapters.postgres.endings import RunRow, cancelled, end_run
 from worker.codec.stored import decode_command, dump_settings, load_settings
 from worker.domain import events
 from worker.domain.addresses import display_domain
@@ -258,9 +258,7 @@ class PostgresTenants:
             await decisions.depart(
                 self.desk_decision(), domain=name, directory_id=None, grace=DECIDED_GRACE
             )
-            await db.run(
-                on, "take_off_domain", tenant_id=tenant_id, domain=name, now=self.desk.now
-            )
+            await db.run(on, "take_off_domain", tenant_id=tenant_id, domain=name, now=self.desk.now)
         for domain in changes.added:
             await db.run(
                 on,
@@ -476,9 +474,7 @@ class PostgresRunBook:
         queued = await db.row(on, "find_queued", **standing)
         if queued is not None:
             run_id = queued["run_id"]
-            await db.run(
-                on, "join_run", run_id=run_id, manual=trigger is Trigger.MANUAL, now=now
-            )
+            await db.run(on, "join_run", run_id=run_id, manual=trigger is Trigger.MANUAL, now=now)
         else:
             run_id = uuid4()
             revision = found["revision_pending"] if reads_pending else found["revision_in_force"]

@@ -52,7 +52,9 @@ def all_migrations() -> list[Migration]:
     paths = sorted(folder().glob("*.sql"))
     misnamed = [path.name for path in paths if not _NAME.match(path.name)]
     if misnamed:
-        raise ValueError(f"migrations are named NNNN_pre_name.sql or NNNN_post_name.sql, not {misnamed}")
+        raise ValueError(
+            f"migrations are named NNNN_pre_name.sql or NNNN_post_name.sql, not {misnamed}"
+        )
     return [Migration(path.name, path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -92,7 +94,7 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
 
 def _check(migration: Migration, digest: str) -> None:
     if migration.digest != digest:
-        raise StoreFailure("store.migrated_otherwise", migration.name)
+        raise StoreFailure(code="store.migrated_otherwise", detail=migration.name)
 
 
 async def pending(url: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
+from uuid import UUID
 
 import asyncpg
 
@@ -80,6 +81,11 @@ async def run(on: Connection, name: str, /, **arguments: object) -> int:
     return int(count) if count.isdigit() else 0
 
 
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Give UUIDs as the standard library's: asyncpg's own class is one that JSON writers do not know."""
+    await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=UUID)
+
+
 async def open_pool(url: str, *, size: int) -> Pool:
     """Connect; the pool is as large as the number of transactions at once, not of runs.
 
@@ -92,6 +98,7 @@ async def open_pool(url: str, *, size: int) -> Pool:
             max_size=size,
             command_timeout=COMMAND_S,
             timeout=ACQUIRE_S,
+            init=_prepare,
             max_inactive_connection_lifetime=300,
             server_settings={
                 "application_name": "rollcall",

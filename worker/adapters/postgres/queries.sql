@@ -296,7 +296,7 @@ RETURNING tenant, epoch, sequence - :count + 1 AS first
 INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, traceparent, body, created_at)
 SELECT e.event_id, :tenant, 'rollcall.recipients.changed.v1', 'recipients.changed.' || :tenant, :traceparent,
     '{"specversion":"1.0","id":"' || e.event_id || '","source":"rollcall","type":"rollcall.recipients.changed.v1","subject":' ||
-    to_json(:tenant::text) || ',"time":' || to_json(:now::timestamptz AT TIME ZONE 'UTC' || 'Z') ||
+    to_json(:tenant::text) || ',"time":"' || to_char(:now::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"' ||
     coalesce(',"traceparent":' || to_json(:traceparent::text), '') ||
     ',"datacontenttype":"application/json","data":{"run":' || coalesce(to_json(:run_id::uuid)::text, 'null') ||
     ',"directory":' || coalesce(to_json(:directory::text)::text, 'null') ||

@@ -159,7 +159,7 @@ class PostgresRuns:
                 length=self.claiming.lease,
             )
             if kept is None:
-                raise LeaseLost("store.lease_lost", f"token {run.lease.token}")
+                raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
             if kept["cancel_reason"] is not None:
                 raise RunStopped(kept["cancel_reason"])
             if entries is not None:
@@ -277,7 +277,7 @@ async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
     """Take the locks of an ending in their order. Raises LeaseLost when the run is not this worker's any more."""
     ids = await db.row(connection, "ids_of_run", run_id=run.lease.run)
     if ids is None:
-        raise LeaseLost("store.lease_lost", "the run is gone")
+        raise LeaseLost(code="store.lease_lost", detail="the run is gone")
     await db.only(connection, "lock_tenant", tenant_id=ids["tenant_id"])
     lease = await db.row(
         connection,
@@ -288,7 +288,7 @@ async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
     )
     standing = await db.only(connection, "lock_run", run_id=run.lease.run)
     if lease is None or standing["state"] != RunState.RUNNING:
-        raise LeaseLost("store.lease_lost", f"token {run.lease.token}")
+        raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
     return RunRow(
         run.lease.run,
         ids["tenant_id"],

@@ -81,6 +81,4 @@ class PostgresGate:
         """Record what the server said; None: it said nothing."""
         outcome = {True: Sent.ACCEPTED, False: Sent.REFUSED, None: Sent.BROKEN}[accepted]
         async with db.transaction(self._sign_ins.pool) as connection:
-            await db.run(
-                connection, "settle_sign_in", sign_in_id=self._sign_in_id, outcome=outcome
-            )
+            await db.run(connection, "settle_sign_in", sign_in_id=self._sign_in_id, outcome=outcome)

@@ -51,9 +51,7 @@ class PostgresSweeper:
         async with db.transaction(self.pool) as connection:
             await db.only(connection, "partitions_ahead", now=now)
         async with db.transaction(self.pool) as connection:
-            lapsed = await db.rows(
-                connection, "tenants_with_lapsed", now=now, most=TENANTS_AT_MOST
-            )
+            lapsed = await db.rows(connection, "tenants_with_lapsed", now=now, most=TENANTS_AT_MOST)
         for record in lapsed:
             await self._lapse(record["tenant_id"])
         for query in ("purge_commands", "purge_removed", "purge_deleted_tenants"):

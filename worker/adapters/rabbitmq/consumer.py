@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 
-import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 
@@ -25,10 +24,8 @@ from worker.adapters.rabbitmq.subscription import (
 from worker.adapters.rabbitmq.topology import Broker, declare
 from worker.adapters.rabbitmq.translate import is_unreadable, translated
 from worker.domain.failures import BrokerFailure, StoreFailure
-from worker.ports import Accept
+from worker.ports import Accept, Telemetry
 
-
-log = structlog.get_logger(__name__)
 
 STORE_TIMED_OUT = "store.timed_out"
 
@@ -51,6 +48,16 @@ class IntakeLimits:
     setup_s: float = 10.0
     """For opening a channel and starting to consume."""
     backoff: Backoff = BACKOFF
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerPorts:
+    """What the intake needs of the world."""
+
+    accept: Accept
+    ping: Callable[[], Awaitable[None]]
+    """Raises StoreFailure while the store is away: then nothing is taken off the queues."""
+    telemetry: Telemetry
 
 
 @dataclass(slots=True)
@@ -78,18 +85,11 @@ class Consumer:
     """The intake on a connection of its own: ``run()`` until ``stop()``, whatever the broker does."""
 
     def __init__(
-        self,
-        broker: Broker,
-        *,
-        accept: Accept,
-        ping: Callable[[], Awaitable[None]],
-        limits: IntakeLimits | None = None,
+        self, broker: Broker, ports: ConsumerPorts, *, limits: IntakeLimits | None = None
     ) -> None:
-        """``ping`` raises StoreFailure while the store is away: then nothing is taken off the queues."""
         self.figures = ConsumerFigures()
         self._broker = broker
-        self._accept = accept
-        self._ping = ping
+        self._ports = ports
         self._limits = limits or IntakeLimits()
         self._subscriptions: set[Subscription] = set()
         self._is_careful = False
@@ -133,7 +133,7 @@ class Consumer:
                         queues.create_task(self._serve(connection, queue, prefetch=prefetch))
         except* BrokerFailure as lost:
             for failure in _leaves(lost):
-                log.warning("intake.interrupted", code=failure.code, detail=failure.detail)
+                self._warn("intake_interrupted", code=failure.code, detail=failure.detail)
 
     async def _serve(self, connection: AbstractConnection, queue: str, *, prefetch: int) -> None:
         """Consume one queue, on a new channel after each one that ended. Raises BrokerFailure."""
@@ -156,7 +156,7 @@ class Consumer:
                 return False
             try:
                 async with asyncio.timeout(self._limits.accept_s):
-                    await self._ping()
+                    await self._ports.ping()
             except (StoreFailure, TimeoutError):
                 await self._pause(attempt)
             else:
@@ -208,14 +208,12 @@ class Consumer:
             try:
                 await self._accepted(batch)
             except StoreFailure as failure:
-                log.warning("intake.store_away", code=failure.code, count=len(batch))
+                self._warn("intake_store_away", code=failure.code, deliveries=len(batch))
                 is_void = self._stopping.is_set() or batch[-1].channel.is_closed
                 if is_void or _seconds() >= give_up_at:
                     return False
-            except (
-                Exception
-            ):  # the outermost loop of the intake: a bug in acceptance must not stop it
-                log.exception("intake.acceptance_broke", count=len(batch))
+            except Exception as bug:  # noqa: BLE001 - the intake outlives a bug in acceptance
+                self._warn("intake_acceptance_broke", error=bug, deliveries=len(batch))
                 return await self._store_apart(batch)
             else:
                 await self._ack(batch)
@@ -226,7 +224,7 @@ class Consumer:
     async def _accepted(self, batch: Sequence[DeliveredMessage]) -> None:
         try:
             async with asyncio.timeout(self._limits.accept_s):
-                await self._accept([delivery_of(message) for message in batch])
+                await self._ports.accept([delivery_of(message) for message in batch])
         except TimeoutError as slow:
             raise StoreFailure(STORE_TIMED_OUT, "making a batch durable took too long") from slow
 
@@ -247,7 +245,7 @@ class Consumer:
             await ack_up_to(batch[-1])
         except BrokerFailure:
             self.figures.stale_acks += len(batch)
-            log.info("intake.stale_ack", count=len(batch))
+            self._ports.telemetry.event("intake_acked_too_late", deliveries=len(batch))
         self.figures.accepted += len(batch)
         self.figures.batches += 1
 
@@ -257,6 +255,9 @@ class Consumer:
         with suppress(BrokerFailure):
             await give_back(message)
 
+    def _warn(self, name: str, **keys: object) -> None:
+        self._ports.telemetry.event(name, level="warning", **keys)
+
     def _note_end(self, _: object, error: BaseException | None) -> None:
         """After an unreadable delivery, go on one at a time.
 
@@ -265,7 +266,7 @@ class Consumer:
         """
         if is_unreadable(error):
             self._is_careful = True
-            log.error("intake.unreadable_delivery", error=type(error).__name__)
+            self._warn("intake_delivery_unreadable", error=error)
 
     def _has_lasted(self, started_at: float) -> bool:
         """What worked for a while is tried again soon; what ends at once, ever later."""

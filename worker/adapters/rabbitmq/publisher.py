@@ -11,7 +11,7 @@ from datetime import datetime
 
 import aio_pika
 from aio_pika import DeliveryMode
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import PublishError
 
 from worker.adapters.rabbitmq.connection import close_quietly, is_open, open_connection
@@ -23,9 +23,6 @@ from worker.ports import Message
 
 CONTENT_TYPE = "application/cloudevents+json"
 """CloudEvents 1.0, structured mode."""
-
-DEFAULT_EXCHANGE = ""
-"""Routes by queue name (AMQP 0-9-1, section 3.1.3.1)."""
 
 
 @dataclass(slots=True)
@@ -63,10 +60,10 @@ class Publisher:
         self._opening = asyncio.Lock()
 
     async def publish(self, message: Message) -> bool:
-        """Publish to the events exchange, a reply to its queue. True if a queue took it.
+        """Publish to the events exchange, or without a routing key to the queue ``reply_to`` names.
 
-        Raises BrokerFailure when either fate is unknown, at the latest after ``publish_s`` seconds.
-        Cancelled, the fate is unknown as well.
+        True if a queue took it. Raises BrokerFailure when its fate is unknown, at the latest after
+        ``publish_s`` seconds. Cancelled, the fate is unknown as well.
         """
         try:
             with translated("publish"):
@@ -87,21 +84,23 @@ class Publisher:
 
     async def _send(self, message: Message) -> bool:
         channel = await self._ready_channel()
-        routed = True
-        if message.routing_key is not None:
-            events = await channel.get_exchange(self._broker.topology.events, ensure=False)
-            routed = await _routed(events, self._on_the_wire(message), message.routing_key)
-            self.figures.unroutable += not routed
-        if message.reply_to is not None:
-            routed = await self._answer(channel, message, reply_to=message.reply_to)
+        exchange, key = await self._way(channel, message)
+        routed = await _routed(exchange, self._on_the_wire(message), key)
         self.figures.confirmed += 1
+        if message.routing_key is None:
+            self.figures.missing_replies += not routed
+        else:
+            self.figures.unroutable += not routed
         return routed
 
-    async def _answer(self, channel: AbstractChannel, message: Message, *, reply_to: str) -> bool:
-        answer = self._on_the_wire(message, correlation_id=message.correlation_id)
-        routed = await _routed(channel.default_exchange, answer, reply_to)
-        self.figures.missing_replies += not routed
-        return routed
+    async def _way(
+        self, channel: AbstractChannel, message: Message
+    ) -> tuple[AbstractExchange, str]:
+        """Give exchange and key. A reply goes by the default exchange (AMQP 0-9-1, section 3.1.3.1)."""
+        if message.routing_key is None:
+            return channel.default_exchange, message.reply_to or ""
+        events = await channel.get_exchange(self._broker.topology.events, ensure=False)
+        return events, message.routing_key
 
     async def _ready_channel(self) -> AbstractChannel:
         async with self._opening:
@@ -145,9 +144,7 @@ class Publisher:
         else:
             await self.close()
 
-    def _on_the_wire(
-        self, message: Message, *, correlation_id: str | None = None
-    ) -> aio_pika.Message:
+    def _on_the_wire(self, message: Message) -> aio_pika.Message:
         return aio_pika.Message(
             message.body,
             message_id=message.id,
@@ -155,7 +152,7 @@ class Publisher:
             timestamp=self._now(),
             delivery_mode=DeliveryMode.PERSISTENT,
             content_type=CONTENT_TYPE,
-            correlation_id=correlation_id,
+            correlation_id=message.correlation_id,
             headers={"traceparent": message.traceparent} if message.traceparent else None,
         )
 
@@ -166,9 +163,7 @@ async def _unblocked(connection: AbstractConnection) -> None:
         await connection.transport.ready()
 
 
-async def _routed(
-    exchange: aio_pika.abc.AbstractExchange, message: aio_pika.Message, key: str
-) -> bool:
+async def _routed(exchange: AbstractExchange, message: aio_pika.Message, key: str) -> bool:
     """Publish mandatory, wait for the confirm; False when the broker gave it back: nobody is bound."""
     try:
         await exchange.publish(message, key, mandatory=True)
