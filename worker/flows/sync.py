@@ -24,7 +24,7 @@ from worker.domain.failures import (
 from worker.domain.findings import finding
 from worker.domain.guard import judge
 from worker.domain.ldapsearch import ldapsearch_line
-from worker.domain.model import ClaimedRun, Limits
+from worker.domain.model import Change, ClaimedRun, Limits
 from worker.domain.normalise import Normaliser, snapshot_digest
 from worker.domain.outcomes import (
     Applied,
@@ -105,6 +105,7 @@ async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
         told = type(outcome).__name__.lower()
         ports.telemetry.event("run_ended", outcome=told, **figures(outcome))
         ports.telemetry.count("runs", state=told, trigger=run.trigger)
+        measure(outcome, ports.telemetry)
     ports.relay_bell.ring()
     return outcome
 
@@ -275,6 +276,19 @@ async def recorded(
             ports.telemetry.event("store_away", code=away.code, detail=away.detail)
             await asyncio.sleep(pause_s)
     return Postponed("store away")
+
+
+def measure(outcome: Outcome, telemetry: Telemetry) -> None:
+    """Feed the metrics from what a complete run came to."""
+    if not isinstance(outcome, Applied | Unchanged | Held | Previewed):
+        return
+    for stage in ("connect", "read", "compare", "record"):
+        telemetry.observe("stage_seconds", getattr(outcome.seconds, stage), stage=stage)
+    if isinstance(outcome, Unchanged):
+        telemetry.count("sync_skipped_unchanged")
+    if not isinstance(outcome, Previewed):
+        for change in Change:
+            telemetry.count("sync_changes", getattr(outcome.counts, change), change=change)
 
 
 def lost_lease(lost: LeaseLost, ports: SyncPorts) -> Postponed:
