@@ -83,6 +83,7 @@ class Progress:
     """How far a run has come; read by the beat, written by the reading."""
 
     entries: int = 0
+    addresses: int = 0
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
@@ -165,7 +166,7 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
         ):
             async for page in pages:
                 spool.add(normaliser.page(page).rows)
-                progress.entries = normaliser.entries
+                progress.entries, progress.addresses = normaliser.entries, normaliser.rows
             proof = pages.proof
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
@@ -222,10 +223,10 @@ async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None
     """
     while True:
         await asyncio.sleep(ports.beat_s)
-        news = progress.entries if progress.entries != progress.told else None
+        news = (progress.entries, progress.addresses) if progress.entries != progress.told else None
         try:
             async with asyncio.timeout(ports.beat_s * 5):
-                await ports.runs.keep(run, entries=news)
+                await ports.runs.keep(run, progress=news)
         except (LeaseLost, RunStopped):
             raise
         except (StoreFailure, TimeoutError) as away:
