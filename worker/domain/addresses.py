@@ -72,7 +72,9 @@ def _is_safe(local: str) -> bool:
     if len(octets) > LOCAL_MAX_BYTES:
         return False
     try:
-        found = validate_email(f"{local}@a.example", check_deliverability=False, globally_deliverable=False)
+        found = validate_email(
+            f"{local}@a.example", check_deliverability=False, globally_deliverable=False
+        )
     except EmailNotValidError:
         return False
     return found.local_part == local

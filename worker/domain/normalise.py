@@ -238,9 +238,7 @@ class Normaliser:
             return self._rejects[Reason.LEFT_OUT].add(value, dn)
         return address
 
-    def _odd_address(
-        self, value: bytes, dn: str, plain: re.Match[bytes] | None
-    ) -> bytes | None:
+    def _odd_address(self, value: bytes, dn: str, plain: re.Match[bytes] | None) -> bytes | None:
         """Do the same by the whole rule, for what is not plain or not in a domain of ours."""
         if plain is not None and plain[1] in self._foreign:
             return self._add_foreign(plain[1], value, dn)

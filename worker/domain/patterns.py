@@ -16,8 +16,12 @@ class Patterns:
         self._domains = frozenset(
             form[2:].encode() for form in normal if form.startswith("*@") and "*" not in form[1:]
         )
-        rest = sorted(form for form in normal if "*" in form and form[2:].encode() not in self._domains)
-        self._others = re.compile("|".join(map(_expression, rest)).encode()).fullmatch if rest else None
+        rest = sorted(
+            form for form in normal if "*" in form and form[2:].encode() not in self._domains
+        )
+        self._others = (
+            re.compile("|".join(map(_expression, rest)).encode()).fullmatch if rest else None
+        )
 
     @property
     def match(self) -> Callable[[bytes], bool] | None:

@@ -27,9 +27,7 @@ class ReadPlan:
     limits: Limits
 
 
-def make_plan(
-    settings: DirectorySettings, credentials: Credentials, limits: Limits
-) -> ReadPlan:
+def make_plan(settings: DirectorySettings, credentials: Credentials, limits: Limits) -> ReadPlan:
     """Say what to read and how.
 
     Raises RequestFailure ``settings.unknown_type``, ``settings.no_filter``, ``settings.no_address_attributes`` or
@@ -83,6 +81,9 @@ def scope_digest(plan: ReadPlan) -> str:
         sorted(address.name.lower() for address in plan.preset.addresses),
         sorted(settings.kinds),
         sorted({pattern.lower() for pattern in settings.leave_out}),
-        sorted(f"{server.host.lower()} {server.port_for(settings.security)}" for server in settings.servers),
+        sorted(
+            f"{server.host.lower()} {server.port_for(settings.security)}"
+            for server in settings.servers
+        ),
     )
     return sha256(json.dumps(parts).encode("ascii")).hexdigest()[:32]

@@ -68,7 +68,9 @@ def _end_of_filter(text: str, start: int, *, depth: int) -> int:
     else:
         end = _end_of_item(text, inside)
     if not text.startswith(")", end):
-        raise _Wrong("Close every bracket of the filter, for example (&(objectClass=person)(mail=*)).")
+        raise _Wrong(
+            "Close every bracket of the filter, for example (&(objectClass=person)(mail=*))."
+        )
     return end + 1
 
 
