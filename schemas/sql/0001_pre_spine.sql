@@ -359,7 +359,7 @@ DECLARE
     name     text;
     asked    rollcall.domain;
     locals   text[];
-    found    text;
+    said     text;
     best     text;
 BEGIN
     at_sign := length(address) - position('@' in reverse(address)) + 1;
@@ -387,12 +387,12 @@ BEGIN
     <<search>>
     FOR place IN 1..2 LOOP
         FOREACH local IN ARRAY locals LOOP
-            found := rollcall.state_of(asked.tenant_id, local || '@' || CASE place WHEN 1 THEN asked.domain ELSE asked.alias_of END);
-            IF found = 'valid' THEN
-                best := found;
+            said := rollcall.state_of(asked.tenant_id, local || '@' || CASE place WHEN 1 THEN asked.domain ELSE asked.alias_of END);
+            IF said = 'valid' THEN
+                best := said;
                 EXIT search;
             END IF;
-            best := coalesce(best, found);
+            best := coalesce(best, said);
         END LOOP;
         EXIT WHEN asked.alias_of IS NULL;
     END LOOP;

@@ -99,3 +99,11 @@ def _a_labels(name: str) -> str | None:
         return idna.encode(idna.decode(idna.encode(name, uts46=True))).decode("ascii").lower()
     except (idna.IDNAError, UnicodeError):
         return None
+
+
+def display_domain(name: str) -> str:
+    """Return a normal domain as people write it, in U-labels."""
+    try:
+        return idna.decode(name)
+    except (idna.IDNAError, UnicodeError):
+        return name

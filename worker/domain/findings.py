@@ -136,7 +136,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Did somebody pause it, or was the sign-in refused several times?",),
             "Resume it when the reason is gone, or start a sync by hand.",
         ),
-        "settings.changed": Row(
+        "settings.changing": Row(
             "The settings or domains were changed again and again while the directory was read.",
             ("Is a program saving this directory all the time?",),
             "Let the settings rest for as long as a sync takes, then start it again.",
@@ -161,6 +161,11 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Do the name servers of that domain answer?", _NAME_TYPED),
             _AGAIN,
             _LATER,
+        ),
+        "name.no_server": Row(
+            "No server is entered.",
+            ("Is the list of servers filled in?",),
+            "Enter at least one server and save.",
         ),
         # --- reach ---
         "reach.refused": Row(
@@ -447,6 +452,11 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ),
             "Enter the account's distinguished name.",
         ),
+        "sign_in.bad_password": Row(
+            "The password holds a character that cannot be sent.",
+            ("Was something else pasted into the password field?",),
+            "Enter the password again and save.",
+        ),
         "sign_in.busy": Row(
             "The server was too busy to let us sign in.", (_SERVER_LOAD,), _AGAIN, _LATER
         ),
@@ -491,10 +501,15 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ),
             "Enter a server that holds the search base, or another search base.",
         ),
-        "base.ask": Row(
+        "base.ambiguous": Row(
             "The server holds several trees, and it is not clear which one to read.",
             ("Which of the trees under what was seen holds the people who get mail?",),
             "Enter that tree as the search base.",
+        ),
+        "base.unknown": Row(
+            "The server does not say where its entries begin.",
+            ("Which search base do other programs use, for example the mail server?", _RIGHTS),
+            "Enter the search base, for example DC=example,DC=com.",
         ),
         "base.busy": Row("The server was too busy to answer.", (_SERVER_LOAD,), _AGAIN, _LATER),
         "base.unavailable": Row(
@@ -643,6 +658,12 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Which entry has thousands of addresses, and should it?",),
             "Spread the addresses over several entries, or leave the entry out by the filter.",
         ),
+        "read.range": Row(
+            "The server gave a part of an entry's addresses and did not give the rest. Nothing was changed.",
+            ("Was the entry changed or deleted at that moment?", _LOG),
+            _AGAIN,
+            _LATER,
+        ),
         "read.server_error": Row(
             "The server met an error of its own. Nothing was changed.",
             (_LOG, _SERVER_LOAD),
@@ -692,7 +713,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
 """Every code there is; whatever else is raised is told as ``internal``."""
 
 
-def finding(  # noqa: PLR0913 -- one argument for each thing an answer is made of
+def finding(
     code: str,
     *,
     seen: str = "",

@@ -165,16 +165,18 @@ def goes_to_the_same_place(new: DirectorySettings, old: DirectorySettings) -> bo
     )
 
 
-def request_errors(command: RequestSync, tier: Tier) -> tuple[FieldError, ...]:
+def request_errors(
+    command: RequestSync, tier: Tier, known: DirectoryRecord
+) -> tuple[FieldError, ...]:
     """Say why a run may not be asked for."""
-    if command.trigger is Trigger.SCHEDULED and tier not in AUTOMATIC_SYNC:
-        return (
-            FieldError(
-                "trigger",
-                "plan.automatic_sync",
-                "Automatic sync is part of the plans Standard, Enterprise and Reseller.",
-            ),
-        )
+    if command.trigger is Trigger.MANUAL:
+        return ()
+    if tier not in AUTOMATIC_SYNC:
+        text = "Automatic sync is part of the plans Standard, Enterprise and Reseller."
+        return (FieldError("trigger", "plan.automatic_sync", text),)
+    if known.in_force is None:
+        text = "The settings have not come into force yet: sync once by hand (Save & Sync) first."
+        return (FieldError("directory", "directory.pending", text),)
     return ()
 
 

@@ -44,9 +44,7 @@ async def lapse(decision: Decision, *, most: int) -> None:
     """Remove decided departures whose grace the clock has ended, a bounded bite of them."""
     on = decision.connection
     await db.run(on, "clear_touched")
-    await db.run(
-        on, "touch_lapsed", tenant_id=decision.tenant_id, now=decision.now, most=most
-    )
+    await db.run(on, "touch_lapsed", tenant_id=decision.tenant_id, now=decision.now, most=most)
     await db.run(on, "lapse_departures", tenant_id=decision.tenant_id, now=decision.now)
     await db.run(on, "name_lapsed", tenant_id=decision.tenant_id)
     await _tell(decision, None)

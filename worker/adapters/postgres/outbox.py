@@ -10,6 +10,10 @@ from worker.ports import Message
 
 
 LEAD = timedelta(seconds=15)
+"""Longer than one batch may take to publish."""
+
+BATCH_BYTES = 2 * 1024 * 1024
+"""What a batch may hold of the worker's memory, give or take one event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,9 @@ class PostgresOutbox:
         """Return the oldest messages, in order."""
         with translated():
             async with self.pool.acquire(timeout=db.ACQUIRE_S) as connection:
-                records = await db.rows(connection, "next_outbox", most=most)
+                records = await db.rows(
+                    connection, "next_outbox", most=most, most_bytes=BATCH_BYTES
+                )
         return [
             Message(
                 number=record["number"],

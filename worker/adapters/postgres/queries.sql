@@ -296,7 +296,7 @@ RETURNING tenant, epoch, sequence - :count + 1 AS first
 INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, traceparent, body, created_at)
 SELECT e.event_id, :tenant, 'rollcall.recipients.changed.v1', 'recipients.changed.' || :tenant, :traceparent,
     '{"specversion":"1.0","id":"' || e.event_id || '","source":"rollcall","type":"rollcall.recipients.changed.v1","subject":' ||
-    to_json(:tenant::text) || ',"time":' || to_json(:now::timestamptz AT TIME ZONE 'UTC' || 'Z') ||
+    to_json(:tenant::text) || ',"time":"' || to_char(:now::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"' ||
     coalesce(',"traceparent":' || to_json(:traceparent::text), '') ||
     ',"datacontenttype":"application/json","data":{"run":' || coalesce(to_json(:run_id::uuid)::text, 'null') ||
     ',"directory":' || coalesce(to_json(:directory::text)::text, 'null') ||
@@ -386,7 +386,7 @@ WITH begun AS (
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
-    v.settings, v.password_sealed, v.client_key_sealed,
+    v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
     ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
     ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
 FROM begun
@@ -587,16 +587,25 @@ SELECT :now, source, id, tenant, name, :reason, coalesce(octet_length(body::text
 -- carrying out
 -- ============================================================================
 
--- name: take_command
--- The oldest command that is due, of a tenant nobody else is at work for; later ones of a tenant wait their turn
--- unless the earlier one itself waits for its tenant or directory.
-SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+-- name: due_commands
+-- The next command of each tenant that has one due, the oldest first; later ones of a tenant wait their turn unless the
+-- earlier one itself waits for its tenant or directory.
+SELECT c.number, c.tenant
 FROM rollcall.command c
 WHERE c.state = 'stored' AND c.try_after <= :now
     AND NOT EXISTS (SELECT FROM rollcall.command e WHERE e.state = 'stored' AND e.tenant = c.tenant AND e.number < c.number AND e.try_after <= :now)
-ORDER BY c.number
-LIMIT 1
-FOR NO KEY UPDATE SKIP LOCKED
+ORDER BY c.number LIMIT :most
+
+-- name: take_command
+-- One of them, with its tenant's row; none if another worker has either: a tenant whose run is being recorded holds up nobody.
+WITH t AS (
+    SELECT tenant_id FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+FROM rollcall.command c
+WHERE c.number = :number AND c.state = 'stored'
+    AND (EXISTS (SELECT FROM t) OR NOT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL))
+FOR NO KEY UPDATE OF c SKIP LOCKED
 
 -- name: wait_for_its_tenant
 -- Look at a command again later: what it names may yet come.
@@ -858,23 +867,30 @@ RETURNING token
 UPDATE rollcall.service_lease SET expires_at = '-infinity' WHERE service = :service AND owner = :owner
 
 -- name: next_outbox
--- The oldest events; a tenant's are in the order of its sequence, because its row is locked while they are written.
+-- The oldest events up to so many and so many bytes; a tenant's are in the order of its sequence, because its row is
+-- locked while they are written.
 SELECT number, event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body
-FROM rollcall.outbox ORDER BY number LIMIT :most
+FROM (
+    SELECT oldest.*, sum(octet_length(body)) OVER (ORDER BY number) - octet_length(body) AS bytes_before
+    FROM (SELECT * FROM rollcall.outbox ORDER BY number LIMIT :most) oldest
+) weighed
+WHERE bytes_before < :most_bytes ORDER BY number
 
 -- name: delete_outbox
 -- What the broker has confirmed.
 DELETE FROM rollcall.outbox WHERE number = ANY(:numbers::bigint[])
 
--- name: outbox_age
--- How much waits, and for how long.
-SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s FROM rollcall.outbox
-
--- name: queue_age
--- The same of runs that are due.
-SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'running') AS running,
-    coalesce(extract(epoch FROM clock_timestamp() - min(run_after) FILTER (WHERE state = 'queued' AND run_after <= clock_timestamp())), 0)::float8 AS oldest_s
-FROM rollcall.run WHERE state IN ('queued', 'running')
+-- name: backlog
+-- What waits, and for how long.
+SELECT o.outbox_rows, o.outbox_age_s, r.manual_ready, r.scheduled_ready, r.run_age_s
+FROM (
+    SELECT count(*) AS outbox_rows, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS outbox_age_s
+    FROM rollcall.outbox
+) o, (
+    SELECT count(*) FILTER (WHERE trigger = 'manual') AS manual_ready, count(*) FILTER (WHERE trigger = 'scheduled') AS scheduled_ready,
+        coalesce(extract(epoch FROM clock_timestamp() - min(run_after)), 0)::float8 AS run_age_s
+    FROM rollcall.run WHERE state = 'queued' AND run_after <= clock_timestamp()
+) r
 
 -- name: partitions_ahead
 -- History's months to come.

@@ -16,7 +16,7 @@ from worker.codec.stored import load_settings
 from worker.domain import events
 from worker.domain.commands import Sealed
 from worker.domain.events import RunRef
-from worker.domain.failures import LeaseLost, Retry
+from worker.domain.failures import LeaseLost, RequestFailure, Retry
 from worker.domain.findings import finding
 from worker.domain.model import (
     ClaimedRun,
@@ -105,6 +105,7 @@ class PostgresRuns:
 
     def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
         trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
+        credentials, fault = self._opened(begun["password_sealed"], begun["client_key_sealed"])
         return ClaimedRun(
             lease=Lease(
                 TenantId(begun["tenant"]),
@@ -120,12 +121,11 @@ class PostgresRuns:
             restarts=begun["restarts"],
             causes=tuple(begun["causes"]),
             settings=load_settings(begun["settings"].encode()),
-            credentials=Credentials(
-                password=self._opened(begun["password_sealed"]),
-                client_key=self._opened(begun["client_key_sealed"]),
-            ),
+            credentials=credentials,
+            fault=fault,
             domains=tuple(begun["domains"]),
             tier=tier,
+            saved_at=begun["saved_at"],
             queued_at=begun["queued_at"],
             queue_s=max(0.0, (now - begun["run_after"]).total_seconds()),
             traceparent=begun["traceparent"],
@@ -133,7 +133,16 @@ class PostgresRuns:
             or skip_reason(trigger, tier=tier, paused=begun["paused"], deleted=begun["is_deleted"]),
         )
 
-    def _opened(self, sealed: bytes | None) -> Secret | None:
+    def _opened(
+        self, password: bytes | None, client_key: bytes | None
+    ) -> tuple[Credentials, str | None]:
+        """Open the secrets; one sealed for a key we have not must fail its own run, not the claiming."""
+        try:
+            return Credentials(self._unsealed(password), self._unsealed(client_key)), None
+        except RequestFailure as failure:
+            return Credentials(), failure.code
+
+    def _unsealed(self, sealed: bytes | None) -> Secret | None:
         return None if sealed is None else self.vault.unseal(Sealed(sealed))
 
     # --- keep ----------------------------------------------------------------
@@ -151,7 +160,7 @@ class PostgresRuns:
                 length=self.claiming.lease,
             )
             if kept is None:
-                raise LeaseLost("store.lease_lost", f"token {run.lease.token}")
+                raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
             if kept["cancel_reason"] is not None:
                 raise RunStopped(kept["cancel_reason"])
             if entries is not None:
@@ -269,7 +278,7 @@ async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
     """Take the locks of an ending in their order. Raises LeaseLost when the run is not this worker's any more."""
     ids = await db.row(connection, "ids_of_run", run_id=run.lease.run)
     if ids is None:
-        raise LeaseLost("store.lease_lost", "the run is gone")
+        raise LeaseLost(code="store.lease_lost", detail="the run is gone")
     await db.only(connection, "lock_tenant", tenant_id=ids["tenant_id"])
     lease = await db.row(
         connection,
@@ -280,7 +289,7 @@ async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
     )
     standing = await db.only(connection, "lock_run", run_id=run.lease.run)
     if lease is None or standing["state"] != RunState.RUNNING:
-        raise LeaseLost("store.lease_lost", f"token {run.lease.token}")
+        raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
     return RunRow(
         run.lease.run,
         ids["tenant_id"],

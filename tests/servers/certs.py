@@ -1,0 +1,142 @@
+"""Certificates for tests, good and bad, by the openssl command line (about 15 ms each).
+
+Standard library only, because the private stack makes its own before the project's environment
+exists. ``openssl ca`` rather than ``openssl x509``: only there OpenSSL 3.0 takes dates in the past.
+"""
+
+import hashlib
+import ssl
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+
+from tests.servers.daemon import ServerError
+from tests.servers.slapd import Certificate
+
+
+LOOPBACK = ("localhost", "127.0.0.1")
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+LIFETIME = timedelta(days=30)
+# openssl ca wants a file for everything it is asked
+CA_CONF = """
+[ca]
+default_ca = lab
+[lab]
+database = {directory}/index.txt
+new_certs_dir = {directory}
+rand_serial = yes
+default_md = sha256
+policy = any
+unique_subject = no
+copy_extensions = none
+[any]
+commonName = supplied
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A certificate authority in a directory of its own; ``ca`` is what clients are told to trust."""
+
+    directory: Path
+
+    @classmethod
+    def create(cls, directory: Path, *, name: str = "Rollcall test CA") -> Self:
+        """Make one; an existing one in that directory is replaced."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "index.txt").write_text("", encoding="utf-8")
+        (directory / "ca.cnf").write_text(CA_CONF.format(directory=directory), encoding="utf-8")
+        made = ("-keyout", directory / "ca.key", "-out", directory / "ca.pem", "-days", "30")
+        extensions = (
+            *("-addext", "basicConstraints=critical,CA:TRUE"),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        )
+        _openssl("req", "-x509", *KEY, *made, "-subj", f"/CN={name}", *extensions)
+        (directory / "ca.key").chmod(0o600)
+        return cls(directory)
+
+    @property
+    def ca(self) -> Path:
+        """The authority's own certificate."""
+        return self.directory / "ca.pem"
+
+    def issue(
+        self,
+        name: str,
+        *,
+        hosts: Sequence[str] = LOOPBACK,
+        valid_from: timedelta = timedelta(hours=-1),
+        lasts: timedelta = LIFETIME,
+        usage: str = "serverAuth",
+    ) -> Certificate:
+        """Issue ``<name>.pem`` with ``<name>.key`` for these host names and addresses."""
+        cert, key, request, extensions = (
+            self.directory / f"{name}.{suffix}" for suffix in ("pem", "key", "csr", "ext")
+        )
+        alternatives = ",".join(map(_alternative, hosts))
+        lines = [f"subjectAltName={alternatives}"] if alternatives else []
+        # Python 3.13 checks strictly and misses the key identifiers
+        lines += ["subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
+        lines += [f"extendedKeyUsage={usage}", "basicConstraints=CA:FALSE"]
+        extensions.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _openssl("req", *KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        begin = datetime.now(UTC) + valid_from
+        dates = ("-startdate", _asn1(begin), "-enddate", _asn1(begin + lasts))
+        signer = ("-cert", self.ca, "-keyfile", self.directory / "ca.key")
+        files = ("-in", request, "-out", cert, "-extfile", extensions)
+        conf = ("-config", self.directory / "ca.cnf")
+        _openssl("ca", "-batch", "-notext", *conf, *signer, *files, *dates)
+        key.chmod(0o600)
+        return Certificate(cert=cert, key=key, ca=self.ca)
+
+    def expired(self) -> Certificate:
+        """The right name, but its time ended yesterday."""
+        return self.issue("expired", valid_from=timedelta(days=-10), lasts=timedelta(days=9))
+
+    def wrong_name(self) -> Certificate:
+        """In time, but for another host."""
+        return self.issue("wrong-name", hosts=["dc1.elsewhere.example"])
+
+    def client(self, name: str = "client") -> Certificate:
+        """For a client to show."""
+        return self.issue(name, hosts=[], usage="clientAuth")
+
+
+def self_signed(directory: Path, *, hosts: Sequence[str] = LOOPBACK) -> Certificate:
+    """A certificate that vouches for itself, as a directory makes one when nobody gave it any."""
+    directory.mkdir(parents=True, exist_ok=True)
+    cert, key = directory / "self-signed.pem", directory / "self-signed.key"
+    names = "subjectAltName=" + ",".join(map(_alternative, hosts))
+    files = ("-keyout", key, "-out", cert, "-days", "30")
+    _openssl("req", "-x509", *KEY, *files, "-subj", "/CN=self-signed", "-addext", names)
+    return Certificate(cert=cert, key=key, ca=cert)
+
+
+def fingerprint(cert: Path) -> str:
+    """SHA-256 of the certificate's DER form, in lower-case hex without colons."""
+    der = ssl.PEM_cert_to_DER_cert(cert.read_text(encoding="utf-8"))
+    return hashlib.sha256(der).hexdigest()
+
+
+def _alternative(host: str) -> str:
+    try:
+        ip_address(host)
+    except ValueError:
+        return f"DNS:{host}"
+    return f"IP:{host}"
+
+
+def _asn1(moment: datetime) -> str:
+    return moment.strftime("%Y%m%d%H%M%SZ")
+
+
+def _openssl(*arguments: str | Path) -> None:
+    done = subprocess.run(
+        ["/usr/bin/openssl", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ServerError(server=f"openssl {arguments[0]}", why=done.stderr[-1500:])

@@ -1,0 +1,54 @@
+"""The ldap-utils programs, as an administrator at the server itself uses them: over its unix socket."""
+
+import os
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+
+class LdapToolError(RuntimeError):
+    """A program refused; ``code`` is the LDAP result code."""
+
+    def __init__(self, tool: str, code: int, text: str) -> None:
+        super().__init__(f"{tool}: result {code}: {text.strip()}")
+        self.code = code
+
+
+def uri(socket: Path) -> str:
+    """The address of a unix socket."""
+    return f"ldapi://{quote(str(socket), safe='')}"
+
+
+def run(
+    tool: str, arguments: list[str], *, socket: Path, as_: tuple[str, str], text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one, bound with a name and a password, ``text`` on its standard input."""
+    name, password = as_
+    # through a pipe: arguments can be read by everyone on the machine
+    receiver, sender = os.pipe()
+    os.write(sender, password.encode())
+    os.close(sender)
+    bound = ["-x", "-H", uri(socket), "-D", name, "-y", f"/dev/fd/{receiver}"]
+    try:
+        return subprocess.run(
+            [f"/usr/bin/{tool}", *bound, *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            pass_fds=[receiver],
+            # no ldaprc and no LDAPTLS_CACERT of whoever runs the tests
+            env={"LANG": "C.UTF-8", "LDAPNOINIT": "1"},
+        )
+    finally:
+        os.close(receiver)
+
+
+def checked(
+    tool: str, arguments: list[str], *, socket: Path, as_: tuple[str, str], text: str = ""
+) -> str:
+    """As ``run``, but its output, or an exception with its result code."""
+    done = run(tool, arguments, socket=socket, as_=as_, text=text)
+    if done.returncode:
+        raise LdapToolError(tool, done.returncode, done.stderr)
+    return done.stdout

@@ -1,0 +1,178 @@
+"""The three servers of this checkout as one thing: up, down, and each of them for rough tests.
+
+Standard library only: it runs before the project's environment exists.
+"""
+
+import shlex
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from tests.servers.daemon import ServerError
+from tests.servers.slapd import Slapd, Tree
+from tests.stack import leftovers
+from tests.stack.openldap import openldap
+from tests.stack.plan import HOME, Plan, ports_are_free, write_private
+from tests.stack.postgres import Postgres, choose_home
+from tests.stack.rabbitmq import RabbitMQ
+
+
+NAMES = ("rabbitmq", "postgres", "openldap")
+TRIES = 3
+
+
+class Service(Protocol):
+    """What the stack asks of each of its servers."""
+
+    def start(self) -> None:
+        """Start it if it does not run, and wait until it answers."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        ...
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The servers of one plan. Usable from any process: what runs is read from pid files."""
+
+    plan: Plan
+
+    @classmethod
+    def load(cls, home: Path = HOME) -> Self | None:
+        """The stack that was started in this checkout."""
+        plan = Plan.load(home)
+        return None if plan is None else cls(plan)
+
+    @property
+    def rabbitmq(self) -> RabbitMQ:
+        """The broker; has ``rabbitmqctl`` too."""
+        return RabbitMQ(self.plan)
+
+    @property
+    def postgres(self) -> Postgres:
+        """The database server."""
+        return Postgres(self.plan)
+
+    @property
+    def openldap(self) -> Slapd:
+        """The directory server; ``trees[0]`` is AD-flavoured, ``trees[1]`` plain."""
+        return openldap(self.plan)
+
+    def service(self, name: str) -> Service:
+        """One of NAMES."""
+        services: Mapping[str, Service] = {
+            "rabbitmq": self.rabbitmq,
+            "postgres": self.postgres,
+            "openldap": self.openldap,
+        }
+        return services[name]
+
+    def state(self) -> dict[str, bool]:
+        """Which servers answer."""
+        with ThreadPoolExecutor() as pool:
+            answers = pool.map(
+                lambda ask: ask(),
+                (self.rabbitmq.is_ready, self.postgres.is_ready, self.openldap.answers),
+            )
+        return dict(zip(NAMES, answers, strict=True))
+
+    def start(self) -> None:
+        """Start what does not answer, all at once; nothing of it stays when one fails."""
+        waiting = [name for name, answers in self.state().items() if not answers]
+        with ThreadPoolExecutor() as pool:
+            starts = [pool.submit(_start_afresh, self.service(name)) for name in waiting]
+            try:
+                for start in starts:
+                    start.result()
+            except BaseException:
+                # the other threads wait for servers that will not come now
+                leftovers.end("STACK_OWNER", str(self.plan.home), at_once=True)
+                raise
+
+    def environment(self) -> dict[str, str]:
+        """What programs and tests are told."""
+        plan, (ad, plain) = self.plan, self.openldap.trees
+        amqp = f"{plan.broker_user}:{plan.broker_password}@127.0.0.1:{plan.amqp_port}"
+        database = f"127.0.0.1:{plan.postgres_port}"
+        tls = self.openldap.certificate
+        return {
+            "ROLLCALL_AMQP_URL": f"amqp://{amqp}/",
+            "ROLLCALL_DATABASE_URL": f"postgresql://rollcall:{plan.database_password}@{database}/rollcall",
+            "STACK_DATABASE_ADMIN_URL": f"postgresql://postgres:{plan.admin_password}@{database}/postgres",
+            # by number: libldap compares a certificate for "localhost" with the machine's own name
+            "STACK_LDAP_URI": self.openldap.uri,
+            "STACK_LDAPS_URI": self.openldap.ldaps_uri,
+            "STACK_LDAP_CA": str(tls.ca) if tls else "",
+            **_tree_environment("AD", ad),
+            **_tree_environment("PLAIN", plain),
+        }
+
+
+def _tree_environment(kind: str, tree: Tree) -> dict[str, str]:
+    return {
+        f"STACK_LDAP_{kind}_BASE": tree.base,
+        f"STACK_LDAP_{kind}_BIND_DN": tree.reader,
+        f"STACK_LDAP_{kind}_PASSWORD": tree.reader_password,
+        f"STACK_LDAP_{kind}_ADMIN_DN": tree.admin,
+        f"STACK_LDAP_{kind}_ADMIN_PASSWORD": tree.admin_password,
+    }
+
+
+def _start_afresh(service: Service) -> None:
+    """A server that runs but does not answer is no use: end it first."""
+    service.kill()
+    service.start()
+
+
+def up(*, home: Path = HOME, durable: bool = False) -> Stack:
+    """Bring the stack up, or find it so."""
+    for attempt in range(TRIES):
+        stack = _planned(home, durable=durable)
+        try:
+            stack.start()
+        except ServerError:
+            down(home=home)
+            # somebody else took one of the ports between the look and the start: look again
+            if attempt + 1 == TRIES or ports_are_free(stack.plan.base_port):
+                raise
+            continue
+        lines = [
+            f"export {name}={shlex.quote(value)}" for name, value in stack.environment().items()
+        ]
+        write_private(home / "env", "\n".join(lines) + "\n")
+        return stack
+    raise AssertionError
+
+
+def _planned(home: Path, *, durable: bool) -> Stack:
+    stack = Stack.load(home)
+    if stack is None or not any(stack.state().values()):
+        down(home=home)
+        home.mkdir(mode=0o700)
+        return Stack(Plan.make(home=home, postgres_home=choose_home(home), durable=durable))
+    if stack.plan.durable == durable:
+        return stack
+    stack.postgres.stop()
+    return Stack(stack.plan.with_durable(durable))
+
+
+def down(*, home: Path = HOME) -> None:
+    """End everything that was started here, also by a start that crashed, and forget it."""
+    stack = Stack.load(home)
+    if stack is not None:
+        with ThreadPoolExecutor() as pool:
+            for name in NAMES:
+                pool.submit(stack.service(name).stop)
+    leftovers.end("STACK_OWNER", str(home))
+    if stack is not None:
+        shutil.rmtree(stack.plan.postgres_home, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""Turns what the library gives into entries as the port promises them: names as asked for, bytes as sent.
+
+Values that come in ranges (Active Directory gives at most ``MaxValRange`` at once, MS-ADTS section
+3.1.1.3.1.3.3) are found here and completed by further reads of the entry.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from worker.adapters.directory.lean import NAME
+from worker.adapters.directory.session import RawEntry, Session
+from worker.domain.failures import Stage, Unfinished
+from worker.ports import Entry, Page
+
+
+RANGE = re.compile(r"(?P<name>[^;]+);range=(?P<low>\d+)-(?P<high>\d+|\*)", re.IGNORECASE)
+RANGE_READS = 200
+"""Per attribute of one entry, however many values are allowed."""
+
+
+class Entries:
+    """Makes pages for one plan."""
+
+    def __init__(self, session: Session, attributes: Iterable[str], *, values: int) -> None:
+        self._session = session
+        self._names = {name.lower(): name for name in attributes}
+        self._usual = frozenset(self._names.values())
+        self._values = values
+
+    async def page(self, raw: list[RawEntry]) -> Page:
+        """Return the entries, complete. Raises Unfinished ``read.too_many_values``, ``read.range``."""
+        page: Page = []
+        usual = self._usual
+        for values in raw:
+            name = values.pop(NAME)
+            if not usual.issuperset(values):  # another spelling, an option, or values in ranges
+                page.append(await self._unusual(name, values))
+            else:
+                page.append((name, values))
+        return page
+
+    async def _unusual(self, name: str, raw: RawEntry) -> Entry:
+        """Bring names to the spelling asked for, merge options (``mail;lang-de``) and complete ranges."""
+        values: dict[str, list[bytes]] = {}
+        for described, some in raw.items():
+            ranged = RANGE.fullmatch(described)
+            if ranged:
+                some = await self._whole(name, ranged)
+            attribute = self._spelling(described)
+            values.setdefault(attribute, []).extend(map(octets, some))
+            if len(values[attribute]) > self._values:
+                raise Unfinished("read.too_many_values", f"{attribute} of '{name}'")
+        return name, values
+
+    def _spelling(self, described: str) -> str:
+        kind = described.partition(";")[0]
+        return self._names.get(described.lower()) or self._names.get(kind.lower()) or kind
+
+    async def _whole(self, name: str, first: re.Match[str]) -> list[bytes]:
+        """Read all values of one attribute, range by range, each asked for by its exact name.
+
+        The first range is read again: the library has turned its values into whatever they
+        look like, since only attributes named beforehand are left as bytes.
+        """
+        if first["high"] == "*":
+            return await self._span(name, f"{first['name']};range={first['low']}-*")
+        collected: list[bytes] = []
+        step = int(first["high"]) - int(first["low"]) + 1
+        for _ in range(RANGE_READS):
+            low = len(collected)
+            if low > self._values:
+                raise Unfinished("read.too_many_values", f"{first['name']} of '{name}'")
+            span = f"{first['name']};range={low}-{low + step - 1}"
+            last = f"{first['name']};range={low}-*"
+            found = await self._read(name, span, last)
+            if last.lower() in found:
+                return collected + found[last.lower()]
+            if len(found.get(span.lower(), ())) != step:
+                break
+            collected += found[span.lower()]
+        raise Unfinished("read.range", f"{first['name']} of '{name}'")
+
+    async def _span(self, name: str, span: str) -> list[bytes]:
+        found = await self._read(name, span)
+        if span.lower() not in found:
+            raise Unfinished("read.range", f"{span} of '{name}'")
+        return found[span.lower()]
+
+    async def _read(self, name: str, asked: str, *also: str) -> dict[str, list[bytes]]:
+        entry = await self._session.look_up(name, (asked,), stage=Stage.READ, raw=(asked, *also))
+        if entry is None:
+            raise Unfinished("read.range", f"'{name}' is gone")
+        return {key.lower(): values for key, values in entry.items() if key != NAME}
+
+
+def octets(value: Any) -> bytes:
+    """Return a value as it was sent: the library guesses types for names it was not told of."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bool):
+        return b"TRUE" if value else b"FALSE"
+    return str(value).encode()

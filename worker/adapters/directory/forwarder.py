@@ -1,0 +1,166 @@
+"""Carries bytes between a directory and the LDAP library: a one-shot private socket, counted and bounded.
+
+asyncio has dialled and secured the far side; libldap only ever sees a local socket, so nothing a
+directory does can hold the process. The server's bytes are framed before they are handed on.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from worker.adapters.directory.wire import Bounds, Framer, WireResult
+from worker.domain.failures import DirectoryFailure
+
+
+PLAIN_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.")
+
+
+class Side(asyncio.Protocol):
+    """One end: tells the forwarder what happens on it."""
+
+    def __init__(self, forwarder: "Forwarder", *, is_far: bool) -> None:
+        self._forwarder = forwarder
+        self._is_far = is_far
+        self.transport: asyncio.Transport | None = None
+        self.is_lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- narrows: stream transports only here
+        self.transport = transport
+        if not self._is_far:
+            self._forwarder.near_connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what arrived."""
+        if self._is_far:
+            self._forwarder.from_server(data)
+        else:
+            self._forwarder.from_client(data)
+
+    def pause_writing(self) -> None:
+        """This end takes no more for now, so the other must not read: back-pressure."""
+        other = self._forwarder.other(self)
+        if other.transport is not None and not other.is_lost:
+            other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """This end takes bytes again."""
+        other = self._forwarder.other(self)
+        if other.transport is not None and not other.is_lost:
+            other.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the other side too, after it has got what was on its way."""
+        self.is_lost = True
+        if self._is_far:
+            self._forwarder.fault = self._forwarder.fault or exc
+        other = self._forwarder.other(self)
+        if other.transport is not None:
+            other.transport.close()
+
+
+class Forwarder:
+    """One connection's two sides, and the account of what the server sent."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._framer = Framer(bounds)
+        self.far = Side(self, is_far=True)
+        self.near = Side(self, is_far=False)
+        self.failure: DirectoryFailure | None = None
+        """The bound of ours that was hit, when one was."""
+        self.fault: Exception | None = None
+        """Why the far side was lost; None also when it simply hung up."""
+        self.last_result: WireResult | None = None
+        """The last result taken."""
+        self._server: asyncio.Server | None = None
+        self._folder: Path | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """True once the server is gone."""
+        return self.far.is_lost
+
+    @property
+    def notice(self) -> WireResult | None:
+        """The server's notice of disconnection, when it sent one."""
+        return self._framer.notice
+
+    @property
+    def bytes_received(self) -> int:
+        """All that the server has sent."""
+        return self._framer.total_bytes
+
+    def take_result(self) -> WireResult | None:
+        """Return the oldest result not taken yet: there is one before the library can see it."""
+        if not self._framer.results:
+            return None
+        self.last_result = self._framer.results.popleft()
+        return self.last_result
+
+    async def listen(self) -> str:
+        """Offer the connection once, on a socket in a directory of our own (0700); return its ldapi URL."""
+        self._folder = Path(tempfile.mkdtemp(prefix=f"rollcall-{os.getpid()}-"))
+        path = self._folder / "s"
+        # in two steps: cancelled while it starts to serve, a server not yet returned would listen for ever
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: Side(self, is_far=False), str(path), backlog=1, start_serving=False
+        )
+        await self._server.start_serving()
+        # bonsai lower-cases the host part of a URL, so other characters are percent-encoded
+        return "ldapi://" + "".join(
+            character if character in PLAIN_CHARACTERS else f"%{ord(character):02x}"
+            for character in str(path)
+        )
+
+    def near_connected(self, side: Side) -> None:
+        """Take the first who comes, if the server is still there, and nobody after."""
+        if self.near.transport is not None:
+            assert side.transport is not None  # noqa: S101 -- narrows: it has just connected
+            side.transport.abort()
+            return
+        self.near = side
+        self._unlisten()
+        if self.far.is_lost and side.transport is not None:
+            side.transport.abort()
+
+    def from_server(self, data: bytes) -> None:
+        """Count and bound, then hand on; a bound that is hit closes both sides.
+
+        The far side is read from the start, though a server has nothing to say before it is asked:
+        an alert of TLS 1.3 (no client certificate) must be heard before a write fails.
+        """
+        try:
+            self._framer.feed(data)
+        except DirectoryFailure as failure:
+            self.failure = failure
+            self.close()
+            return
+        if self.near.transport is not None and not self.near.is_lost:
+            self.near.transport.write(data)
+
+    def from_client(self, data: bytes) -> None:
+        """Hand on to the server."""
+        if self.far.transport is not None and not self.far.is_lost:
+            self.far.transport.write(data)
+
+    def other(self, side: Side) -> Side:
+        """Return the opposite end."""
+        return self.near if side is self.far else self.far
+
+    def _unlisten(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def close(self) -> None:
+        """Drop both sides at once and remove the socket."""
+        self._unlisten()
+        for side in (self.far, self.near):
+            if side.transport is not None:
+                side.transport.abort()

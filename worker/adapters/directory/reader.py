@@ -1,0 +1,344 @@
+"""The directory port: one complete read of a customer's directory, from the first server that can be reached.
+
+Decides which server is tried, in which order things are proved, and when a listing is whole. It
+never gives a short list for a whole one: whatever ends a listing early is raised.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from worker.adapters.directory.dial import Connector, Dialler, Line, Names, Target, TcpConnector
+from worker.adapters.directory.entries import Entries
+from worker.adapters.directory.forwarder import Forwarder
+from worker.adapters.directory.lean import prepare
+from worker.adapters.directory.secure import tls_context
+from worker.adapters.directory.session import (
+    Answer,
+    RootDse,
+    Search,
+    Session,
+    check_credentials,
+)
+from worker.adapters.directory.stages import Progress
+from worker.adapters.directory.wire import Bounds
+from worker.domain.failures import (
+    DirectoryFailure,
+    Misdirected,
+    Stage,
+    StageResult,
+    Unfinished,
+    Unreachable,
+    Untrusted,
+)
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.model import Security, Server
+from worker.domain.plan import ReadPlan
+from worker.ports import Gate, Page, Proof
+
+
+log = structlog.get_logger()
+
+NEXT_SERVER_STAGES = frozenset({"name", "reach", "secure"})
+NEXT_SERVER_CODES = frozenset(
+    {
+        "sign_in.busy",
+        "sign_in.unavailable",
+        "sign_in.timed_out",
+        "base.busy",
+        "base.unavailable",
+        "base.timed_out",
+        "base.lost_connection",
+    }
+)
+"""Faults of a server, not of the settings. A refused sign-in is never tried elsewhere: it counts towards a lockout."""
+
+WRONG_PORT_SIGNS = frozenset({"reach.reset", "read.malformed"})
+PAGE_TOO_LARGE = frozenset({"read.size_limit", "read.admin_limit"})
+SMALLEST_PAGE = 10
+UNPAGED_ENTRIES = 50_000
+"""A server without paging gives all at once, and all of it is in memory: that has an end."""
+ANSWER_BYTES = 128 * 1024 * 1024
+"""Of one page: 500 entries of 256 KiB."""
+SERVICE_CONTEXTS = frozenset(
+    {"cn=config", "cn=schema", "cn=monitor", "cn=changelog", "o=netscaperoot", "o=ipaca"}
+)
+DATA_CONTEXTS = ("dc=", "o=")
+
+
+class LdapReader:
+    """Implements ``ports.DirectoryReader`` over bonsai."""
+
+    def __init__(self, names: Names | None = None, connector: Connector | None = None) -> None:
+        prepare()
+        self._dialler = Dialler(names or Names(), connector or TcpConnector())
+
+    @asynccontextmanager
+    async def listing(
+        self, plan: ReadPlan, *, gate: Gate, stages: list[StageResult]
+    ) -> AsyncIterator["WholeListing"]:
+        """Open a listing on the first server that can be reached; see the port.
+
+        Raises a DirectoryFailure; when every server fails, the first one's, the others in its detail.
+        """
+        check_credentials(plan.settings, plan.credentials)
+        check_plan(plan)
+        attempt = Attempt(plan, gate, Progress(stages), self._dialler)
+        try:
+            yield await attempt.open()
+        finally:
+            attempt.close()
+
+
+class Attempt:
+    """One reading, over as many servers as it takes. Owns what is open."""
+
+    def __init__(self, plan: ReadPlan, gate: Gate, progress: Progress, dialler: Dialler) -> None:
+        self._plan = plan
+        self._gate = gate
+        self._progress = progress
+        self._dialler = dialler
+        self._session: Session | None = None
+        self._forwarder: Forwarder | None = None
+        self._began = asyncio.get_running_loop().time()
+        self._deadline = self._began + plan.limits.run_s
+
+    async def open(self) -> "WholeListing":
+        """Try the servers in order. Raises the first one's failure when none will do."""
+        failures: list[tuple[Server, DirectoryFailure]] = []
+        for server in self._plan.settings.servers:
+            try:
+                return await self._open_at(server)
+            except DirectoryFailure as failure:
+                self.close()
+                failures.append((server, failure))
+                if not another_may_do(failure):
+                    raise
+        raise first_of(failures)
+
+    async def _open_at(self, server: Server) -> "WholeListing":
+        began = asyncio.get_running_loop().time()
+        target = target_for(self._plan, server)
+        self._progress.server = target.label
+        forwarder = self._forwarder = Forwarder(bounds(self._plan))
+        line = await self._dialler.dial(target, forwarder.far, self._progress)
+        session = self._session = Session(forwarder, self._plan, run_deadline=self._deadline)
+        root = await self._sign_in(session, target, line)
+        bases = await self._prove_bases(session, root)
+        log.info("directory.search", ldapsearch=ldapsearch_line(self._plan, server))
+        return WholeListing(
+            session,
+            self._plan,
+            self._progress,
+            Opened(target.label, bases, asyncio.get_running_loop().time() - began, root.can_page),
+        )
+
+    async def _sign_in(self, session: Session, target: Target, line: Line) -> RootDse:
+        with self._progress.stage(Stage.SIGN_IN) as step:
+            try:
+                await session.sign_in(self._gate)
+            except DirectoryFailure as failure:
+                raise await self._explain(failure, target, line) from failure
+            root = await session.root()
+            await session.check_identity(root)
+            step.seen = self._plan.settings.bind_name
+        return root
+
+    async def _explain(
+        self, failure: DirectoryFailure, target: Target, line: Line
+    ) -> DirectoryFailure:
+        """Say why a server hung up without a word, or answered gibberish: it is seldom the network."""
+        if failure.code not in WRONG_PORT_SIGNS or self._forwarder is None:
+            return failure
+        if target.context is not None and self._forwarder.bytes_received == 0:
+            # a client certificate that is missing comes out after the handshake (RFC 8446 section 4.6.2)
+            return Unreachable("secure.closed", "hung up after the handshake, before a word")
+        if target.context is None and await self._dialler.speaks_tls(line.address, target.port):
+            return Untrusted("secure.plain_on_tls_port", "the port answers a TLS handshake")
+        return failure
+
+    async def _prove_bases(self, session: Session, root: RootDse) -> tuple[str, ...]:
+        with self._progress.stage(Stage.BASE) as step:
+            bases = self._plan.bases or default_bases(root)
+            for base in bases:
+                if base:  # the empty base is the root of the tree: there is no such entry
+                    await session.prove_base(base)
+            step.seen = ", ".join(bases)
+        return bases
+
+    def close(self) -> None:
+        """Drop whatever is open."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        if self._forwarder is not None:
+            self._forwarder.close()
+            self._forwarder = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is known before the first page."""
+
+    server: str
+    bases: tuple[str, ...]
+    connect_s: float
+    can_page: bool
+
+
+class WholeListing:
+    """Implements ``ports.Listing``: pages of every base, one after another, and then the proof."""
+
+    def __init__(
+        self, session: Session, plan: ReadPlan, progress: Progress, opened: Opened
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._opened = opened
+        self._entries = Entries(session, plan.attributes, values=plan.limits.values_per_entry)
+        self._bases = list(opened.bases)
+        self._asked: int | None = None
+        self._given = self._references = 0
+        self._began = asyncio.get_running_loop().time()
+        self._progress = progress
+        self._proof: Proof | None = None
+
+    @property
+    def proof(self) -> Proof:
+        """What was proved. Raises RuntimeError before the iteration has ended."""
+        if self._proof is None:
+            raise RuntimeError("a listing proves nothing before its end")
+        return self._proof
+
+    def __aiter__(self) -> AsyncIterator[Page]:
+        return self._pages()
+
+    async def _pages(self) -> AsyncIterator[Page]:
+        """Give page after page; the one after is asked for before each is given."""
+        with self._progress.stage(Stage.READ) as step:
+            for base in self._opened.bases:
+                answer = await self._first(base)
+                while True:
+                    page = await self._entries.page(answer.entries)
+                    asked = self._session.request_next(answer)
+                    self._given += len(page)
+                    self._references += answer.result.references
+                    if page:
+                        yield page
+                    if asked is None:
+                        break
+                    answer = await self._session.next_page(asked)
+            if self._given == 0:
+                raise Unfinished("read.nothing_found", "success, and no entry")
+            step.seen = f"{self._given} entries"
+        self._proof = self._prove()
+
+    def _prove(self) -> Proof:
+        read_s = asyncio.get_running_loop().time() - self._began
+        opened = self._opened
+        return Proof(
+            opened.server,
+            opened.bases,
+            self._given,
+            self._references,
+            opened.connect_s,
+            read_s,
+        )
+
+    async def _first(self, base: str) -> Answer:
+        """Begin a search. A server may allow only smaller pages and say so by a limit: then halve.
+
+        OpenLDAP's ``size.pr`` answers 11, others 4, before any entry (slapd.conf(5), limits). A
+        limit met after entries is the list's own and stands.
+        """
+        size = self._plan.limits.page_size if self._opened.can_page else 0
+        search = Search(base, self._plan.filter, self._plan.attributes, size)
+        while True:
+            try:
+                return await self._session.first_page(search)
+            except Unfinished as failure:
+                smaller = replace(search, page_size=search.page_size // 2)
+                if (
+                    failure.code not in PAGE_TOO_LARGE
+                    or smaller.page_size < SMALLEST_PAGE
+                    or self._session.entries_before_refusal
+                ):
+                    raise
+                search = smaller
+
+
+def target_for(plan: ReadPlan, server: Server) -> Target:
+    """Return what is dialled for one server of a plan. Raises Untrusted for unreadable certificates."""
+    settings = plan.settings
+    plain = settings.security is Security.NONE
+    return Target(
+        server.host,
+        server.port_for(settings.security),
+        settings.security,
+        (settings.certificate_name or server.host).rstrip("."),
+        plan.limits,
+        None if plain else tls_context(settings, plan.credentials),
+        settings.trust.fingerprint,
+    )
+
+
+def bounds(plan: ReadPlan) -> Bounds:
+    """Return what a server may send at most."""
+    limits = plan.limits
+    return Bounds(
+        limits.message_bytes,
+        limits.run_bytes,
+        limits.entries,
+        limits.values_per_entry,
+        min(ANSWER_BYTES, limits.run_bytes),
+        max(UNPAGED_ENTRIES, limits.page_size),
+    )
+
+
+def check_plan(plan: ReadPlan) -> None:
+    """Refuse what the library would cut at a NUL. Raises Misdirected ``base.bad_name``, ``read.bad_filter``."""
+    if any("\0" in base for base in plan.bases):
+        raise Misdirected("base.bad_name", "it contains a NUL character")
+    if any("\0" in text for text in (plan.filter, *plan.attributes)):
+        raise Misdirected("read.bad_filter", "it contains a NUL character")
+
+
+def another_may_do(failure: DirectoryFailure) -> bool:
+    """Tell whether the next server is worth trying after this failure."""
+    stage = failure.code.partition(".")[0]
+    return stage in NEXT_SERVER_STAGES or failure.code in NEXT_SERVER_CODES
+
+
+def first_of(failures: list[tuple[Server, DirectoryFailure]]) -> DirectoryFailure:
+    """Return the first server's failure, the others' in its detail."""
+    if not failures:
+        return Misdirected("name.no_server", "no server is named")
+    (_, first), *others = failures
+    if not others:
+        return first
+    rest = "; ".join(f"{server}: {failure}" for server, failure in others)
+    return type(first)(first.code, f"{first.detail}; then {rest}")
+
+
+def default_bases(root: RootDse) -> tuple[str, ...]:
+    """Return where to search when the customer has not said: what the server itself calls its data.
+
+    Raises Misdirected ``base.ambiguous``, ``base.unknown``: then the customer has to say.
+    """
+    if root.default_context:
+        return (root.default_context,)
+    if len(root.contexts) == 1:
+        return root.contexts
+    data = tuple(
+        context
+        for context in root.contexts
+        if context.lower().startswith(DATA_CONTEXTS) and context.lower() not in SERVICE_CONTEXTS
+    )
+    if len(data) == 1:
+        return data
+    if data:
+        raise Misdirected("base.ambiguous", ", ".join(data))
+    raise Misdirected("base.unknown", "the server does not say where its data is")

@@ -1,0 +1,309 @@
+"""One connection to a directory server: sign in, prove the base, search. In LDAP's own terms.
+
+Every answer is checked against the wire: bonsai 1.5.5 reports a referral, partial results and an
+unfinished bind as success, a missing base as an empty list. It never passes a short list as whole.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import bonsai
+
+from worker.adapters.directory.forwarder import Forwarder
+from worker.adapters.directory.quiet import QuietConnection
+from worker.adapters.directory.translate import SUB_CODES, refusal, translated
+from worker.adapters.directory.wire import PAGED_RESULTS, SEARCH_DONE, WireResult
+from worker.domain.failures import Denied, Misdirected, Stage, Unfinished
+from worker.domain.model import Credentials, DirectorySettings, Limits
+from worker.domain.plan import ReadPlan
+from worker.ports import Gate
+
+
+WHO_AM_I = b"1.3.6.1.4.1.4203.1.11.3"
+"""RFC 4532."""
+NOBODY = frozenset({"", "anonymous", "dn:", "u:"})
+ANONYMOUS_LOGON = "\\anonymous logon"
+"""What Active Directory calls nobody, after the name of the authority."""
+ROOT_ATTRIBUTES = (
+    "defaultNamingContext",
+    "namingContexts",
+    "supportedControl",
+    "supportedExtension",
+)
+SETTLE_S = 30.0
+"""For recording a sign-in's answer, also when the run is being cancelled."""
+
+RawEntry = dict[str, Any]
+"""Attribute to values, and under ``lean.NAME`` the DN."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootDse:
+    """What the server says of itself; all empty when it does not say."""
+
+    default_context: str = ""
+    contexts: tuple[str, ...] = ()
+    controls: frozenset[bytes] = frozenset()
+    extensions: frozenset[bytes] = frozenset()
+
+    @property
+    def can_page(self) -> bool:
+        """True unless the server lists its controls and paging is none of them."""
+        return not self.controls or PAGED_RESULTS in self.controls
+
+
+class Session:
+    """Owns the library's connection over one forwarder. Close it in any case."""
+
+    def __init__(self, forwarder: Forwarder, plan: ReadPlan, *, run_deadline: float) -> None:
+        self._forwarder = forwarder
+        self._limits: Limits = plan.limits
+        self._run_deadline = run_deadline
+        self._raw = unique((*plan.attributes, *ROOT_ATTRIBUTES))
+        self._client = bonsai.LDAPClient()
+        self._client.set_raw_attributes(self._raw)
+        identify(self._client, plan.settings, plan.credentials)
+        self._connection: QuietConnection | None = None
+
+    async def sign_in(self, gate: Gate) -> None:
+        """Bind once, between the gate's leave and its record, within ``limits.bind_s``.
+
+        Raises Denied ``sign_in.*``; Unfinished ``sign_in.busy``, ``sign_in.unavailable``;
+        Unreachable when the connection broke or stayed silent.
+        """
+        self._client.set_url(await self._forwarder.listen())
+        await gate.admit()
+        accepted: bool | None = None
+        try:
+            await self._bind()
+            accepted = True
+        except Denied as failure:
+            accepted = False if failure.code in REFUSED_CREDENTIALS else None
+            raise
+        finally:
+            await carried_out(gate.settle(accepted=accepted))
+
+    async def _bind(self) -> None:
+        # held here alone: a connection whose bind failed has no close, it ends with its last reference
+        self._connection = QuietConnection(self._client, end_line=self._forwarder.close)
+        await translated(
+            self._connection.ask(self._connection.open),
+            self._forwarder,
+            Stage.SIGN_IN,
+            deadline=self._within(self._limits.bind_s),
+        )
+        self._result(Stage.SIGN_IN)
+
+    async def root(self) -> RootDse:
+        """Read what the server says of itself; some do not say."""
+        try:
+            found = await self.look_up("", ROOT_ATTRIBUTES, stage=Stage.BASE)
+        except (Denied, Misdirected):
+            return RootDse()
+        said = {name.lower(): values for name, values in (found or {}).items()}
+        default = said.get("defaultnamingcontext") or [b""]
+        return RootDse(
+            default[0].decode(),
+            tuple(value.decode() for value in said.get("namingcontexts", ())),
+            frozenset(said.get("supportedcontrol", ())),
+            frozenset(said.get("supportedextension", ())),
+        )
+
+    async def check_identity(self, root: RootDse) -> None:
+        """Ask who we are, where that is offered. Raises Denied ``sign_in.anonymous``."""
+        if WHO_AM_I not in root.extensions:
+            return
+        connection = self._open_connection()
+        name: str = await translated(
+            connection.ask(connection.whoami),
+            self._forwarder,
+            Stage.SIGN_IN,
+            deadline=self._within(self._limits.bind_s),
+        )
+        self._result(Stage.SIGN_IN)
+        if name.lower() in NOBODY or name.lower().endswith(ANONYMOUS_LOGON):
+            raise Denied("sign_in.anonymous", f"the server takes us for '{name}'")
+
+    async def prove_base(self, base: str) -> None:
+        """Read the base as an entry. Raises Misdirected ``base.*``, Denied ``base.not_allowed``."""
+        found = await self.look_up(base, ("1.1",), stage=Stage.BASE)
+        if found is None:  # success without the entry: it is there, but not for us
+            raise Denied("base.not_allowed", f"'{base}' is not shown to this account")
+
+    async def look_up(
+        self, name: str, attributes: tuple[str, ...], *, stage: Stage, raw: tuple[str, ...] = ()
+    ) -> RawEntry | None:
+        """Read one entry; ``raw`` names further attributes that come back as bytes."""
+        connection = self._open_connection()
+        self._client.set_raw_attributes(unique((*self._raw, *raw)))
+        found: list[RawEntry] = await translated(
+            connection.ask(lambda: connection.search(name, 0, "(objectClass=*)", list(attributes))),
+            self._forwarder,
+            stage,
+            deadline=self._within(self._limits.page_s),
+        )
+        result = self._result(stage)
+        self._client.set_raw_attributes(self._raw)
+        check_count(result, len(found))
+        return found[0] if found else None
+
+    async def first_page(self, search: "Search") -> "Answer":
+        """Begin a search and return its first page, or all of it from a server without paging."""
+        connection = self._open_connection()
+
+        def begin() -> Awaitable[Any]:
+            text, names = search.filter, list(search.attributes)
+            if search.page_size == 0:
+                return connection.search(search.base, 2, text, names)  # type: ignore[no-any-return]
+            return connection.paged_search(search.base, 2, text, names, page_size=search.page_size)  # type: ignore[no-any-return]
+
+        return await self._page(connection.ask(begin), is_first=True)
+
+    async def next_page(self, message_id: int) -> "Answer":
+        """Return the page asked for by ``request_next``."""
+        return await self._page(self._open_connection().answer(message_id), is_first=False)
+
+    async def _page(self, operation: Awaitable[Any], *, is_first: bool) -> "Answer":
+        found = await translated(
+            operation,
+            self._forwarder,
+            Stage.READ,
+            deadline=self._within(self._limits.page_s),
+            is_first_page=is_first,
+        )
+        result = self._result(Stage.READ, is_first_page=is_first)
+        entries: list[RawEntry] = list(found)
+        check_count(result, len(entries))
+        if result.cookie and isinstance(found, list):
+            raise Unfinished("read.cookie", "a page, though none was asked for")
+        return Answer(entries, result, None if isinstance(found, list) else found)
+
+    def request_next(self, answer: "Answer") -> int | None:
+        """Ask for the page after this one without waiting for it: the server works meanwhile."""
+        if not answer.result.cookie:
+            return None
+        try:
+            message_id: int | None = answer.pages.acquire_next_page()
+        except bonsai.LDAPError as exc:
+            raise Unfinished("read.lost_connection", str(exc)) from exc
+        if message_id is None:
+            raise Unfinished("read.cookie", "the library lost the cookie that the server sent")
+        return message_id
+
+    @property
+    def entries_before_refusal(self) -> int:
+        """How many entries came with the last answer, whatever its code."""
+        last = self._forwarder.last_result
+        return last.entries if last else 0
+
+    def close(self) -> None:
+        """Drop the connection on both sides."""
+        if self._connection is not None and not self._connection.closed:
+            self._connection.close()
+        self._connection = None
+        self._forwarder.close()
+
+    def _open_connection(self) -> QuietConnection:
+        if self._connection is None or self._connection.closed:
+            raise Unfinished("read.lost_connection", "the connection is closed")
+        return self._connection
+
+    def _within(self, seconds: float) -> float:
+        return min(asyncio.get_running_loop().time() + seconds, self._run_deadline)
+
+    def _result(self, stage: Stage, *, is_first_page: bool = True) -> WireResult:
+        """Take the wire's word for what the library has just called a success."""
+        if self._forwarder.failure is not None:
+            raise self._forwarder.failure
+        result = self._forwarder.take_result()
+        if result is None:
+            raise Unfinished("read.malformed", "an answer without a result")
+        if result.code != 0:
+            raise refusal(result, stage, is_first_page=is_first_page)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One subtree search; ``page_size`` 0 asks for everything at once."""
+
+    base: str
+    filter: str
+    attributes: tuple[str, ...]
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One page, and what the wire said of it. ``pages`` is the library's cursor, None when unpaged."""
+
+    entries: list[RawEntry]
+    result: WireResult
+    pages: Any
+
+
+REFUSED_CREDENTIALS = frozenset(SUB_CODES.values())
+"""Result 49 in all its meanings: counts towards a lockout. Other answers say nothing of the password."""
+
+
+def check_count(result: WireResult, given: int) -> None:
+    """Compare the wire with the library. Raises Unfinished ``read.miscounted``."""
+    if result.operation != SEARCH_DONE or result.entries != given:
+        raise Unfinished("read.miscounted", f"{result.entries} on the wire, {given} given")
+
+
+def identify(
+    client: bonsai.LDAPClient, settings: DirectorySettings, credentials: Credentials
+) -> None:
+    """Set how to sign in: a simple bind, or EXTERNAL when a client certificate stands alone."""
+    if credentials.password is None and settings.client_certificate is not None:
+        client.set_credentials("EXTERNAL")
+        return
+    password = credentials.password.reveal() if credentials.password else ""
+    client.set_credentials("SIMPLE", settings.bind_name, password)
+
+
+def check_credentials(settings: DirectorySettings, credentials: Credentials) -> None:
+    """Refuse what a server would take for an anonymous bind (RFC 4513 section 5.1.2), before any connection.
+
+    libldap ends a password at its first NUL, so one that begins with it is empty too.
+    Raises Denied ``sign_in.empty_password``, ``sign_in.bad_name``, ``sign_in.bad_password``.
+    """
+    if credentials.password is None and settings.client_certificate is not None:
+        return
+    password = credentials.password.reveal() if credentials.password else ""
+    if not password:
+        raise Denied("sign_in.empty_password")
+    if "\0" in password:
+        raise Denied("sign_in.bad_password", "it contains a NUL character")
+    if not settings.bind_name or "\0" in settings.bind_name:
+        raise Denied("sign_in.bad_name", "it is empty or contains a NUL character")
+
+
+def unique(names: tuple[str, ...]) -> list[str]:
+    """Return the names without repeats; case does not count in attribute names."""
+    return list({name.lower(): name for name in names}.values())
+
+
+async def carried_out(work: Coroutine[Any, Any, None]) -> None:
+    """See work to its end under a deadline, also when cancelled meanwhile; the cancellation follows after."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(SETTLE_S):
+            await work
+
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        async with asyncio.TaskGroup() as owner:
+            task = owner.create_task(bounded())
+            while not task.done():
+                try:
+                    await asyncio.wait({task})
+                except asyncio.CancelledError as exc:
+                    cancelled = exc
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
+    if cancelled is not None:
+        raise cancelled

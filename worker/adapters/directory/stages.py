@@ -1,0 +1,44 @@
+"""Writes down each stage of an attempt: how long it took, what was seen, where it ended."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from worker.domain.failures import Failure, Stage, StageResult, StageState
+
+
+class Step:
+    """What the code inside a stage may say about it."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self, seen: str) -> None:
+        self.seen = seen
+
+
+class Progress:
+    """Appends to the caller's list, one result for each stage of each server tried."""
+
+    def __init__(self, stages: list[StageResult]) -> None:
+        self._stages = stages
+        self.server = ""
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[Step]:
+        """Time a stage; a failure inside is recorded with its code and goes on. Cancelled: no record."""
+        step, began = Step(""), time.monotonic()
+        try:
+            yield step
+        except Failure as failure:
+            self._record(stage, StageState.FAILED, began, failure.code)
+            raise
+        self._record(stage, StageState.OK, began, step.seen)
+
+    def skip(self, stage: Stage, why: str) -> None:
+        """Record a stage that this directory does not have."""
+        self._record(stage, StageState.NOT_TRIED, time.monotonic(), why)
+
+    def _record(self, stage: Stage, state: StageState, began: float, seen: str) -> None:
+        milliseconds = round((time.monotonic() - began) * 1000)
+        detail = f"{self.server}: {seen}" if seen else self.server
+        self._stages.append(StageResult(stage, state, milliseconds, detail))

@@ -1,0 +1,173 @@
+"""LDAP result codes and broken connections to failures with names. Reads codes and types, never words,
+except the hexadecimal sub-code that Active Directory puts into the diagnostic of result 49.
+
+The code comes from the wire: bonsai reports referrals and partial results as success.
+Sources: RFC 4511 appendix A; Microsoft's Win32 error codes 1317 to 1907.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from worker.adapters.directory.forwarder import Forwarder
+from worker.adapters.directory.quiet import LibraryFault
+from worker.adapters.directory.secure import is_alert
+from worker.adapters.directory.wire import WireResult
+from worker.domain.failures import (
+    Denied,
+    DirectoryFailure,
+    Misdirected,
+    Stage,
+    Unfinished,
+    Unreachable,
+    Untrusted,
+)
+
+
+Answer = TypeVar("Answer")
+Finding = tuple[type[DirectoryFailure], str]
+
+SIGN_IN: dict[int, Finding] = {
+    7: (Denied, "sign_in.method"),
+    8: (Denied, "sign_in.needs_tls"),
+    13: (Denied, "sign_in.needs_tls"),
+    14: (
+        Denied,
+        "sign_in.method",
+    ),  # asks for more steps than a simple bind has; bonsai takes it for success
+    34: (Denied, "sign_in.bad_name"),  # OpenLDAP given user@domain
+    48: (Denied, "sign_in.method"),
+    49: (Denied, "sign_in.wrong_password"),
+    50: (Denied, "sign_in.restricted"),
+    51: (Unfinished, "sign_in.busy"),
+    52: (Unfinished, "sign_in.unavailable"),
+    53: (Denied, "sign_in.refused"),
+}
+
+SUB_CODES = {
+    0x525: "sign_in.unknown_user",
+    0x52E: "sign_in.wrong_password",
+    0x52F: "sign_in.restricted",
+    0x530: "sign_in.logon_hours",
+    0x531: "sign_in.workstation",
+    0x532: "sign_in.password_expired",
+    0x533: "sign_in.disabled",
+    0x701: "sign_in.expired",
+    0x773: "sign_in.must_change",
+    0x775: "sign_in.locked",
+    0x80090346: "sign_in.channel_binding",
+}
+SUB_CODE = re.compile(r"\bdata ([0-9a-f]{1,8})\b", re.IGNORECASE)
+
+BASE: dict[int, Finding] = {
+    1: (Denied, "base.not_allowed"),  # AD: a search before a bind that counts
+    9: (Misdirected, "base.referral"),
+    10: (Misdirected, "base.referral"),
+    32: (Misdirected, "base.not_found"),
+    34: (Misdirected, "base.bad_name"),
+    48: (Denied, "base.not_allowed"),
+    50: (Denied, "base.not_allowed"),
+    51: (Unfinished, "base.busy"),
+    52: (Unfinished, "base.unavailable"),
+}
+
+READ: dict[int, Finding] = {
+    1: (Denied, "read.not_allowed"),
+    3: (Unfinished, "read.time_limit"),
+    4: (Unfinished, "read.size_limit"),
+    9: (Unfinished, "read.partial"),
+    10: (Misdirected, "read.referral"),
+    11: (Unfinished, "read.admin_limit"),
+    12: (Misdirected, "read.no_paging"),
+    16: (Misdirected, "read.bad_filter"),
+    17: (Misdirected, "read.bad_filter"),
+    18: (Misdirected, "read.bad_filter"),
+    21: (Misdirected, "read.bad_filter"),
+    32: (Misdirected, "base.not_found"),
+    48: (Denied, "read.not_allowed"),
+    50: (Denied, "read.not_allowed"),
+    51: (Unfinished, "read.busy"),
+    52: (Unfinished, "read.unavailable"),
+}
+
+COOKIE: dict[int, Finding] = {
+    # past the first page these speak of the cookie: it is valid on one connection to one server
+    2: (Unfinished, "read.cookie"),
+    12: (Unfinished, "read.cookie"),
+    53: (Unfinished, "read.cookie"),
+}
+
+TABLES = {Stage.SIGN_IN: SIGN_IN, Stage.BASE: BASE, Stage.READ: READ}
+FILTER_ERROR = -7
+"""libldap's own code for a filter it cannot encode."""
+LOST: dict[Stage, Finding] = {
+    Stage.SIGN_IN: (Unreachable, "reach.reset"),
+    Stage.BASE: (Unreachable, "base.lost_connection"),
+    Stage.READ: (Unfinished, "read.lost_connection"),
+}
+TOO_LATE: dict[Stage, Finding] = {
+    Stage.SIGN_IN: (Unreachable, "sign_in.timed_out"),
+    Stage.BASE: (Unreachable, "base.timed_out"),
+    Stage.READ: (Unfinished, "read.timed_out"),
+}
+
+
+def refusal(result: WireResult, stage: Stage, *, is_first_page: bool = True) -> DirectoryFailure:
+    """Name a result other than success."""
+    kind, code = TABLES[stage].get(result.code, (Unfinished, f"{stage}.failed"))
+    if not is_first_page:
+        kind, code = COOKIE.get(result.code, (kind, code))
+    if stage is Stage.SIGN_IN and result.code == 49:  # noqa: PLR2004 -- RFC 4511: invalidCredentials
+        code = sub_code(result.diagnostic)
+    return kind(code, f"result {result.code}, matched '{result.matched}': {result.diagnostic}")
+
+
+def sub_code(diagnostic: str) -> str:
+    """Read Active Directory's reason out of ``AcceptSecurityContext error, data 52e, v…``."""
+    match = SUB_CODE.search(diagnostic)
+    number = int(match.group(1), 16) if match else 0x52E
+    return SUB_CODES.get(number, "sign_in.wrong_password")
+
+
+def broken(
+    exc: Exception, forwarder: Forwarder, stage: Stage, *, is_first_page: bool = True
+) -> DirectoryFailure:
+    """Name what ended an operation: our bound, the server's words, the lost line, the library, in that order."""
+    if forwarder.failure is not None:
+        return forwarder.failure
+    result = forwarder.take_result() or forwarder.notice
+    if result is not None and result.code != 0:
+        return refusal(result, stage, is_first_page=is_first_page)
+    if isinstance(exc, LibraryFault) and exc.code == FILTER_ERROR:
+        return Misdirected("read.bad_filter", str(exc))
+    if is_alert(forwarder.fault):
+        return Untrusted("secure.client_certificate", str(forwarder.fault))
+    if isinstance(exc, TimeoutError):
+        kind, code = TOO_LATE[stage]
+    elif forwarder.is_lost:
+        kind, code = LOST[stage]
+    else:
+        kind, code = Unfinished, "read.malformed"
+    return kind(code, f"{exc} {forwarder.fault or ''}".strip())
+
+
+async def translated(
+    operation: Awaitable[Answer],
+    forwarder: Forwarder,
+    stage: Stage,
+    *,
+    deadline: float,
+    is_first_page: bool = True,
+) -> Answer:
+    """Await one operation until a deadline (loop time); what ends it early is raised as a DirectoryFailure.
+
+    Not raised from its cause, and not from within the handler: a traceback holds the frames of the
+    library's connection, and a connection whose bind failed is closed with its last reference only.
+    """
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await operation
+    except (TimeoutError, LibraryFault) as exc:
+        failure = broken(exc.with_traceback(None), forwarder, stage, is_first_page=is_first_page)
+    raise failure

@@ -1,0 +1,303 @@
+"""LDAP messages seen from outside: where each ends, what it is, what a result says (RFC 4511 section 4).
+
+Counts entries and references and enforces every bound on what a server may send. Never decodes
+an entry's values, never waits, never writes.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from worker.domain.failures import Unfinished
+
+
+SEQUENCE = 0x30
+INTEGER = 0x02
+BIND_RESPONSE = 0x61
+ENTRY = 0x64
+SEARCH_DONE = 0x65
+REFERENCE = 0x73
+EXTENDED_RESPONSE = 0x78
+CONTROLS = 0xA0
+
+PAGED_RESULTS = b"1.2.840.113556.1.4.319"
+"""RFC 2696."""
+
+LONG_FORM = 0x80
+MAX_LENGTH_BYTES = 4
+MAX_ID_BYTES = 4
+RESULT_BYTES = 64 * 1024
+"""A result is a code and some words; more than this is no answer but an attack."""
+INSPECT_BYTES = 2048
+"""Larger entries are looked into. A smaller one cannot hold more than some 250 attributes."""
+ATTRIBUTES = 256
+"""Per entry. libldap looks each one up by walking them all: the cost grows with the square."""
+UNREAD_RESULTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a server may send: bytes and counts."""
+
+    message_bytes: int
+    run_bytes: int
+    entries: int
+    """Over the whole connection."""
+    values: int
+    """Per entry."""
+    answer_bytes: int
+    """Between two results: an answer is held in memory as a whole."""
+    answer_entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class WireResult:
+    """One LDAPResult as it went over the wire, with what preceded it."""
+
+    message_id: int
+    operation: int
+    code: int
+    matched: str = ""
+    diagnostic: str = ""
+    cookie: bytes | None = None
+    """Of the paged results control; None when the control was absent."""
+    entries: int = 0
+    references: int = 0
+
+
+class Malformed(ValueError):
+    """Bytes that are no LDAP message."""
+
+
+class Framer:
+    """Is fed every byte a server sends, in order, before anybody else may see it."""
+
+    __slots__ = (
+        "_answer_bytes",
+        "_bounds",
+        "_entries",
+        "_head",
+        "_kept",
+        "_left",
+        "_operation",
+        "_references",
+        "notice",
+        "results",
+        "total_bytes",
+        "total_entries",
+    )
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._head = b""
+        self._left = 0
+        self._kept: bytearray | None = None
+        self._operation = 0
+        self._entries = 0
+        self._references = 0
+        self._answer_bytes = 0
+        self.results: deque[WireResult] = deque()
+        self.notice: WireResult | None = None
+        """The notice of disconnection (RFC 4511 section 4.4.1), when there was one."""
+        self.total_bytes = 0
+        self.total_entries = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes. Raises Unfinished (``read.too_…``, ``read.malformed``): then forward nothing."""
+        self._bound_bytes(len(chunk))
+        try:
+            self._scan(self._head + chunk if self._head else chunk)
+        except Malformed as exc:
+            raise Unfinished("read.malformed", str(exc)) from exc
+        self._bound_entries()
+
+    def _bound_bytes(self, count: int) -> None:
+        self.total_bytes += count
+        self._answer_bytes += count
+        if self.total_bytes > self._bounds.run_bytes:
+            raise Unfinished("read.too_many_bytes", f"more than {self._bounds.run_bytes}")
+        if self._answer_bytes > self._bounds.answer_bytes:
+            raise Unfinished(
+                "read.too_many_bytes", f"more than {self._bounds.answer_bytes} in one answer"
+            )
+
+    def _bound_entries(self) -> None:
+        if self.total_entries + self._entries > self._bounds.entries:
+            raise Unfinished("read.too_many_entries", f"more than {self._bounds.entries}")
+        if self._entries > self._bounds.answer_entries:
+            raise Unfinished(
+                "read.too_many_entries", f"more than {self._bounds.answer_entries} in one answer"
+            )
+
+    def _scan(self, data: bytes) -> None:
+        """Walk from header to header; what lies between is stepped over, or kept if it is looked into."""
+        at, end = self._rest_of_message(data), len(data)
+        if self._left:
+            return
+        largest, self._head = self._bounds.message_bytes, b""
+        while at < end:
+            try:
+                start, stop, operation = header(data, at)
+            except IndexError:  # the header itself is cut: wait for the rest of it
+                self._head = data[at:]
+                return
+            size = stop - at
+            if size > largest:
+                raise Unfinished("read.message_too_large", f"{size} bytes")
+            if operation == ENTRY:
+                self._entries += 1
+            elif operation == REFERENCE:
+                self._references += 1
+            elif stop - start > RESULT_BYTES:
+                raise Unfinished("read.message_too_large", f"a result of {size} bytes")
+            if size > INSPECT_BYTES or (operation not in {ENTRY, REFERENCE}):
+                self._keep(data, start, stop, operation)
+            at = stop
+        self._left = at - end
+
+    def _rest_of_message(self, data: bytes) -> int:
+        """Take what belongs to the message begun earlier; return where the next one begins."""
+        take = min(self._left, len(data))
+        self._left -= take
+        if self._kept is not None:
+            self._kept += data[:take]
+            if not self._left:
+                self._look_into()
+        return take
+
+    def _keep(self, data: bytes, start: int, stop: int, operation: int) -> None:
+        self._operation = operation
+        self._kept = bytearray(data[start:stop])
+        if stop <= len(data):
+            self._look_into()
+
+    def _look_into(self) -> None:
+        body, self._kept = bytes(self._kept or b""), None
+        if self._operation == ENTRY:
+            bound_entry(body, values=self._bounds.values)
+        elif self._operation in {BIND_RESPONSE, SEARCH_DONE, EXTENDED_RESPONSE}:
+            self._take_result(body)
+
+    def _take_result(self, body: bytes) -> None:
+        result = parse_result(body, entries=self._entries, references=self._references)
+        if result.message_id == 0:
+            self.notice = result
+            return
+        self.total_entries += self._entries
+        self._entries = self._references = self._answer_bytes = 0
+        if len(self.results) >= UNREAD_RESULTS:
+            raise Malformed("results nobody asked for")
+        self.results.append(result)
+
+
+def header(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return where the message's contents begin, where they end, and the operation's tag.
+
+    Raises IndexError when the header is not whole yet, Malformed when it is none.
+    """
+    if data[at] != SEQUENCE:
+        raise Malformed(f"tag {data[at]:#04x} where a message should begin")
+    size, start = data[at + 1], at + 2
+    if size >= LONG_FORM:
+        length_bytes = size - LONG_FORM
+        if not 0 < length_bytes <= MAX_LENGTH_BYTES:  # indefinite lengths: RFC 4511 section 5.1
+            raise Malformed(f"a length of {length_bytes} bytes")
+        start += length_bytes
+        data[start]
+        size = int.from_bytes(data[start - length_bytes : start], "big")
+    id_bytes = data[start + 1]
+    if data[start] != INTEGER or not 0 < id_bytes <= MAX_ID_BYTES or size < id_bytes + 4:
+        raise Malformed("no message id")
+    return start, start + size, data[start + 2 + id_bytes]
+
+
+def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
+    """Return tag, start and stop of the element at ``at``. Raises Malformed if it leaves ``end``."""
+    try:
+        tag, size, start = data[at], data[at + 1], at + 2
+    except IndexError as exc:
+        raise Malformed("cut short") from exc
+    if size >= LONG_FORM:
+        length_bytes = size - LONG_FORM
+        if not 0 < length_bytes <= MAX_LENGTH_BYTES:
+            raise Malformed(f"a length of {length_bytes} bytes")
+        size = int.from_bytes(data[start : start + length_bytes], "big")
+        start += length_bytes
+    if start + size > end:
+        raise Malformed("an element longer than what holds it")
+    return tag, start, start + size
+
+
+def bound_entry(body: bytes, *, values: int) -> None:
+    """Count attributes and values of one entry. Raises Unfinished when there are too many."""
+    end = len(body)
+    _, _, at = element(body, 0, end)  # message id
+    _, at, end = element(body, at, end)  # the entry
+    _, _, at = element(body, at, end)  # its name
+    _, at, end = element(body, at, end)  # its attributes
+    attributes = counted = 0
+    while at < end:
+        _, first, at = element(body, at, end)
+        attributes += 1
+        _, _, first = element(body, first, at)  # the type
+        _, first, last = element(body, first, at)  # the set of values
+        while first < last:
+            _, _, first = element(body, first, last)
+            counted += 1
+            if counted > values:
+                raise Unfinished("read.too_many_values", f"more than {values} in one entry")
+        if attributes > ATTRIBUTES:
+            raise Unfinished("read.malformed", f"more than {ATTRIBUTES} attributes in one entry")
+
+
+def parse_result(body: bytes, *, entries: int = 0, references: int = 0) -> WireResult:
+    """Read an LDAPResult (RFC 4511 section 4.1.9) from the contents of its message. Raises Malformed."""
+    end = len(body)
+    _, start, at = element(body, 0, end)
+    message_id = int.from_bytes(body[start:at], "big")
+    operation, first, at = element(body, at, end)
+    _, start, stop = element(body, first, at)
+    code = int.from_bytes(body[start:stop], "big")
+    _, start, stop = element(body, stop, at)
+    matched = text(body[start:stop])
+    _, start, stop = element(body, stop, at)
+    return WireResult(
+        message_id,
+        operation,
+        code,
+        matched,
+        text(body[start:stop]),
+        cookie_of(body, at),
+        entries,
+        references,
+    )
+
+
+def cookie_of(body: bytes, at: int) -> bytes | None:
+    """Return the cookie of the paged results control among the controls at ``at``, if there is one."""
+    if at >= len(body):
+        return None
+    tag, at, end = element(body, at, len(body))
+    while tag == CONTROLS and at < end:
+        _, first, at = element(body, at, end)
+        _, start, stop = element(body, first, at)
+        if body[start:stop] == PAGED_RESULTS:
+            return last_octets(body[stop:at])
+    return None
+
+
+def last_octets(control: bytes) -> bytes:
+    """Return the cookie: the last element of the sequence inside the control's last element."""
+    at = 0
+    inner = b""
+    while at < len(control):
+        _, start, at = element(control, at, len(control))
+        inner = control[start:at]
+    _, start, end = element(inner, 0, len(inner))
+    _, _, start = element(inner, start, end)  # the server's estimate of the size
+    _, start, end = element(inner, start, end)
+    return inner[start:end]
+
+
+def text(value: bytes) -> str:
+    """Return a server's words as text, whatever bytes they are."""
+    return value.decode("utf-8", "replace")
