@@ -246,12 +246,13 @@ class _Worker:
         """Work until a signal, then stop in order."""
         settings, stopping = self._settings, asyncio.Event()
         async with (
-            serving(self._health, host=settings.health_host, port=settings.health_port),
+            serving(self._health, host=settings.health_host, port=settings.health_port) as port,
             _signals(stopping),
             asyncio.TaskGroup() as group,
         ):
             tasks = {name: group.create_task(job, name=name) for name, job in self._jobs().items()}
             self._health.tasks = {name: partial(_is_alive, task) for name, task in tasks.items()}
+            self._parts.telemetry.event("health_listening", port=port)
             await stopping.wait()
             self._parts.telemetry.event("stopping")
             self._health.is_stopping = True
