@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,11 +24,17 @@ from worker.adapters.postgres.runs import Claiming, PostgresRuns
 from worker.adapters.postgres.sign_ins import PostgresSignIns
 from worker.adapters.postgres.spool import open_spool
 from worker.adapters.postgres.sweeper import PostgresSweeper
-from worker.adapters.rabbitmq.consumer import Consumer, IntakeLimits
+from worker.adapters.rabbitmq.consumer import Consumer, ConsumerPorts, IntakeLimits
 from worker.adapters.rabbitmq.publisher import Publisher
 from worker.adapters.rabbitmq.topology import Broker, Topology
 from worker.adapters.secrets import SealedVault
-from worker.adapters.telemetry import LoopWatch, PrometheusTelemetry, collections_timed, make_logger
+from worker.adapters.telemetry import (
+    LoopWatch,
+    PrometheusTelemetry,
+    collections_timed,
+    configure_logs,
+    library_lines,
+)
 from worker.domain.failures import StoreFailure
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Outcome
@@ -40,6 +46,11 @@ from worker.flows.sync import SyncPorts, sync
 from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, Vault
 from worker.settings import Settings
 
+
+PEERS_S = 5.0
+
+INTAKE_S = 5.0
+"""For the deliveries in hand at a stop."""
 
 FLUSH_S = 5.0
 """For the outbox at a stop: what is not confirmed by then goes out with the next start."""
@@ -63,6 +74,7 @@ class Parts:
     directory: LdapReader
     publisher: Publisher
     telemetry: PrometheusTelemetry
+    pool: Pool
     release_outbox: Callable[[], Awaitable[None]]
     ping_store: Callable[[], Awaitable[None]]
     carry_bell: Bell = field(default_factory=Bell)
@@ -93,7 +105,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
     outbox = PostgresOutbox(pool, owner)
     return Parts(
         runs=runs,
-        orders=PostgresOrders(pool, clock, timedelta(seconds=settings.command_wait_s)),
+        orders=PostgresOrders(pool, clock, telemetry, timedelta(seconds=settings.command_wait_s)),
         intake=PostgresIntake(pool, clock, vault),
         outbox=outbox,
         sweeper=PostgresSweeper(pool, clock, runs),
@@ -101,11 +113,17 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
         clock=clock,
         vault=vault,
         directory=LdapReader(),
-        publisher=Publisher(broker(settings), now=partial(datetime.now, UTC)),
+        publisher=Publisher(broker(settings), now=_wall_clock),
         telemetry=telemetry,
+        pool=pool,
         release_outbox=outbox.release,
         ping_store=partial(_ping, clock),
     )
+
+
+def _wall_clock() -> datetime:
+    """For the timestamp property of AMQP messages, which decides nothing."""
+    return datetime.now(UTC)  # noqa: TID251 - see above
 
 
 async def _ping(clock: Clock) -> None:
@@ -138,15 +156,15 @@ async def run(settings: Settings, *, rewire: Rewire = lambda parts: parts) -> No
 
     Raises StoreFailure when the database is not migrated, or stays away at the start.
     """
-    telemetry = PrometheusTelemetry(
-        make_logger(sys.stderr, level=settings.log_level, form=settings.log_format)
-    )
+    logger = configure_logs(sys.stderr, level=settings.log_level, form=settings.log_format)
+    telemetry = PrometheusTelemetry(logger)
     pending = await migrations.pending(settings.database_url.reveal())
     if pending:
         raise StoreFailure(
             code="store.not_migrated", detail=f"run `rollcall migrate` first: {pending}"
         )
     async with AsyncExitStack() as stack:
+        stack.enter_context(library_lines(logger))
         stack.enter_context(collections_timed(telemetry))
         pool = await open_pool(settings.database_url.reveal(), size=settings.pool_size)
         stack.push_async_callback(_close_pool, pool)
@@ -195,14 +213,17 @@ class _Worker:
         )
         self._consumer = Consumer(
             broker(settings),
-            accept=Accept(
-                intake=parts.intake,
-                vault=parts.vault,
+            ConsumerPorts(
+                accept=Accept(
+                    intake=parts.intake,
+                    vault=parts.vault,
+                    telemetry=parts.telemetry,
+                    carry_bell=parts.carry_bell,
+                    reply_prefixes=settings.reply_prefixes,
+                ),
+                ping=parts.ping_store,
                 telemetry=parts.telemetry,
-                carry_bell=parts.carry_bell,
-                reply_prefixes=settings.reply_prefixes,
             ),
-            ping=parts.ping_store,
             limits=IntakeLimits(
                 prefetch_commands=settings.prefetch, prefetch_scheduled=settings.prefetch
             ),
@@ -219,7 +240,7 @@ class _Worker:
 
     async def _is_consuming(self) -> None:
         if not self._consumer.figures.is_ready:
-            raise ConnectionError("not consuming")
+            raise ConnectionError
 
     async def work(self) -> None:
         """Work until a signal, then stop in order."""
@@ -236,14 +257,15 @@ class _Worker:
             self._health.is_stopping = True
             await self._stop(tasks)
 
-    def _jobs(self) -> dict[str, Awaitable[None]]:
+    def _jobs(self) -> dict[str, Coroutine[None, None, None]]:
         parts = self._parts
-        jobs = {
+        jobs: dict[str, Coroutine[None, None, None]] = {
             "intake": self._consumer.run(),
             "executor": self._executor.execute(),
             "relay": relay(self._relay_ports),
             "sweep": work.sweep(parts.sweeper, found=parts.run_bell, telemetry=parts.telemetry),
             "watch": self._watch.run(),
+            "peers": self._watch_peers(),
             "figures": work.figures(parts.sweeper, telemetry=parts.telemetry),
         }
         for number in range(CARRIERS):
@@ -255,10 +277,27 @@ class _Worker:
             )
         return jobs
 
+    async def _watch_peers(self) -> None:
+        """Feed the metrics from what the adapters count for themselves, until cancelled."""
+        telemetry, pool = self._parts.telemetry, self._parts.pool
+        consumer, publisher = self._consumer.figures, self._parts.publisher.figures
+        told: dict[str, int] = {}
+        while True:
+            for metric, count in (
+                ("redelivered", consumer.redelivered),
+                ("stale_ack", consumer.stale_acks),
+                ("amqp_reconnects", max(0, consumer.connects - 1) + max(0, publisher.connects - 1)),
+            ):
+                telemetry.count(metric, count - told.get(metric, 0))
+                told[metric] = count
+            telemetry.gauge("amqp_blocked", int(publisher.is_blocked))
+            telemetry.gauge("pool_in_use", pool.get_size() - pool.get_idle_size())
+            await asyncio.sleep(PEERS_S)
+
     async def _stop(self, tasks: dict[str, "asyncio.Task[None]"]) -> None:
         """No new deliveries and claims; runs may end; then the outbox is flushed; then all is closed."""
         self._executor.stop()
-        await self._consumer.stop()
+        await self._stop_intake()
         for name, task in tasks.items():
             if name.startswith("carry") or name == "sweep":
                 task.cancel()
@@ -266,6 +305,14 @@ class _Worker:
         await self._flush()
         for task in tasks.values():
             task.cancel()
+
+    async def _stop_intake(self) -> None:
+        """Finish what was delivered; with a store that hangs, what is not acked comes again."""
+        try:
+            async with asyncio.timeout(INTAKE_S):
+                await self._consumer.stop()
+        except TimeoutError:
+            self._parts.telemetry.event("intake_not_finished")
 
     async def _flush(self) -> None:
         try:

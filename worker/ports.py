@@ -254,13 +254,27 @@ class RunBook(Protocol):
 
 
 class Desk(Protocol):
-    """One command in hand."""
+    """One command in hand, and the books it may write."""
 
-    stored: Stored
-    now: datetime
-    tenant: TenantBook
-    directories: DirectoryBook
-    runs: RunBook
+    @property
+    def stored(self) -> Stored:
+        """The command."""
+        ...
+
+    @property
+    def tenant(self) -> TenantBook:
+        """The tenant it is about."""
+        ...
+
+    @property
+    def directories(self) -> DirectoryBook:
+        """That tenant's directories."""
+        ...
+
+    @property
+    def runs(self) -> RunBook:
+        """That tenant's runs."""
+        ...
 
 
 class Orders(Protocol):
@@ -325,8 +339,8 @@ class Runs(Protocol):
         """Claim up to that many due runs: manual first, fair between resellers and tenants. Bounded."""
         ...
 
-    async def keep(self, run: ClaimedRun, *, entries: int | None) -> None:
-        """Renew the lease; with entries, also tell the progress.
+    async def keep(self, run: ClaimedRun, *, progress: tuple[int, int] | None) -> None:
+        """Renew the lease; with progress (entries and addresses so far), also tell it.
 
         Raises LeaseLost, or RunStopped when the run is to end.
         """

@@ -168,13 +168,15 @@ class ScriptedLdap:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ScriptedLdap"]:
         """Listen on loopback; end with all its connections."""
-        clients: set[asyncio.StreamWriter] = set()
+        clients: set[asyncio.Task[None]] = set()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            clients.add(writer)
+            task = asyncio.current_task()
+            assert task is not None
+            clients.add(task)
             with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 await self._serve(Client(reader, writer))
-            clients.discard(writer)
+            clients.discard(task)
             writer.transport.abort()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -183,8 +185,8 @@ class ScriptedLdap:
             yield self
         finally:
             server.close()
-            for writer in clients:
-                writer.transport.abort()
+            for task in clients:
+                task.cancel()
             await server.wait_closed()
 
     async def _serve(self, client: Client) -> None:

@@ -19,6 +19,9 @@ from worker.domain.rulings import DirectoryRecord, TenantRecord
 from worker.ports import Desk, Done, Rejected, Settled, Waiting
 
 
+DirectoryCommand = DeleteDirectory | PauseDirectory | ResumeDirectory | RequestSync
+TenantCommand = DeleteTenant | CancelSync | SaveDirectory | DirectoryCommand
+
 PAUSED_BY_HAND = "paused by hand"
 
 NO_TENANT = FieldError(
@@ -40,15 +43,20 @@ async def carry(desk: Desk) -> Settled:
         return await save_tenant(desk, command, known)
     if known is None:
         return Waiting(NO_TENANT)
+    return await about_tenant(desk, command, known)
+
+
+async def about_tenant(desk: Desk, command: TenantCommand, tenant: TenantRecord) -> Settled:
+    """Carry out what needs a tenant that is known."""
     match command:
         case DeleteTenant():
             return await desk.tenant.delete()
         case CancelSync():
             return await desk.runs.cancel(command.run) or Rejected((NO_RUN,))
         case SaveDirectory():
-            return await save_directory(desk, command, known)
+            return await save_directory(desk, command, tenant)
         case DeleteDirectory() | PauseDirectory() | ResumeDirectory() | RequestSync():
-            return await about_directory(desk, command, known)
+            return await about_directory(desk, command, tenant)
         case _:
             assert_never(command)
 
@@ -66,7 +74,7 @@ async def save_tenant(desk: Desk, command: SaveTenant, known: TenantRecord | Non
 async def save_directory(desk: Desk, command: SaveDirectory, tenant: TenantRecord) -> Settled:
     """Save a revision of the form; Save & Sync makes it pending and asks for a run."""
     known = await desk.directories.find(command.directory)
-    errors = rulings.directory_errors(command, known, tenant.tier)
+    errors = rulings.directory_errors(command, known, tenant)
     if errors:
         return Rejected(errors)
     saved = await desk.directories.save(
@@ -80,11 +88,7 @@ async def save_directory(desk: Desk, command: SaveDirectory, tenant: TenantRecor
     return Done(saved, also=(accepted,))
 
 
-async def about_directory(
-    desk: Desk,
-    command: DeleteDirectory | PauseDirectory | ResumeDirectory | RequestSync,
-    tenant: TenantRecord,
-) -> Settled:
+async def about_directory(desk: Desk, command: DirectoryCommand, tenant: TenantRecord) -> Settled:
     """Carry out what needs a directory that is known."""
     known = await desk.directories.find(command.directory)
     if known is None:

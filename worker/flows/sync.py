@@ -4,7 +4,7 @@ What can go wrong is caught one function up, once, and recorded; nothing here na
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -23,7 +23,8 @@ from worker.domain.failures import (
 )
 from worker.domain.findings import finding
 from worker.domain.guard import judge
-from worker.domain.model import ClaimedRun, Limits
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.model import Change, ClaimedRun, Limits
 from worker.domain.normalise import Normaliser, snapshot_digest
 from worker.domain.outcomes import (
     Applied,
@@ -37,7 +38,6 @@ from worker.domain.outcomes import (
     Tally,
     Unchanged,
 )
-from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.plan import ReadPlan, make_plan, scope_digest
 from worker.flows.bell import Bell
 from worker.ports import (
@@ -83,6 +83,7 @@ class Progress:
     """How far a run has come; read by the beat, written by the reading."""
 
     entries: int = 0
+    addresses: int = 0
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
@@ -99,9 +100,13 @@ async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
         except asyncio.CancelledError:
             await asyncio.shield(given_back(run, ports=ports))
             raise
+        except Exception as bug:  # noqa: BLE001 - not even recording may end the worker: the lease lapses
+            ports.telemetry.event("recording_broke", level="error", error=bug)
+            outcome = Postponed("recording broke")
         told = type(outcome).__name__.lower()
         ports.telemetry.event("run_ended", outcome=told, **figures(outcome))
         ports.telemetry.count("runs", state=told, trigger=run.trigger)
+        measure(outcome, ports.telemetry)
     ports.relay_bell.ring()
     return outcome
 
@@ -161,7 +166,7 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
         ):
             async for page in pages:
                 spool.add(normaliser.page(page).rows)
-                progress.entries = normaliser.entries
+                progress.entries, progress.addresses = normaliser.entries, normaliser.rows
             proof = pages.proof
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
@@ -218,10 +223,10 @@ async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None
     """
     while True:
         await asyncio.sleep(ports.beat_s)
-        news = progress.entries if progress.entries != progress.told else None
+        news = (progress.entries, progress.addresses) if progress.entries != progress.told else None
         try:
             async with asyncio.timeout(ports.beat_s * 5):
-                await ports.runs.keep(run, entries=news)
+                await ports.runs.keep(run, progress=news)
         except (LeaseLost, RunStopped):
             raise
         except (StoreFailure, TimeoutError) as away:
@@ -272,6 +277,19 @@ async def recorded(
             ports.telemetry.event("store_away", code=away.code, detail=away.detail)
             await asyncio.sleep(pause_s)
     return Postponed("store away")
+
+
+def measure(outcome: Outcome, telemetry: Telemetry) -> None:
+    """Feed the metrics from what a complete run came to."""
+    if not isinstance(outcome, Applied | Unchanged | Held | Previewed):
+        return
+    for stage in ("connect", "read", "compare", "record"):
+        telemetry.observe("stage_seconds", getattr(outcome.seconds, stage), stage=stage)
+    if isinstance(outcome, Unchanged):
+        telemetry.count("sync_skipped_unchanged")
+    if not isinstance(outcome, Previewed):
+        for change in Change:
+            telemetry.count("sync_changes", getattr(outcome.counts, change), change=change)
 
 
 def lost_lease(lost: LeaseLost, ports: SyncPorts) -> Postponed:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.domain.failures import StoreFailure
 from worker.domain.model import ClaimedRun
@@ -50,10 +50,8 @@ class Executor:
     telemetry: Telemetry
     capacity: int
     drain_s: float
-
-    def __post_init__(self) -> None:
-        self._busy: set[asyncio.Task[Outcome]] = set()
-        self._stopping = False
+    _busy: set["asyncio.Task[Outcome]"] = field(default_factory=set, init=False)
+    _stopping: bool = field(default=False, init=False)
 
     def stop(self) -> None:
         """Claim no more; what runs may end within the drain time."""

@@ -4,6 +4,8 @@ import asyncio
 import socket
 import ssl
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -182,17 +184,33 @@ async def test_a_server_without_a_certificate_offers_no_starttls(tmp_path: Path)
     assert code == "secure.starttls_refused"
 
 
-async def test_only_old_tls(tmp_path: Path, authority: Authority, own_ca: Trust) -> None:
+@asynccontextmanager
+async def shaking_hands_once(context: ssl.SSLContext) -> AsyncIterator[Server]:
+    """A TLS server by blocking calls: unlike asyncio's, it sends the alert that says what is wrong."""
+
+    def shake(listener: socket.socket) -> None:
+        near, _ = listener.accept()
+        near.settimeout(5)
+        with near, suppress(OSError), context.wrap_socket(near, server_side=True) as secure:
+            secure.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(asyncio.to_thread(shake, listener))
+            yield Server("127.0.0.1", listener.getsockname()[1])
+
+
+async def test_only_old_tls(authority: Authority, own_ca: Trust) -> None:
     """A server of 2008 speaks nothing we would send a password through."""
-    lines = ["TLSCipherSuite NORMAL:-VERS-ALL:+VERS-TLS1.1:%COMPAT"]
-    with Slapd(tmp_path, [TREE], certificate=authority.issue("old")) as server:
-        server.stop()
-        conf = server.directory / "slapd.conf"
-        server.lines = lines
-        text = conf.read_text(encoding="utf-8").replace("TLSProtocolMin 3.3", "")
-        conf.write_text(text, encoding="utf-8")
-        server.start()
-        target = Server("127.0.0.1", server.ldaps_port)
+    shown = authority.issue("old")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown.cert, shown.key)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.deprecated_call():
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    async with shaking_hands_once(context) as target:
         code = await Reading(plan_for(target, security=Security.LDAPS, trust=own_ca)).code()
 
     assert code == "secure.protocol_too_old"
@@ -206,14 +224,22 @@ async def test_a_demanded_client_certificate_is_named(authority: Authority, own_
     context.load_verify_locations(shown.ca)
     context.verify_mode = ssl.CERT_REQUIRED
 
-    async def never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.abort()
-
-    async with await asyncio.start_server(never, "127.0.0.1", 0, ssl=context) as server:
-        target = Server("127.0.0.1", server.sockets[0].getsockname()[1])
+    async with shaking_hands_once(context) as target:
         code = await Reading(plan_for(target, security=Security.LDAPS, trust=own_ca)).code()
 
     assert code == "secure.client_certificate"
+
+
+async def test_a_server_that_hangs_up_after_the_handshake(
+    tmp_path: Path, authority: Authority, own_ca: Trust
+) -> None:
+    """OpenLDAP says nothing at all when it misses a client certificate."""
+    lines = ["TLSVerifyClient demand"]
+    with Slapd(tmp_path, [TREE], certificate=authority.issue("mute"), lines=lines) as server:
+        target = Server("127.0.0.1", server.ldaps_port)
+        code = await Reading(plan_for(target, security=Security.LDAPS, trust=own_ca)).code()
+
+    assert code == "secure.closed"
 
 
 async def test_a_client_certificate_that_does_not_fit_its_key(

@@ -29,8 +29,8 @@ TURN_S = 0.005
 """Reading per turn of the loop, before other tasks get theirs."""
 STEPS_PER_LOOK = 16
 """Messages taken before asking again for the time and whether there is more: a vain step costs no more than asking."""
-STEPS_TO_FAIL = 4
-"""Opening has as many states (bonsai's ldapconnectiter.c): after so many steps a dead socket has been noticed."""
+STEPS_TO_FAIL = 20
+"""Opening has five states (bonsai's ldapconnectiter.c), the first waits for a thread, 5 ms a step."""
 
 LIBRARY_ERRORS = (bonsai.LDAPError, UnicodeError, ValueError, SystemError, MemoryError)
 """What bonsai raises, also for entries it cannot turn into objects (a name that is no UTF-8: MemoryError)."""
@@ -46,6 +46,11 @@ class LibraryFault(Exception):
 
 class QuietConnection(AIOLDAPConnection):
     """Watches one descriptor for reading while an operation is under way, and nothing otherwise."""
+
+    def __init__(self, client: bonsai.LDAPClient, *, end_line: Callable[[], None]) -> None:
+        """Be ready to open; ``end_line`` ends the stream on the other side, and what listens for it."""
+        super().__init__(client)
+        self._end_line = end_line
 
     async def ask(self, begin: Callable[[], Awaitable[Any]]) -> Any:
         """Begin an operation and return its result. Raises LibraryFault; cancelled, it closes."""
@@ -80,15 +85,13 @@ class QuietConnection(AIOLDAPConnection):
         """Close: half an answer cannot be resumed.
 
         A connection that is still opening cannot be closed, and it and its pending bind hold each
-        other: bonsai lets go only when the bind fails. So it is made to fail.
+        other: bonsai lets go only when the bind fails. So the way out is closed, and it fails.
         """
         if not self.closed:
             self.close()
             return
-        hang_up(self.fileno())
-        for _ in range(STEPS_TO_FAIL):
-            if watch.step_fails():
-                return
+        self._end_line()
+        watch.fail()
 
 
 def hang_up(descriptor: int) -> None:
@@ -107,6 +110,7 @@ class Watch:
         self._connection = connection
         self._step = step
         self._poller = select.poll()
+        self._first = connection.fileno()
         self._watched = -1
         self.is_over = False
         """True once the library has given its result or its error."""
@@ -149,13 +153,16 @@ class Watch:
             self.is_over = True
             self.done.set_exception(LibraryFault(exc))
 
-    def step_fails(self) -> bool:
-        """Step once more and tell whether that ended the operation."""
-        try:
-            self._step()
-        except LIBRARY_ERRORS:
-            return True
-        return False
+    def fail(self) -> None:
+        """Step an opening connection, whose way out is closed already, until it has noticed."""
+        descriptor = self._connection.fileno()
+        if descriptor != self._first:  # past the socket pair that tells of the first step's end
+            hang_up(descriptor)
+        for _ in range(STEPS_TO_FAIL):
+            try:
+                self._step()
+            except LIBRARY_ERRORS:
+                return
 
     def _read(self) -> Any:
         """Take message after message until there is a result, nothing to read, or the turn is over."""

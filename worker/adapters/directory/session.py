@@ -5,7 +5,7 @@ unfinished bind as success, a missing base as an empty list. It never passes a s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,6 @@ class Session:
         self._raw = unique((*plan.attributes, *ROOT_ATTRIBUTES))
         self._client = bonsai.LDAPClient()
         self._client.set_raw_attributes(self._raw)
-        self._client.set_async_connection_class(QuietConnection)
         identify(self._client, plan.settings, plan.credentials)
         self._connection: QuietConnection | None = None
 
@@ -88,7 +87,7 @@ class Session:
 
     async def _bind(self) -> None:
         # held here alone: a connection whose bind failed has no close, it ends with its last reference
-        self._connection = QuietConnection(self._client)
+        self._connection = QuietConnection(self._client, end_line=self._forwarder.close)
         await translated(
             self._connection.ask(self._connection.open),
             self._forwarder,

@@ -17,4 +17,5 @@ class PostgresClock:
         """Return the database's time. Raises StoreFailure."""
         with translated():
             async with self.pool.acquire(timeout=db.ACQUIRE_S) as connection:
-                return (await db.only(connection, "now"))["now"]
+                now: datetime = (await db.only(connection, "now"))["now"]
+        return now

@@ -30,7 +30,7 @@ from worker.domain.model import (
     TenantId,
 )
 from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
-from worker.ports import Clock, Snapshot
+from worker.ports import Clock, Snapshot, Spool
 
 
 APART = timedelta(minutes=30)
@@ -41,6 +41,8 @@ ANALYZE_ABOVE_ROWS = 10_000
 
 CHANGES_PER_PART = 600
 """With addresses of at most 254 octets (RFC 5321) a part stays under 256 KiB, whatever they are."""
+
+COPY_BYTES = 256 * 1024
 
 PREVIEW_KEPT = timedelta(hours=24)
 
@@ -116,6 +118,12 @@ async def _lock(
     )
 
 
+async def _chunks(spool: Spool) -> AsyncIterator[bytes]:
+    """Give the snapshot in pieces, so that the loop turns between them."""
+    while chunk := spool.read(COPY_BYTES):
+        yield chunk
+
+
 class PostgresFinal:
     """One open final transaction."""
 
@@ -174,7 +182,7 @@ class PostgresFinal:
     async def _stage(self) -> None:
         spool = self._snapshot.spool
         spool.rewind()
-        await self._connection.copy_to_table("stage", source=spool, format="text")
+        await self._connection.copy_to_table("stage", source=_chunks(spool), format="text")
         if self._snapshot.rows > ANALYZE_ABOVE_ROWS:
             await db.run(self._connection, "analyze_stage")
 

@@ -27,6 +27,13 @@ CREATE TABLE IF NOT EXISTS public.rollcall_migration (
 """
 
 
+class MisnamedError(ValueError):
+    """A file whose name does not say when it is applied."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"migrations are named NNNN_pre_name.sql or NNNN_post_name.sql: {names}")
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One file."""
@@ -48,13 +55,11 @@ def folder() -> Path:
 
 
 def all_migrations() -> list[Migration]:
-    """Read the files in order. Raises ValueError when one is misnamed."""
+    """Read the files in order. Raises MisnamedError."""
     paths = sorted(folder().glob("*.sql"))
     misnamed = [path.name for path in paths if not _NAME.match(path.name)]
     if misnamed:
-        raise ValueError(
-            f"migrations are named NNNN_pre_name.sql or NNNN_post_name.sql, not {misnamed}"
-        )
+        raise MisnamedError(misnamed)
     return [Migration(path.name, path.read_text(encoding="utf-8")) for path in paths]
 
 

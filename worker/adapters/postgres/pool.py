@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -24,6 +24,13 @@ COMMAND_S = 120.0
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+
+
+class WrongParametersError(TypeError):
+    """A query was called with other parameters than its text names: a bug of the caller's."""
+
+    def __init__(self, name: str, takes: Iterable[str], got: Iterable[str]) -> None:
+        super().__init__(f"query {name} takes {sorted(takes)}, got {sorted(got)}")
 
 
 class Query(NamedTuple):
@@ -49,7 +56,7 @@ def _numbered(text: str) -> Query:
 def _call(name: str, arguments: dict[str, object]) -> tuple[str, list[object]]:
     query = queries()[name]
     if arguments.keys() != set(query.parameters):
-        raise TypeError(f"query {name} takes {sorted(query.parameters)}, got {sorted(arguments)}")
+        raise WrongParametersError(name, query.parameters, arguments)
     return query.sql, [arguments[parameter] for parameter in query.parameters]
 
 

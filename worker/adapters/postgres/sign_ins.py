@@ -43,14 +43,14 @@ class PostgresGate:
 
         Sign-ins of the same account under way elsewhere are waited for, a bounded while.
         """
+        answer = await self._ask()
         for _ in range(BUSY_TRIES):
-            answer = await self._ask()
-            if answer is None:
-                return
-            if answer.code != "sign_in.busy":
+            if answer is None or answer.code != "sign_in.busy":
                 break
             await asyncio.sleep(BUSY_PAUSE_S)
-        raise Denied(answer.code, answer.detail)
+            answer = await self._ask()
+        if answer is not None:
+            raise Denied(answer.code, answer.detail)
 
     async def _ask(self) -> Wait | None:
         run, store = self._run, self._sign_ins
@@ -68,6 +68,7 @@ class PostgresGate:
                 run.trigger,
                 [Attempt(record["at"], Sent(record["outcome"])) for record in recent],
                 is_known_refused=known["refused"],
+                changed_at=run.saved_at,
                 now=now,
             )
             if answer is None:

@@ -32,5 +32,5 @@ class FileSpool:
 @contextmanager
 def open_spool(folder: Path | None = None) -> Iterator[FileSpool]:
     """Give an empty spool; its bytes are gone when the context ends."""
-    with SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=folder) as file:
+    with SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(folder) if folder else None) as file:
         yield FileSpool(file)
