@@ -24,7 +24,7 @@ from worker.domain.failures import (
 from worker.domain.findings import finding
 from worker.domain.guard import judge
 from worker.domain.ldapsearch import ldapsearch_line
-from worker.domain.model import ClaimedRun, Limits
+from worker.domain.model import Change, ClaimedRun, Limits
 from worker.domain.normalise import Normaliser, snapshot_digest
 from worker.domain.outcomes import (
     Applied,
@@ -83,6 +83,7 @@ class Progress:
     """How far a run has come; read by the beat, written by the reading."""
 
     entries: int = 0
+    addresses: int = 0
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
@@ -105,6 +106,7 @@ async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
         told = type(outcome).__name__.lower()
         ports.telemetry.event("run_ended", outcome=told, **figures(outcome))
         ports.telemetry.count("runs", state=told, trigger=run.trigger)
+        measure(outcome, ports.telemetry)
     ports.relay_bell.ring()
     return outcome
 
@@ -164,7 +166,7 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
         ):
             async for page in pages:
                 spool.add(normaliser.page(page).rows)
-                progress.entries = normaliser.entries
+                progress.entries, progress.addresses = normaliser.entries, normaliser.rows
             proof = pages.proof
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
@@ -221,10 +223,10 @@ async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None
     """
     while True:
         await asyncio.sleep(ports.beat_s)
-        news = progress.entries if progress.entries != progress.told else None
+        news = (progress.entries, progress.addresses) if progress.entries != progress.told else None
         try:
             async with asyncio.timeout(ports.beat_s * 5):
-                await ports.runs.keep(run, entries=news)
+                await ports.runs.keep(run, progress=news)
         except (LeaseLost, RunStopped):
             raise
         except (StoreFailure, TimeoutError) as away:
@@ -275,6 +277,19 @@ async def recorded(
             ports.telemetry.event("store_away", code=away.code, detail=away.detail)
             await asyncio.sleep(pause_s)
     return Postponed("store away")
+
+
+def measure(outcome: Outcome, telemetry: Telemetry) -> None:
+    """Feed the metrics from what a complete run came to."""
+    if not isinstance(outcome, Applied | Unchanged | Held | Previewed):
+        return
+    for stage in ("connect", "read", "compare", "record"):
+        telemetry.observe("stage_seconds", getattr(outcome.seconds, stage), stage=stage)
+    if isinstance(outcome, Unchanged):
+        telemetry.count("sync_skipped_unchanged")
+    if not isinstance(outcome, Previewed):
+        for change in Change:
+            telemetry.count("sync_changes", getattr(outcome.counts, change), change=change)
 
 
 def lost_lease(lost: LeaseLost, ports: SyncPorts) -> Postponed:

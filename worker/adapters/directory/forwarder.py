@@ -75,6 +75,7 @@ class Forwarder:
         """Why the far side was lost; None also when it simply hung up."""
         self.last_result: WireResult | None = None
         """The last result taken."""
+        self._is_closed = False
         self._server: asyncio.Server | None = None
         self._folder: Path | None = None
 
@@ -123,7 +124,7 @@ class Forwarder:
             return
         self.near = side
         self._unlisten()
-        if self.far.is_lost and side.transport is not None:
+        if (self._is_closed or self.far.is_lost) and side.transport is not None:
             side.transport.abort()
 
     def from_server(self, data: bytes) -> None:
@@ -152,7 +153,9 @@ class Forwarder:
 
     def _unlisten(self) -> None:
         if self._server is not None:
-            self._server.close()
+            # not at once: asyncio (3.11) drops a connection it has accepted but not yet attached to
+            # its server, without closing it, when the server is closed in between
+            asyncio.get_running_loop().call_soon(self._server.close)
             self._server = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -160,6 +163,7 @@ class Forwarder:
 
     def close(self) -> None:
         """Drop both sides at once and remove the socket."""
+        self._is_closed = True
         self._unlisten()
         for side in (self.far, self.near):
             if side.transport is not None:

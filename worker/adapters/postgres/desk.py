@@ -15,7 +15,7 @@ import orjson
 from worker.adapters.postgres import decisions, pool as db
 from worker.adapters.postgres.announce import Answer, Place, announce, take_places
 from worker.adapters.postgres.endings import RunRow, cancelled, end_run
-from worker.adapters.postgres.translate import AWAY, CONFLICT
+from worker.adapters.postgres.translate import PASSING
 from worker.codec.stored import decode_command, dump_settings, load_settings
 from worker.domain import events
 from worker.domain.addresses import display_domain
@@ -28,7 +28,6 @@ from worker.domain.commands import (
     Stored,
 )
 from worker.domain.events import Event, TenantFacts
-from worker.domain.failures import StoreFailure
 from worker.domain.model import DirectoryId, Domain, Mode, RunId, TenantId, Tier, Trigger
 from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
 from worker.ports import Clock, Desk, Done, Rejected, Settled, Telemetry, Waiting
@@ -69,7 +68,7 @@ class PostgresOrders:
             try:
                 async with connection.transaction():
                     await self._carry(PostgresDesk(connection, _stored(record), now), carry)
-            except (StoreFailure, *AWAY, *CONFLICT):
+            except PASSING:
                 raise
             except Exception as bug:  # noqa: BLE001 - a command that breaks us is refused, not met for ever
                 self.telemetry.event("command_broke", level="error", error=bug)
@@ -305,6 +304,7 @@ class PostgresTenants:
     async def _change_domains(self, changes: DomainChanges) -> None:
         on, tenant_id = self.desk.connection, self.desk.tenant_id
         for name in changes.taken_off:
+            await db.run(on, "shrink_baseline", tenant_id=tenant_id, domain=name)
             await decisions.depart(
                 self.desk_decision(), domain=name, directory_id=None, grace=DECIDED_GRACE
             )

@@ -679,6 +679,18 @@ WHERE h.tenant_id = :tenant_id
     AND coalesce(d.step, 'missing') = 'missing'
 ORDER BY h.address, h.is_primary DESC, h.kind
 
+-- name: shrink_baseline
+-- What a person takes off is not missed by the guard: the last applied run counts as if it had not held it.
+UPDATE rollcall.directory i SET applied_addresses = greatest(0, i.applied_addresses - gone.addresses)
+FROM (
+    SELECT h.directory_id, count(DISTINCT h.address) AS addresses
+    FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND d.step IS NULL
+    GROUP BY 1
+) gone
+WHERE i.tenant_id = :tenant_id AND i.directory_id = gone.directory_id
+
 -- name: decide_departures
 -- Departures by decision: grace at once, then the clock alone.
 INSERT INTO rollcall.departure AS d (tenant_id, address, directory_id, step, left_at, grace_until, decided)
