@@ -16,7 +16,7 @@ from tests.servers.daemon import ServerError
 from tests.servers.slapd import Slapd, Tree
 from tests.stack import leftovers
 from tests.stack.openldap import openldap
-from tests.stack.plan import HOME, Plan, ports_are_free, write_private
+from tests.stack.plan import HOME, Plan, choose_ports, ports_are_free, write_private
 from tests.stack.postgres import Postgres, choose_home
 from tests.stack.rabbitmq import RabbitMQ
 
@@ -154,8 +154,11 @@ def _mended(stack: Stack, *, durable: bool) -> Stack:
 def _made_anew(home: Path, *, durable: bool) -> Stack:
     for tries_left in reversed(range(TRIES)):
         down(home=home)
+        base_port = choose_ports(home)
         home.mkdir(mode=0o700)
-        plan = Plan.make(home=home, postgres_home=choose_home(home), durable=durable)
+        plan = Plan.make(
+            home=home, base_port=base_port, postgres_home=choose_home(home), durable=durable
+        )
         stack = Stack(plan)
         try:
             stack.start()
