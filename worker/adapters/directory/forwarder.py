@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from worker.adapters.directory.wire import Bounds, Framer, WireResult
 from worker.domain.failures import DirectoryFailure
@@ -28,8 +29,7 @@ class Side(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- narrows: stream transports only here
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # only streams are made here
         if not self._is_far:
             self._forwarder.near_connected(self)
 
@@ -118,13 +118,11 @@ class Forwarder:
 
     def near_connected(self, side: Side) -> None:
         """Take the first who comes, if the server is still there, and nobody after."""
-        if self.near.transport is not None:
-            assert side.transport is not None  # noqa: S101 -- narrows: it has just connected
-            side.transport.abort()
-            return
-        self.near = side
-        self._unlisten()
-        if (self._is_closed or self.far.is_lost) and side.transport is not None:
+        is_first = self.near.transport is None
+        if is_first:
+            self.near = side
+            self._unlisten()
+        if side.transport is not None and (not is_first or self._is_closed or self.far.is_lost):
             side.transport.abort()
 
     def from_server(self, data: bytes) -> None:
