@@ -383,6 +383,7 @@ class Outbox(Protocol):
         """Forget what the broker has confirmed."""
         ...
 
+
 # --- what operators see ------------------------------------------------------
 
 

@@ -80,7 +80,12 @@ def domain_share(evidence: Evidence, removals: Removals) -> list[Reason]:
             "domain_share",
             f"{gone} of {total} addresses of {count.domain} would be gone within {WINDOW_DAYS} days; "
             f"allowed are {removals.min_count} or {removals.max_share:.0%}.",
-            (("domain", count.domain), ("gone", gone), ("of", total), ("max_share", removals.max_share)),
+            (
+                ("domain", count.domain),
+                ("gone", gone),
+                ("of", total),
+                ("max_share", removals.max_share),
+            ),
             evidence.leaving_sample,
         )
         for count in evidence.domains

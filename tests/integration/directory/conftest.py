@@ -116,7 +116,8 @@ def plan_for(
             client_certificate=client[0] if client else None,
         ),
         Credentials(
-            Secret(password) if password is not None else None, Secret(client[1]) if client else None
+            Secret(password) if password is not None else None,
+            Secret(client[1]) if client else None,
         ),
         Preset("openldap"),
         bases,

@@ -153,7 +153,9 @@ async def test_a_key_too_weak_to_protect_anything(tmp_path: Path) -> None:
     )
 
 
-async def test_another_certificate_than_the_pinned_one(tmp_path: Path, authority: Authority) -> None:
+async def test_another_certificate_than_the_pinned_one(
+    tmp_path: Path, authority: Authority
+) -> None:
     """Renewed, or somebody in between: no password is sent before a person has looked."""
     trust = Trust(fingerprint="0" * 64)
 

@@ -138,9 +138,10 @@ async def test_a_busy_server_is_passed_over() -> None:
     async def busy(client: Client, request: Request) -> None:
         await client.send(result(request.id, 0x61, 51))
 
-    async with ScriptedLdap(nobody, bind=busy).running() as one, ScriptedLdap(
-        two_people
-    ).running() as other:
+    async with (
+        ScriptedLdap(nobody, bind=busy).running() as one,
+        ScriptedLdap(two_people).running() as other,
+    ):
         plan = plan_at(one)
         servers = (*plan.settings.servers, Server("127.0.0.1", other.port))
         reading = Reading(replace(plan, settings=replace(plan.settings, servers=servers)))
@@ -449,15 +450,14 @@ async def test_values_in_ranges_are_completed() -> None:
         upper = "*" if high >= len(everyone) - 1 else str(high)
         asked = f"proxyAddresses;range={low}-{upper}"
         await client.send(
-            entry(request.id, name, {asked: everyone[low : high + 1]}), done(request.id, cookie=None)
+            entry(request.id, name, {asked: everyone[low : high + 1]}),
+            done(request.id, cookie=None),
         )
 
     async with ScriptedLdap(search).running() as server:
         entries = await Reading(plan_at(server)).entries()
 
-    assert entries == [
-        ("cn=many,dc=x", {"mail": [b"m@example.org"], "proxyAddresses": everyone})
-    ]
+    assert entries == [("cn=many,dc=x", {"mail": [b"m@example.org"], "proxyAddresses": everyone})]
 
 
 async def test_a_range_that_does_not_continue_fails_the_listing() -> None:

@@ -1,7 +1,15 @@
 import shlex
 
 from worker.domain.ldapsearch import ldapsearch_line
-from worker.domain.model import Credentials, DirectorySettings, Limits, Secret, Security, Server, Trust
+from worker.domain.model import (
+    Credentials,
+    DirectorySettings,
+    Limits,
+    Secret,
+    Security,
+    Server,
+    Trust,
+)
 from worker.domain.plan import ReadPlan
 from worker.domain.presets import Preset
 

@@ -77,7 +77,9 @@ class QuietConnection(AIOLDAPConnection):
             raise
         finally:
             watch.stop()
-            del watch  # it holds the outcome, whose traceback holds this frame: nothing would be freed
+            del (
+                watch
+            )  # it holds the outcome, whose traceback holds this frame: nothing would be freed
 
     def _drop(self, watch: "Watch") -> None:
         """Close: half an answer cannot be resumed.

@@ -139,9 +139,7 @@ class Session:
         connection = self._open_connection()
         self._client.set_raw_attributes(unique((*self._raw, *raw)))
         found: list[RawEntry] = await translated(
-            connection.ask(
-                lambda: connection.search(name, 0, "(objectClass=*)", list(attributes))
-            ),
+            connection.ask(lambda: connection.search(name, 0, "(objectClass=*)", list(attributes))),
             self._forwarder,
             stage,
             deadline=self._within(self._limits.page_s),

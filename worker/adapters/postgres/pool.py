@@ -13,7 +13,9 @@ from worker.adapters.postgres.translate import translated
 
 
 # Strings, because asyncpg's classes are generic to the checker only.
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = (
+    "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+)
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 ACQUIRE_S = 10.0
