@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 
 from tests.servers.certs import Authority
-from tests.stack.plan import HOME, PROJECT
+from tests.servers.daemon import PROJECT
+from tests.stack.plan import HOME
 from tests.stack.stack import Stack
 
 

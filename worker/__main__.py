@@ -1,1 +1,12 @@
 """``python -m worker`` and the ``rollcall`` command."""
+
+from worker.cli import app
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

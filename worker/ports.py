@@ -254,13 +254,27 @@ class RunBook(Protocol):
 
 
 class Desk(Protocol):
-    """One command in hand."""
+    """One command in hand, and the books it may write."""
 
-    stored: Stored
-    now: datetime
-    tenant: TenantBook
-    directories: DirectoryBook
-    runs: RunBook
+    @property
+    def stored(self) -> Stored:
+        """The command."""
+        ...
+
+    @property
+    def tenant(self) -> TenantBook:
+        """The tenant it is about."""
+        ...
+
+    @property
+    def directories(self) -> DirectoryBook:
+        """That tenant's directories."""
+        ...
+
+    @property
+    def runs(self) -> RunBook:
+        """That tenant's runs."""
+        ...
 
 
 class Orders(Protocol):
@@ -325,8 +339,8 @@ class Runs(Protocol):
         """Claim up to that many due runs: manual first, fair between resellers and tenants. Bounded."""
         ...
 
-    async def keep(self, run: ClaimedRun, *, entries: int | None) -> None:
-        """Renew the lease; with entries, also tell the progress.
+    async def keep(self, run: ClaimedRun, *, progress: tuple[int, int] | None) -> None:
+        """Renew the lease; with progress (entries and addresses so far), also tell it.
 
         Raises LeaseLost, or RunStopped when the run is to end.
         """
@@ -348,11 +362,26 @@ class Runs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, and for how long (seconds)."""
+
+    outbox_rows: int
+    outbox_age_s: float
+    manual_ready: int
+    scheduled_ready: int
+    run_age_s: float
+
+
 class Sweeper(Protocol):
     """What keeps the store healthy while runs come and go."""
 
     async def sweep(self) -> int:
         """Queue again what dead workers left; gives how many."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Count what waits."""
         ...
 
     async def housekeep(self) -> None:
@@ -391,7 +420,11 @@ class Telemetry(Protocol):
     """Log lines and metrics. No metric is labelled by tenant, directory, address or DN; log lines may name the first two."""
 
     def event(self, name: str, **keys: object) -> None:
-        """Write one log line: a fixed name in the past tense, and keys. Secrets are left out."""
+        """Write one log line: a fixed name in the past tense, and keys. Secrets are left out.
+
+        The key ``level`` (debug, info, warning, error; info if left out) says how much it matters; the key
+        ``error``, an exception, adds its traceback.
+        """
         ...
 
     def bind(self, **keys: object) -> AbstractContextManager[None]:

@@ -18,14 +18,13 @@ CREATE TABLE rollcall.tenant (
     domain_revision bigint NOT NULL DEFAULT 1,             -- ours, moves when the domains change
     epoch           integer NOT NULL DEFAULT 1,
     sequence        bigint NOT NULL DEFAULT 0,             -- of the last state event
-    last_served_at  timestamptz NOT NULL DEFAULT '-infinity', -- when a run of it was last claimed
     created_at      timestamptz NOT NULL,
     deleted_at      timestamptz
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 CREATE UNIQUE INDEX tenant_living ON rollcall.tenant (tenant) WHERE deleted_at IS NULL;
 CREATE INDEX tenant_by_name ON rollcall.tenant (tenant);
 
-CREATE TABLE rollcall.turn (                               -- fairness between resellers
+CREATE TABLE rollcall.turn (                               -- fairness: whose run was claimed last, resellers 'r:', tenants 't:'
     fair_key       text COLLATE "C" PRIMARY KEY,
     last_served_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);
@@ -183,7 +182,7 @@ CREATE TABLE rollcall.lease (
     run_id       uuid NOT NULL,
     expires_at   timestamptz NOT NULL
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX lease_expiry ON rollcall.lease (expires_at);
+CREATE INDEX lease_of_run ON rollcall.lease (run_id);
 
 -- --- what is held -------------------------------------------------------------
 
@@ -360,7 +359,7 @@ DECLARE
     name     text;
     asked    rollcall.domain;
     locals   text[];
-    found    text;
+    said     text;
     best     text;
 BEGIN
     at_sign := length(address) - position('@' in reverse(address)) + 1;
@@ -388,12 +387,12 @@ BEGIN
     <<search>>
     FOR place IN 1..2 LOOP
         FOREACH local IN ARRAY locals LOOP
-            found := rollcall.state_of(asked.tenant_id, local || '@' || CASE place WHEN 1 THEN asked.domain ELSE asked.alias_of END);
-            IF found = 'valid' THEN
-                best := found;
+            said := rollcall.state_of(asked.tenant_id, local || '@' || CASE place WHEN 1 THEN asked.domain ELSE asked.alias_of END);
+            IF said = 'valid' THEN
+                best := said;
                 EXIT search;
             END IF;
-            best := coalesce(best, found);
+            best := coalesce(best, said);
         END LOOP;
         EXIT WHEN asked.alias_of IS NULL;
     END LOOP;

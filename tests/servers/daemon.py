@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+PROJECT = Path(__file__).resolve().parents[2]
 POLL_S = 0.02
 TAIL_LINES = 25
 

@@ -198,7 +198,7 @@ class Slapd:
 
     def add(self, *records: str) -> None:
         """Add entries given as LDIF records (``ldif.record``)."""
-        self._change("ldapadd", "".join(records))
+        self._change("ldapadd", "".join(records), "-e", "relax")
 
     def modify(self, text: str) -> None:
         """Run LDIF change records (``changetype: ...``)."""
@@ -316,9 +316,9 @@ class Slapd:
         if done.returncode:
             raise ServerError(server="slapadd", why=done.stderr[-2000:])
 
-    def _change(self, tool: str, text: str) -> None:
+    def _change(self, tool: str, text: str, *options: str) -> None:
         dn = text.partition("\n")[0].partition(":")[2].lstrip(": ")
-        self._checked(tool, [], dn=dn, text=text)
+        self._checked(tool, [*options], dn=dn, text=text)
 
     def _checked(
         self,

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from tests.servers.daemon import ENVIRONMENT, ServerError, inherited_marks
+from tests.servers.daemon import ENVIRONMENT, PROJECT, ServerError
 
 
-PROJECT = Path(__file__).resolve().parents[2]
 HOME = PROJECT / ".stack"
 BLOCK = 8
 # Below Linux's own range for outgoing connections (32768 and up), above what services like to take
@@ -82,8 +81,11 @@ class Plan:
 
     @property
     def marks(self) -> dict[str, str]:
-        """Every process of this stack carries this, so that leftovers are found after a crash."""
-        return {**inherited_marks(), "STACK_OWNER": str(self.home)}
+        """Every process of this stack carries this, so that leftovers are found after a crash.
+
+        A server that a test starts again is the stack's, not left behind by that test's run.
+        """
+        return {"STACK_OWNER": str(self.home), "STACK_RUN": ""}
 
     @property
     def environment(self) -> dict[str, str]:

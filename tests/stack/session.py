@@ -11,9 +11,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from tests.servers.daemon import ServerError
+from tests.servers.daemon import PROJECT, ServerError
 from tests.stack import leftovers
-from tests.stack.plan import PROJECT
 from tests.stack.stack import Stack, down, up
 
 

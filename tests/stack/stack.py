@@ -108,8 +108,9 @@ class Stack:
             "ROLLCALL_AMQP_URL": f"amqp://{amqp}/",
             "ROLLCALL_DATABASE_URL": f"postgresql://rollcall:{plan.database_password}@{database}/rollcall",
             "STACK_DATABASE_ADMIN_URL": f"postgresql://postgres:{plan.admin_password}@{database}/postgres",
-            "STACK_LDAP_URI": f"ldap://localhost:{plan.ldap_port}",
-            "STACK_LDAPS_URI": f"ldaps://localhost:{plan.ldaps_port}",
+            # by number: libldap compares a certificate for "localhost" with the machine's own name
+            "STACK_LDAP_URI": self.openldap.uri,
+            "STACK_LDAPS_URI": self.openldap.ldaps_uri,
             "STACK_LDAP_CA": str(tls.ca) if tls else "",
             **_tree_environment("AD", ad),
             **_tree_environment("PLAIN", plain),

@@ -55,6 +55,8 @@ def text(value: object, *, max_characters: int = TEXT_MAX_CHARACTERS) -> str:
 def server(value: object) -> Server:
     """Read ``host``, ``host:port``, ``[v6]:port``, a bare IPv6 address, each also behind ``ldap(s)://``."""
     entered = _SCHEME.sub("", text(value)).removesuffix("/")
+    if "/" in entered:
+        raise FormError(code="server.syntax")
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", entered)
     if bracketed:
         return Server(_ip_v6(bracketed[1]), _port(bracketed[2]))

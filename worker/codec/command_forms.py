@@ -75,7 +75,7 @@ class SyncRequest(Form):
     trigger: Annotated[
         Trigger,
         shown(
-            "Trigger",
+            "Who asks",
             "manual: a person waits for the answer. scheduled: nobody does.",
             group="directory",
             enter="Enter manual or scheduled.",
@@ -85,7 +85,7 @@ class SyncRequest(Form):
     mode: Annotated[
         Mode,
         shown(
-            "Mode",
+            "Apply or preview",
             "apply: the list is changed. preview: it is only shown what would change.",
             group="directory",
             enter="Enter apply or preview.",

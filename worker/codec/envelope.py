@@ -17,6 +17,9 @@ from worker.domain.commands import FieldError
 MESSAGE_MAX_BYTES = 256 * 1024
 DEPTH_MAX = 32
 ATTRIBUTE_MAX_CHARACTERS = 256
+TYPE_VERSION = 1
+"""The version of every message type there is so far."""
+
 TYPE = re.compile(r"\Arollcall\.(?P<name>[a-z_]+\.[a-z_]+)\.v(?P<version>[0-9]{1,9})\Z")
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from worker.codec.command_forms import FORMS, NOT_YET
 from worker.codec.directory_forms import contradictions
-from worker.codec.envelope import TYPE, CloudEvent, parse, printable
+from worker.codec.envelope import TYPE, TYPE_VERSION, CloudEvent, parse, printable
 from worker.codec.mistakes import field_errors, mistake
 from worker.domain.commands import Command, Envelope, FieldError, Received, Refused
 from worker.domain.model import TenantId
@@ -59,14 +59,14 @@ def decode(
     answer = _answer(reply_to, correlation_id, reply_prefixes)
     raw = parse(body)
     if isinstance(raw, FieldError):
-        return _refused((*answer.errors, raw), answer=answer, size=len(body))
+        return _refused(body, (*answer.errors, raw), answer=answer)
     head, meaning = _head(raw), _meaning(raw.get("type"), raw.get("data"))
     if isinstance(meaning, tuple):
         errors = (*answer.errors, *head.errors, *meaning)
-        return _refused(errors, answer=answer, size=len(body), readable=head.readable)
+        return _refused(body, errors, answer=answer, readable=head.readable)
     if head.event is None or answer.errors:
         errors = (*answer.errors, *head.errors)
-        return _refused(errors, answer=answer, size=len(body), readable=head.readable)
+        return _refused(body, errors, answer=answer, readable=head.readable)
     envelope = Envelope(
         source=head.event.source,
         id=head.event.id,
@@ -86,16 +86,17 @@ def canonical(raw: Mapping[str, object]) -> bytes:
 
 
 def _refused(
+    body: bytes,
     errors: tuple[FieldError, ...],
     *,
     answer: _Answer,
-    size: int,
     readable: Mapping[str, str] = {},
 ) -> Refused:
     tenant = readable.get("subject")
     return Refused(
         errors=errors,
-        size=size,
+        size=len(body),
+        body=body,
         source=readable.get("source"),
         id=readable.get("id"),
         tenant=None if tenant is None else TenantId(tenant),
@@ -165,7 +166,7 @@ def _meaning(message_type: object, data: object) -> Command | tuple[FieldError, 
     found = TYPE.match(message_type)
     if found is None or found["name"] not in FORMS.keys() | NOT_YET:
         return (mistake("type", "type.unknown"),)
-    if found["version"] != "1":
+    if found["version"] != str(TYPE_VERSION):
         return (mistake("type", "type.unknown_version"),)
     if found["name"] in NOT_YET:
         return (mistake("type", "type.not_supported_yet"),)

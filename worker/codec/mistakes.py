@@ -89,11 +89,12 @@ _CODES: Mapping[str, str] = {
 
 
 class FormError(ValueError):
-    """A value is wrong in a way the table names."""
+    """A value is wrong in a way the table names; ``message`` says it more exactly, where that is known."""
 
-    def __init__(self, *, code: str) -> None:
-        super().__init__(MISTAKES[code])
+    def __init__(self, *, code: str, message: str | None = None) -> None:
+        super().__init__(message or MISTAKES[code])
         self.code = code
+        self.message = message
 
 
 def mistake(field: str, code: str) -> FieldError:
@@ -104,12 +105,18 @@ def mistake(field: str, code: str) -> FieldError:
 def field_errors(error: ValidationError, model: type[BaseModel]) -> tuple[FieldError, ...]:
     """Translate everything pydantic found wrong with one message, each fault in our words."""
     found = error.errors(include_url=False, include_input=False)
-    return tuple(_field_error(each, model) for each in found[:ERRORS_MAX_COUNT])
+    paths = [each["loc"] for each in found]
+    lists = {path[:-1] for path in paths if path and isinstance(path[-1], int)}
+    # pydantic counts only the good values of a list: one with a single bad value it also calls too short.
+    true = [each for each in found if each["type"] != "too_short" or each["loc"] not in lists]
+    return tuple(_field_error(each, model) for each in true[:ERRORS_MAX_COUNT])
 
 
 def _field_error(error: ErrorDetails, model: type[BaseModel]) -> FieldError:
     field = ".".join(str(part) for part in error["loc"])
     ours = error.get("ctx", {}).get("error")
+    if isinstance(ours, FormError) and ours.message is not None:
+        return FieldError(field, ours.code, ours.message)
     code = (
         ours.code if isinstance(ours, FormError) else _CODES.get(error["type"], "value.wrong_type")
     )

@@ -5,13 +5,13 @@ from datetime import datetime
 
 import orjson
 
+from worker.codec.envelope import TYPE_VERSION
 from worker.domain.events import Event
 from worker.domain.model import TenantId
 
 
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "rollcall"
-VERSION = 1
 _OPTIONS = orjson.OPT_UTC_Z
 
 
@@ -32,7 +32,7 @@ class UnorderedError(ValueError):
 
 def message_type(name: str) -> str:
     """Return the CloudEvents type of an event by its name."""
-    return f"rollcall.{name}.v{VERSION}"
+    return f"rollcall.{name}.v{TYPE_VERSION}"
 
 
 def render_data(event: Event) -> bytes:

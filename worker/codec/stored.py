@@ -6,7 +6,6 @@ releases can run at once.
 
 import base64
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import timedelta
 
 import orjson
@@ -29,6 +28,8 @@ from worker.domain.model import DirectoryId, DirectorySettings, Secret
 
 
 _SETTINGS = TypeAdapter(DirectorySettings)
+_OBJECT: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
+_REVISION: TypeAdapter[int | None] = TypeAdapter(int | None)
 _PLAIN: Mapping[str, TypeAdapter[Command]] = {
     "tenant.save": TypeAdapter(SaveTenant),
     "tenant.delete": TypeAdapter(DeleteTenant),
@@ -84,18 +85,18 @@ def _plain(value: object) -> object:
 
 
 def _save_directory(stored: bytes) -> SaveDirectory:
-    raw = orjson.loads(stored)
-    known = {field.name for field in fields(SaveDirectory)}
+    """Read the one command with parts that are not plain JSON: settings, and secrets in their sealed boxes."""
+    raw = _OBJECT.validate_json(stored)
     return SaveDirectory(
-        **{key: value for key, value in raw.items() if key in known}
-        | {
-            "directory": DirectoryId(raw["directory"]),
-            "settings": _SETTINGS.validate_python(raw["settings"]),
-            "password": _sealed(raw["password"]),
-            "client_key": _sealed(raw["client_key"]),
-        }
+        directory=DirectoryId(str(raw["directory"])),
+        settings=_SETTINGS.validate_python(raw["settings"]),
+        password=_sealed(raw["password"]),
+        client_key=_sealed(raw["client_key"]),
+        sync=raw["sync"] is True,
+        force=raw["force"] is True,
+        revision=_REVISION.validate_python(raw["revision"]),
     )
 
 
-def _sealed(text: str | None) -> Sealed | None:
-    return None if text is None else Sealed(base64.b64decode(text, validate=True))
+def _sealed(text: object) -> Sealed | None:
+    return None if text is None else Sealed(base64.b64decode(str(text), validate=True))

@@ -286,8 +286,8 @@ class AddressChange:
 
     address: str
     change: Change
-    state: str | None
-    """``valid`` or ``grace``; None once removed."""
+    state: str
+    """``valid``, ``grace`` or ``removed``."""
     grace_until: datetime | None = None
     kind: Kind | None = None
     primary: bool = False

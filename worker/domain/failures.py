@@ -32,7 +32,7 @@ class Stage(enum.StrEnum):
     ADDRESSES = "addresses"
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - the house's word; its children name what failed
     """A step failed in a way that has a name.
 
     Attributes:

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import NewType
 from uuid import UUID
 
+from typing_extensions import override
+
 
 TenantId = NewType("TenantId", str)
 """The platform's name of a tenant: 1 to 64 of ``A-Z a-z 0-9 _ -``."""
@@ -113,12 +115,15 @@ class Secret:
         """Return the value itself, for the wire and for nothing else."""
         return self._value
 
+    @override
     def __repr__(self) -> str:
         return "Secret(…)"
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._value == self._value
 
+    @override
     def __hash__(self) -> int:
         return hash(self._value)
 
@@ -136,6 +141,7 @@ class Server:
             return self.port
         return 636 if security is Security.LDAPS else 389
 
+    @override
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
@@ -269,7 +275,12 @@ class ClaimedRun:
     domains: tuple[str, ...]
     """The tenant's domains whose addresses may become recipients (lower-case A-labels)."""
     tier: Tier
+    saved_at: datetime
+    """When these settings were saved."""
     queued_at: datetime
     queue_s: float
-    paused: str | None = None
-    """Why the run must be skipped (directory paused, right lost), or None."""
+    traceparent: str | None = None
+    skip: str | None = None
+    """Why the run must not start (paused, plan, deleted, cancelled), or None."""
+    fault: str | None = None
+    """The code of what makes its stored settings unusable, or None."""

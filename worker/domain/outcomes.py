@@ -58,7 +58,7 @@ class Failed:
 
     finding: Finding
     detail: str = ""
-    seconds: Seconds = Seconds()
+    seconds: Seconds = field(default_factory=Seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ unfinished bind as success, a missing base as an empty list. It never passes a s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 

@@ -202,7 +202,7 @@ def header(data: bytes, at: int) -> tuple[int, int, int]:
         if not 0 < length_bytes <= MAX_LENGTH_BYTES:  # indefinite lengths: RFC 4511 section 5.1
             raise Malformed(f"a length of {length_bytes} bytes")
         start += length_bytes
-        data[start]  # noqa: B018 -- raises IndexError: int.from_bytes would take a cut length for a short one
+        data[start]
         size = int.from_bytes(data[start - length_bytes : start], "big")
     id_bytes = data[start + 1]
     if data[start] != INTEGER or not 0 < id_bytes <= MAX_ID_BYTES or size < id_bytes + 4:

@@ -4,29 +4,423 @@ Isolation: READ COMMITTED with row locks in the order tenant, directory, lease, 
 out every other writer of its recipients, the lease's row shuts out a worker that lost it.
 """
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
+import orjson
 
-from worker.adapters.postgres import endings, pool as db
+from worker.adapters.postgres import pool as db
+from worker.adapters.postgres.announce import Place, take_places
+from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_payload
+from worker.domain.events import Counts, HoldRef, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import SAMPLE, WINDOW_DAYS, DomainCount, Evidence, Ruling
-from worker.domain.model import Mode, RemovalPolicy
-from worker.domain.outcomes import Counts, Ending, Outcome
-from worker.ports import Snapshot
+from worker.domain.model import (
+    ClaimedRun,
+    DirectoryId,
+    HoldId,
+    Mode,
+    RemovalPolicy,
+    RunState,
+    TenantId,
+)
+from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
+from worker.ports import Clock, Snapshot, Spool
 
 
 APART = timedelta(minutes=30)
 """Two complete runs count as two only this far apart (design: way out of the list)."""
 
-ANALYZE_ABOVE = 10_000
-"""Rows; below, statistics cost more than they save."""
+ANALYZE_ABOVE_ROWS = 10_000
+"""Below, statistics cost more than they save."""
 
-CHANGES_PER_PART = 500
-"""With addresses of at most 318 octets a part stays under 256 KiB whatever they are."""
+CHANGES_PER_PART = 600
+"""With addresses of at most 254 octets (RFC 5321) a part stays under 256 KiB, whatever they are."""
+
+COPY_BYTES = 256 * 1024
 
 PREVIEW_KEPT = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The directory as the locks found it."""
+
+    row: RunRow
+    is_equal: bool
+    is_shared: bool
+    scope: str | None
+    applied_addresses: int | None
+    now: datetime
+
+
+@asynccontextmanager
+async def final_transaction(
+    pool: db.Pool, clock: Clock, run: ClaimedRun, snapshot: Snapshot
+) -> AsyncIterator["PostgresFinal"]:
+    """Open the transaction and take its locks; leaving it commits, an exception rolls all back."""
+    now = await clock.now()
+    async with db.transaction(pool) as connection:
+        await db.run(connection, "roomy")
+        for table in ("make_stage", "make_diff", "make_touched"):
+            await db.run(connection, table)
+        state = await _lock(connection, run, snapshot, now)
+        yield PostgresFinal(connection, run, snapshot, state)
+
+
+async def _lock(
+    connection: db.Connection, run: ClaimedRun, snapshot: Snapshot, now: datetime
+) -> _State:
+    ids = await db.row(connection, "ids_of_run", run_id=run.lease.run)
+    if ids is None:
+        raise LeaseLost(code="store.lease_lost", detail="the run is gone")
+    tenant_id, directory_id = ids["tenant_id"], ids["directory_id"]
+    tenant = await db.only(connection, "lock_tenant", tenant_id=tenant_id)
+    directory = await db.only(
+        connection, "lock_directory", tenant_id=tenant_id, directory_id=directory_id
+    )
+    lease = await db.row(
+        connection,
+        "lock_lease",
+        directory_id=directory_id,
+        token=run.lease.token,
+        run_id=run.lease.run,
+    )
+    standing = await db.only(connection, "lock_run", run_id=run.lease.run)
+    if lease is None or standing["state"] != RunState.RUNNING:
+        raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
+    if tenant["is_deleted"] or directory["is_deleted"]:
+        raise RunStopped(code="deleted")
+    if standing["cancel_reason"]:
+        raise RunStopped(standing["cancel_reason"])
+    valid = (directory["revision_in_force"], directory["revision_pending"])
+    if run.revision not in valid or tenant["domain_revision"] != run.domain_revision:
+        raise Superseded(code="store.superseded")
+    shared = await db.only(connection, "is_shared", tenant_id=tenant_id, directory_id=directory_id)
+    return _State(
+        row=RunRow(
+            run.lease.run,
+            tenant_id,
+            TenantId(tenant["tenant"]),
+            directory_id,
+            DirectoryId(directory["directory"]),
+        ),
+        is_equal=directory["digest"] == snapshot.digest,
+        is_shared=shared["shared"],
+        scope=directory["scope"],
+        applied_addresses=directory["applied_addresses"],
+        now=now,
+    )
+
+
+async def _chunks(spool: Spool) -> AsyncIterator[bytes]:
+    """Give the snapshot in pieces, so that the loop turns between them."""
+    while chunk := spool.read(COPY_BYTES):
+        yield chunk
+
+
+class PostgresFinal:
+    """One open final transaction."""
+
+    def __init__(
+        self, connection: db.Connection, run: ClaimedRun, snapshot: Snapshot, state: _State
+    ) -> None:
+        self._connection = connection
+        self._run = run
+        self._snapshot = snapshot
+        self._state = state
+        self._addresses = 0
+        self._began = time.monotonic()
+        self._compared = self._began
+
+    @property
+    def _here(self) -> dict[str, int]:
+        row = self._state.row
+        return {"tenant_id": row.tenant_id, "directory_id": row.directory_id}
+
+    # --- compare -------------------------------------------------------------
+
+    async def compare(self) -> Evidence:
+        """Fill ``touched`` with every address that takes a step, and count for the guard."""
+        if self._state.is_equal:
+            await self._compare_equal()
+        else:
+            await self._compare_rows()
+        evidence = await self._evidence()
+        self._compared = time.monotonic()
+        return evidence
+
+    async def _compare_equal(self) -> None:
+        self._addresses = self._state.applied_addresses or 0
+        await db.run(
+            self._connection, "touch_departures", shared=self._state.is_shared, **self._here
+        )
+
+    async def _compare_rows(self) -> None:
+        await self._stage()
+        connection, shared = self._connection, self._state.is_shared
+        await db.run(connection, "fill_diff", **self._here)
+        if self._snapshot.rows > ANALYZE_ABOVE_ROWS:
+            await db.run(connection, "analyze_diff")
+        counted = await db.only(connection, "count_addresses")
+        self._addresses = counted["addresses"]
+        await db.run(connection, "touch_arrivals", shared=shared, **self._here)
+        await db.run(connection, "touch_returns", shared=shared, **self._here)
+        await db.run(
+            connection,
+            "touch_absent",
+            shared=shared,
+            read_at=self._snapshot.read_at,
+            **self._here,
+        )
+
+    async def _stage(self) -> None:
+        spool = self._snapshot.spool
+        spool.rewind()
+        await self._connection.copy_to_table("stage", source=_chunks(spool), format="text")
+        if self._snapshot.rows > ANALYZE_ABOVE_ROWS:
+            await db.run(self._connection, "analyze_stage")
+
+    async def _evidence(self) -> Evidence:
+        window_from = self._state.now - timedelta(days=WINDOW_DAYS)
+        leaving = await db.rows(
+            self._connection, "count_leaving", window_from=window_from, **self._here
+        )
+        sample = await db.rows(self._connection, "sample_leaving", most=SAMPLE) if leaving else []
+        return Evidence(
+            addresses=self._addresses,
+            applied_addresses=self._state.applied_addresses,
+            domains=tuple(
+                DomainCount(c["domain"], c["recipients"], c["leaving"], c["gone"]) for c in leaving
+            ),
+            scope_changed=self._state.scope not in (None, self._snapshot.scope),
+            canaries_missing=await self._canaries_missing(),
+            leaving_sample=tuple(record["address"] for record in sample),
+        )
+
+    async def _canaries_missing(self) -> tuple[str, ...]:
+        canaries = list(self._run.settings.removals.canaries)
+        if not canaries:
+            return ()
+        if self._state.is_equal:
+            missing = await db.rows(
+                self._connection, "canaries_not_held", canaries=canaries, **self._here
+            )
+        else:
+            missing = await db.rows(self._connection, "canaries_not_staged", canaries=canaries)
+        return tuple(record["address"] for record in missing)
+
+    # --- record --------------------------------------------------------------
+
+    async def record(self, ruling: Ruling) -> Outcome:
+        """Take the steps that the verdict allows, and tell of them."""
+        await self._take_steps(ruling)
+        counts = await self._count(ruling)
+        if self._run.mode is Mode.PREVIEW:
+            return await self._end_preview(counts, ruling)
+        hold = await self._hold(ruling)
+        await self._write_recipients()
+        await self._baseline(ruling)
+        return await self._end_applied(counts, ruling, hold)
+
+    async def _take_steps(self, ruling: Ruling) -> None:
+        removals = self._run.settings.removals
+        if removals.policy is not RemovalPolicy.NEVER:
+            read_at = self._snapshot.read_at
+            await db.run(
+                self._connection,
+                "step_to_removed",
+                read_at=read_at,
+                held=ruling.is_hold,
+            )
+            await db.run(
+                self._connection,
+                "step_to_grace",
+                now=self._state.now,
+                grace=removals.grace,
+                read_at=read_at,
+                apart=APART,
+                held=ruling.is_hold,
+            )
+        await db.run(self._connection, "name_changes")
+
+    async def _count(self, ruling: Ruling) -> Counts:
+        counted = await db.only(self._connection, "count_changes")
+        tally = self._snapshot.tally
+        return Counts(
+            entries=tally.entries,
+            references=tally.references,
+            addresses=self._addresses,
+            added=counted["added"],
+            returned=counted["returned"],
+            unchanged=self._addresses - counted["added"] - counted["returned"],
+            missing=counted["missing"],
+            grace=counted["grace"],
+            removed=counted["removed"],
+            held=counted["waiting"] if ruling.is_hold else 0,
+            ignored=tally.ignored,
+        )
+
+    async def _hold(self, ruling: Ruling) -> HoldRef | None:
+        if not ruling.is_hold:
+            await db.run(
+                self._connection,
+                "end_hold",
+                directory_id=self._state.row.directory_id,
+                now=self._state.now,
+            )
+            return None
+        standing = await db.row(
+            self._connection, "open_hold", directory_id=self._state.row.directory_id
+        )
+        hold = await self._refreshed(standing)
+        await db.run(
+            self._connection,
+            "write_hold",
+            hold_id=hold.id,
+            version=hold.version,
+            now=self._state.now,
+            run_id=self._state.row.run_id,
+            reasons=orjson.dumps([reason_payload(reason) for reason in ruling.reasons]).decode(),
+            **self._here,
+        )
+        return hold
+
+    async def _refreshed(self, standing: asyncpg.Record | None) -> HoldRef:
+        """Return the hold with its set as it is now; the version moves when the set does."""
+        if standing is None:
+            hold = HoldRef(HoldId(uuid4()), 1)
+        else:
+            differs = await db.only(self._connection, "hold_differs", hold_id=standing["hold_id"])
+            hold = HoldRef(HoldId(standing["hold_id"]), standing["version"] + differs["differs"])
+            if not differs["differs"]:
+                return hold
+        await db.run(self._connection, "empty_set", set_id=hold.id)
+        await db.run(
+            self._connection, "fill_hold_set", set_id=hold.id, tenant_id=self._state.row.tenant_id
+        )
+        return hold
+
+    async def _write_recipients(self) -> None:
+        connection, now = self._connection, self._state.now
+        if not self._state.is_equal:
+            await db.run(connection, "drop_replaced", **self._here)
+            await db.run(connection, "change_details", **self._here)
+            await db.run(
+                connection, "insert_arrivals", now=now, shared=self._state.is_shared, **self._here
+            )
+            await db.run(connection, "renew_since", now=now, **self._here)
+            await db.run(connection, "end_departures", **self._here)
+        await db.run(connection, "write_departures", now=now, **self._here)
+        await db.run(
+            connection, "write_history", now=now, run_id=self._state.row.run_id, **self._here
+        )
+        await db.run(connection, "count_recipients", tenant_id=self._state.row.tenant_id)
+
+    async def _baseline(self, ruling: Ruling) -> None:
+        await db.run(
+            self._connection,
+            "good_run",
+            run_id=self._state.row.run_id,
+            revision=self._run.revision,
+            now=self._state.now,
+            directory_id=self._state.row.directory_id,
+        )
+        if ruling.is_hold:
+            # What is stored is no snapshot now: additions are in, departures are not.
+            await db.run(self._connection, "forget_digests", **self._here)
+            return
+        await db.run(
+            self._connection,
+            "apply_directory",
+            digest=self._snapshot.digest,
+            scope=self._snapshot.scope,
+            addresses=self._addresses,
+            read_at=self._snapshot.read_at,
+            directory_id=self._state.row.directory_id,
+        )
+
+    async def _end_applied(self, counts: Counts, ruling: Ruling, hold: HoldRef | None) -> Outcome:
+        changes = counts.added + counts.returned + counts.missing + counts.grace + counts.removed
+        parts = -(-changes // CHANGES_PER_PART)
+        place = await take_places(
+            self._connection, tenant_id=self._state.row.tenant_id, count=1 + parts
+        )
+        seconds = self._seconds()
+        await self._end(
+            Ending(
+                RunState.HELD if ruling.is_hold else RunState.COMPLETED,
+                verdict="hold" if ruling.is_hold else "apply",
+                reasons=tuple(reason_payload(reason) for reason in ruling.reasons),
+                hold=hold,
+                counts=counts,
+                seconds=seconds,
+                notify=self._run.settings.notify,
+            ),
+            place,
+        )
+        if parts:
+            await self._write_changed_events(place, parts)
+        if ruling.is_hold:
+            return Held(counts, seconds, ruling)
+        return Unchanged(counts, seconds) if self._state.is_equal else Applied(counts, seconds)
+
+    async def _write_changed_events(self, place: Place, parts: int) -> None:
+        await db.run(
+            self._connection,
+            "write_changed_events",
+            tenant=self._state.row.tenant,
+            directory=self._state.row.directory,
+            run_id=self._state.row.run_id,
+            causes=orjson.dumps(self._run.causes).decode(),
+            now=self._state.now,
+            traceparent=self._run.traceparent,
+            epoch=place.epoch,
+            first=place.sequence + 1,
+            parts=parts,
+            per_part=CHANGES_PER_PART,
+        )
+
+    async def _end_preview(self, counts: Counts, ruling: Ruling) -> Outcome:
+        await db.run(
+            self._connection,
+            "fill_preview_set",
+            set_id=self._state.row.run_id,
+            tenant_id=self._state.row.tenant_id,
+            expires_at=self._state.now + PREVIEW_KEPT,
+        )
+        seconds = self._seconds()
+        await self._end(
+            Ending(
+                RunState.PREVIEWED,
+                verdict="hold" if ruling.is_hold else "apply",
+                reasons=tuple(reason_payload(reason) for reason in ruling.reasons),
+                counts=counts,
+                seconds=seconds,
+            ),
+            place=None,
+        )
+        return Previewed(counts, seconds, ruling)
+
+    async def _end(self, ending: Ending, place: Place | None) -> None:
+        await end_run(self._connection, self._state.row, ending, now=self._state.now, place=place)
+        await db.run(
+            self._connection,
+            "end_lease",
+            directory_id=self._state.row.directory_id,
+            token=self._run.lease.token,
+        )
+
+    def _seconds(self) -> Seconds:
+        return Seconds(
+            queue=round(self._run.queue_s, 3),
+            connect=round(self._snapshot.connect_s, 3),
+            read=round(self._snapshot.read_s, 3),
+            compare=round(self._compared - self._began, 3),
+            record=round(time.monotonic() - self._compared, 3),
+        )

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid4
 
 import orjson
 
-from worker import codec
 from worker.adapters.postgres import pool as db
+from worker.adapters.postgres.announce import Answer, announce
+from worker.codec.stored import encode_command
 from worker.domain import events
 from worker.domain.commands import FieldError, Received, Refused
 from worker.ports import Clock, Vault
@@ -60,7 +60,7 @@ class PostgresIntake:
             ids=[envelope.id for envelope in envelopes],
             tenants=[envelope.tenant for envelope in envelopes],
             names=[envelope.name for envelope in envelopes],
-            bodies=[codec.encode_command(item.command).decode() for item in received],
+            bodies=[encode_command(item.command).decode() for item in received],
             digests=[self.vault.digests(item.body)[0] for item in received],
             reply_tos=[envelope.reply_to for envelope in envelopes],
             correlation_ids=[envelope.correlation_id for envelope in envelopes],
@@ -97,14 +97,9 @@ class PostgresIntake:
             size=refused.size,
             digest=self.vault.digests(refused.body)[0],
         )
-        event = events.command_rejected(refused.tenant, command=refused.id, errors=refused.errors)
-        await write_event(
-            connection,
-            event,
-            now=now,
-            reply_to=refused.reply_to,
-            correlation_id=refused.correlation_id,
-        )
+        event = events.command_refused(refused)
+        reply = Answer(reply_to=refused.reply_to, correlation_id=refused.correlation_id)
+        await announce(connection, event, now=now, answers=(reply,))
 
 
 def _reused(item: Received) -> Refused:

@@ -2,10 +2,11 @@
 
 import functools
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
+from uuid import UUID
 
 import asyncpg
 
@@ -23,6 +24,13 @@ COMMAND_S = 120.0
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+
+
+class WrongParametersError(TypeError):
+    """A query was called with other parameters than its text names: a bug of the caller's."""
+
+    def __init__(self, name: str, takes: Iterable[str], got: Iterable[str]) -> None:
+        super().__init__(f"query {name} takes {sorted(takes)}, got {sorted(got)}")
 
 
 class Query(NamedTuple):
@@ -48,7 +56,7 @@ def _numbered(text: str) -> Query:
 def _call(name: str, arguments: dict[str, object]) -> tuple[str, list[object]]:
     query = queries()[name]
     if arguments.keys() != set(query.parameters):
-        raise TypeError(f"query {name} takes {sorted(query.parameters)}, got {sorted(arguments)}")
+        raise WrongParametersError(name, query.parameters, arguments)
     return query.sql, [arguments[parameter] for parameter in query.parameters]
 
 
@@ -80,6 +88,11 @@ async def run(on: Connection, name: str, /, **arguments: object) -> int:
     return int(count) if count.isdigit() else 0
 
 
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Give UUIDs as the standard library's: asyncpg's own class is one that JSON writers do not know."""
+    await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=UUID)
+
+
 async def open_pool(url: str, *, size: int) -> Pool:
     """Connect; the pool is as large as the number of transactions at once, not of runs.
 
@@ -92,6 +105,7 @@ async def open_pool(url: str, *, size: int) -> Pool:
             max_size=size,
             command_timeout=COMMAND_S,
             timeout=ACQUIRE_S,
+            init=_prepare,
             max_inactive_connection_lifetime=300,
             server_settings={
                 "application_name": "rollcall",

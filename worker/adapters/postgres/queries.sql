@@ -50,6 +50,10 @@ CREATE TEMP TABLE IF NOT EXISTS touched (
     change      text              -- NULL: the tenant's list does not change
 ) ON COMMIT DELETE ROWS
 
+-- name: ids_of_run
+-- Where a run belongs, so that the locks can be taken in their order.
+SELECT tenant_id, directory_id FROM rollcall.run WHERE run_id = :run_id
+
 -- name: lock_tenant
 -- First lock: serialises all that changes one tenant's recipients or takes its sequence numbers.
 SELECT tenant, tier, epoch, domain_revision, deleted_at IS NOT NULL AS is_deleted
@@ -292,19 +296,19 @@ RETURNING tenant, epoch, sequence - :count + 1 AS first
 INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, traceparent, body, created_at)
 SELECT e.event_id, :tenant, 'rollcall.recipients.changed.v1', 'recipients.changed.' || :tenant, :traceparent,
     '{"specversion":"1.0","id":"' || e.event_id || '","source":"rollcall","type":"rollcall.recipients.changed.v1","subject":' ||
-    to_json(:tenant::text) || ',"time":' || to_json(:now::timestamptz AT TIME ZONE 'UTC' || 'Z') ||
+    to_json(:tenant::text) || ',"time":"' || to_char(:now::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"' ||
     coalesce(',"traceparent":' || to_json(:traceparent::text), '') ||
     ',"datacontenttype":"application/json","data":{"run":' || coalesce(to_json(:run_id::uuid)::text, 'null') ||
     ',"directory":' || coalesce(to_json(:directory::text)::text, 'null') ||
-    ',"part":' || e.part + 1 || ',"parts":' || :parts::integer || ',"epoch":' || :epoch::integer ||
+    ',"causes":' || :causes || ',"part":' || e.part + 1 || ',"parts":' || :parts::integer || ',"epoch":' || :epoch::integer ||
     ',"sequence":' || :first::bigint + e.part || ',"changes":[' || e.changes || ']}}',
     :now
 FROM (
     SELECT gen_random_uuid() AS event_id, part,
         string_agg(
             '{"address":' || to_json(address) || ',"change":"' || change ||
-            '","state":"' || CASE becomes WHEN 'grace' THEN 'grace' WHEN 'removed' THEN 'removed' ELSE 'valid' END ||
-            '","grace_until":' || CASE WHEN becomes = 'grace' THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
+            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN 'null' ELSE '"valid"' END ||
+            ',"grace_until":' || CASE WHEN becomes = 'grace' THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
             ',"kind":"' || (ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1] ||
             '","primary":' || is_primary || '}', ',' ORDER BY ordinal) AS changes
     FROM (
@@ -325,36 +329,40 @@ VALUES (:event_id, :tenant, :type, :routing_key, :reply_to, :correlation_id, :tr
 -- ============================================================================
 
 -- name: claim_runs
--- Due runs, manual first, then in turns: resellers, their tenants, a tenant's runs. Caps count what runs anywhere.
--- A run is left to others (SKIP LOCKED) or to later (its directory's lease is held).
+-- Due runs, manual first, then in turns: resellers, their tenants, a tenant's runs; one a directory. Caps count what runs
+-- anywhere. A run is left to others (SKIP LOCKED) or to later (its directory's lease is held).
 WITH busy AS (
-    SELECT r.tenant_id, t.fair_key
-    FROM rollcall.run r
-    JOIN LATERAL (SELECT coalesce('r:' || x.reseller, 't:' || x.tenant_id) AS fair_key FROM rollcall.tenant x WHERE x.tenant_id = r.tenant_id) t ON true
+    SELECT r.tenant_id, coalesce('r:' || t.reseller, 't:' || t.tenant_id) AS fair_key
+    FROM rollcall.run r JOIN rollcall.tenant t USING (tenant_id)
     WHERE r.state = 'running'
 ), ready AS (
-    SELECT r.run_id, r.directory_id, r.tenant_id, (r.trigger = 'scheduled') AS later, t.last_served_at,
-        coalesce('r:' || t.reseller, 't:' || t.tenant_id) AS fair_key,
-        row_number() OVER (PARTITION BY r.trigger = 'scheduled', r.tenant_id ORDER BY r.run_after, r.run_id) AS of_tenant
+    SELECT DISTINCT ON (r.directory_id) r.run_id, r.directory_id, r.tenant_id, r.run_after, (r.trigger = 'scheduled') AS later,
+        coalesce('r:' || t.reseller, 't:' || t.tenant_id) AS fair_key
     FROM rollcall.run r
     JOIN rollcall.tenant t USING (tenant_id)
     WHERE r.state = 'queued' AND r.run_after <= :now
         AND NOT EXISTS (SELECT FROM rollcall.lease l WHERE l.directory_id = r.directory_id AND l.expires_at > clock_timestamp())
-), turns AS (
-    SELECT ready.*, row_number() OVER (PARTITION BY later, fair_key ORDER BY of_tenant, last_served_at, tenant_id) AS of_key
-    FROM ready
+    ORDER BY r.directory_id, (r.trigger = 'scheduled'), r.run_after, r.run_id
+), of_tenants AS (
+    SELECT ready.*, served.last_served_at AS tenant_served_at,
+        row_number() OVER (PARTITION BY later, ready.tenant_id ORDER BY run_after, run_id) AS of_tenant
+    FROM ready LEFT JOIN rollcall.turn served ON served.fair_key = 't:' || ready.tenant_id
+), of_keys AS (
+    SELECT of_tenants.*,
+        row_number() OVER (PARTITION BY later, fair_key ORDER BY of_tenant, tenant_served_at NULLS FIRST, tenant_id) AS of_key
+    FROM of_tenants
 ), chosen AS (
-    SELECT turns.run_id
-    FROM turns
-    LEFT JOIN rollcall.turn u ON u.fair_key = turns.fair_key
-    WHERE of_tenant + (SELECT count(*) FROM busy b WHERE b.tenant_id = turns.tenant_id) <= :per_tenant
-        AND of_key + (SELECT count(*) FROM busy b WHERE b.fair_key = turns.fair_key) <= :per_reseller
-    ORDER BY later, of_key, u.last_served_at NULLS FIRST, turns.fair_key COLLATE "C"
+    SELECT of_keys.run_id, of_keys.fair_key
+    FROM of_keys LEFT JOIN rollcall.turn served USING (fair_key)
+    WHERE of_tenant + (SELECT count(*) FROM busy WHERE busy.tenant_id = of_keys.tenant_id) <= :per_tenant
+        AND of_key + (SELECT count(*) FROM busy WHERE busy.fair_key = of_keys.fair_key) <= :per_reseller
+    ORDER BY later, of_key, served.last_served_at NULLS FIRST, fair_key COLLATE "C"
     LIMIT :most
 )
-SELECT r.run_id, r.directory_id, r.tenant_id
+SELECT r.run_id, r.directory_id, r.tenant_id, chosen.fair_key
 FROM rollcall.run r JOIN chosen USING (run_id)
 WHERE r.state = 'queued'
+ORDER BY r.directory_id
 FOR NO KEY UPDATE OF r SKIP LOCKED
 
 -- name: take_lease
@@ -374,30 +382,32 @@ WITH begun AS (
     FROM rollcall.directory i
     WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
     RETURNING r.*, i.directory, i.paused, i.deleted_at
-), served AS (
-    UPDATE rollcall.tenant t SET last_served_at = clock_timestamp() FROM begun WHERE t.tenant_id = begun.tenant_id
-    RETURNING t.tenant, t.tier, t.reseller, t.domain_revision, t.deleted_at, t.tenant_id
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
-    begun.traceparent, begun.run_after, served.tenant, served.tier, served.reseller, served.domain_revision,
-    begun.deleted_at IS NOT NULL OR served.deleted_at IS NOT NULL AS is_deleted,
-    v.settings, v.password_sealed, v.client_key_sealed,
+    begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
+    begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
+    v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
     ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
     ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
 FROM begun
-JOIN served ON true
+JOIN rollcall.tenant t USING (tenant_id)
 JOIN rollcall.directory_revision v ON v.directory_id = begun.directory_id AND v.revision = begun.revision
 
--- name: serve_reseller
--- Whose turn it was last.
-INSERT INTO rollcall.turn (fair_key, last_served_at) VALUES (:fair_key, clock_timestamp())
+-- name: serve_turns
+-- Whose turn it was last; in one order, so that two workers never wait for each other.
+INSERT INTO rollcall.turn (fair_key, last_served_at)
+SELECT DISTINCT key, clock_timestamp() FROM unnest(:fair_keys::text[]) AS key ORDER BY key
 ON CONFLICT (fair_key) DO UPDATE SET last_served_at = excluded.last_served_at
 
+-- name: lazily
+-- A renewal or a progress row lost in a crash costs nothing.
+SET LOCAL synchronous_commit = off
+
 -- name: renew_lease
--- Keep the lease; no row: it is lost. Durable on its own, a lost renewal costs nothing.
+-- Keep the lease; no row: it is lost.
 UPDATE rollcall.lease SET expires_at = clock_timestamp() + :length::interval
-WHERE directory_id = :directory_id AND token = :token AND run_id = :run_id
-RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id)
+WHERE run_id = :run_id AND token = :token
+RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id) AS cancel_reason
 
 -- name: end_lease
 -- Give the lease back: it lapses now, its token stays.
@@ -413,6 +423,13 @@ WHERE run_id = :run_id AND state = 'running'
 SELECT run_id FROM rollcall.run
 WHERE directory_id = :directory_id AND mode = :mode AND pending = :pending AND state = 'queued' FOR NO KEY UPDATE
 
+-- name: find_twin
+-- A queued run that stands for the same as this one.
+SELECT q.run_id FROM rollcall.run r
+JOIN rollcall.run q ON q.directory_id = r.directory_id AND q.mode = r.mode AND q.pending = r.pending AND q.state = 'queued'
+WHERE r.run_id = :run_id AND q.run_id <> r.run_id
+FOR NO KEY UPDATE OF q
+
 -- name: move_causes
 -- All causes of one run to another that stands for both.
 WITH moved AS (DELETE FROM rollcall.run_cause WHERE run_id = :from_run RETURNING number, command_id)
@@ -424,8 +441,9 @@ DELETE FROM rollcall.run WHERE run_id = :run_id
 
 -- name: lapsed_runs
 -- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run.
-SELECT r.run_id, r.tenant_id, r.directory_id, r.mode, r.pending, r.crashes, r.trigger, r.cancel_reason
+SELECT r.run_id, r.tenant_id, r.directory_id, r.crashes, r.cancel_reason, i.directory
 FROM rollcall.run r
+JOIN rollcall.directory i USING (directory_id)
 LEFT JOIN rollcall.lease l ON l.directory_id = r.directory_id
 WHERE r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
 ORDER BY r.run_id LIMIT :most
@@ -438,7 +456,7 @@ UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 
 -- name: finish_run
 -- The recorded outcome.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
-    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id, crashes = crashes + :crashes,
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id,
     started_at = coalesce(started_at, :now)
 WHERE run_id = :run_id
 RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
@@ -560,20 +578,34 @@ WHERE o.number = :number AND :reply_to::text IS NOT NULL
 INSERT INTO rollcall.parked (at, source, id, tenant, type, reason, size, digest)
 VALUES (:now, :source, :id, :tenant, :type, :reason, :size, :digest)
 
+-- name: park_command
+-- A command that was understood and may not be carried out.
+INSERT INTO rollcall.parked (at, source, id, tenant, type, reason, size, digest)
+SELECT :now, source, id, tenant, name, :reason, coalesce(octet_length(body::text), 0), digest FROM rollcall.command WHERE number = :number
+
 -- ============================================================================
 -- carrying out
 -- ============================================================================
 
--- name: take_command
--- The oldest command that is due, of a tenant nobody else is at work for; later ones of a tenant wait their turn
--- unless the earlier one itself waits for its tenant or directory.
-SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+-- name: due_commands
+-- The next command of each tenant that has one due, the oldest first; later ones of a tenant wait their turn unless the
+-- earlier one itself waits for its tenant or directory.
+SELECT c.number, c.tenant
 FROM rollcall.command c
 WHERE c.state = 'stored' AND c.try_after <= :now
     AND NOT EXISTS (SELECT FROM rollcall.command e WHERE e.state = 'stored' AND e.tenant = c.tenant AND e.number < c.number AND e.try_after <= :now)
-ORDER BY c.number
-LIMIT 1
-FOR NO KEY UPDATE SKIP LOCKED
+ORDER BY c.number LIMIT :most
+
+-- name: take_command
+-- One of them, with its tenant's row; none if another worker has either: a tenant whose run is being recorded holds up nobody.
+WITH t AS (
+    SELECT tenant_id FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+FROM rollcall.command c
+WHERE c.number = :number AND c.state = 'stored'
+    AND (EXISTS (SELECT FROM t) OR NOT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL))
+FOR NO KEY UPDATE OF c SKIP LOCKED
 
 -- name: wait_for_its_tenant
 -- Look at a command again later: what it names may yet come.
@@ -646,6 +678,18 @@ WHERE h.tenant_id = :tenant_id
     AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
     AND coalesce(d.step, 'missing') = 'missing'
 ORDER BY h.address, h.is_primary DESC, h.kind
+
+-- name: shrink_baseline
+-- What a person takes off is not missed by the guard: the last applied run counts as if it had not held it.
+UPDATE rollcall.directory i SET applied_addresses = greatest(0, i.applied_addresses - gone.addresses)
+FROM (
+    SELECT h.directory_id, count(DISTINCT h.address) AS addresses
+    FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND d.step IS NULL
+    GROUP BY 1
+) gone
+WHERE i.tenant_id = :tenant_id AND i.directory_id = gone.directory_id
 
 -- name: decide_departures
 -- Departures by decision: grace at once, then the clock alone.
@@ -791,7 +835,7 @@ UPDATE rollcall.run SET cancel_reason = coalesce(cancel_reason, :reason) WHERE r
 
 -- name: lock_sign_ins
 -- One sign-in decision at a time for a tenant and bind name, over all workers.
-SELECT pg_advisory_xact_lock(hashtextextended(:tenant || ' ' || :bind_name, 7))
+SELECT pg_advisory_xact_lock(hashtextextended(:tenant::text || ' ' || :bind_name::text, 7))
 
 -- name: recent_sign_ins
 -- What became of the last sign-ins, the youngest first.
@@ -835,23 +879,30 @@ RETURNING token
 UPDATE rollcall.service_lease SET expires_at = '-infinity' WHERE service = :service AND owner = :owner
 
 -- name: next_outbox
--- The oldest events; a tenant's are in the order of its sequence, because its row is locked while they are written.
+-- The oldest events up to so many and so many bytes; a tenant's are in the order of its sequence, because its row is
+-- locked while they are written.
 SELECT number, event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body
-FROM rollcall.outbox ORDER BY number LIMIT :most
+FROM (
+    SELECT oldest.*, sum(octet_length(body)) OVER (ORDER BY number) - octet_length(body) AS bytes_before
+    FROM (SELECT * FROM rollcall.outbox ORDER BY number LIMIT :most) oldest
+) weighed
+WHERE bytes_before < :most_bytes ORDER BY number
 
 -- name: delete_outbox
 -- What the broker has confirmed.
 DELETE FROM rollcall.outbox WHERE number = ANY(:numbers::bigint[])
 
--- name: outbox_age
--- How much waits, and for how long.
-SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s FROM rollcall.outbox
-
--- name: queue_age
--- The same of runs that are due.
-SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'running') AS running,
-    coalesce(extract(epoch FROM clock_timestamp() - min(run_after) FILTER (WHERE state = 'queued' AND run_after <= clock_timestamp())), 0)::float8 AS oldest_s
-FROM rollcall.run WHERE state IN ('queued', 'running')
+-- name: backlog
+-- What waits, and for how long.
+SELECT o.outbox_rows, o.outbox_age_s, r.manual_ready, r.scheduled_ready, r.run_age_s
+FROM (
+    SELECT count(*) AS outbox_rows, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS outbox_age_s
+    FROM rollcall.outbox
+) o, (
+    SELECT count(*) FILTER (WHERE trigger = 'manual') AS manual_ready, count(*) FILTER (WHERE trigger = 'scheduled') AS scheduled_ready,
+        coalesce(extract(epoch FROM clock_timestamp() - min(run_after)), 0)::float8 AS run_age_s
+    FROM rollcall.run WHERE state = 'queued' AND run_after <= clock_timestamp()
+) r
 
 -- name: partitions_ahead
 -- History's months to come.

@@ -27,6 +27,9 @@ CONFLICT: tuple[type[BaseException], ...] = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
+PASSING: tuple[type[BaseException], ...] = (StoreFailure, *AWAY, *CONFLICT)
+"""What waiting can mend, translated or not yet."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -37,13 +40,13 @@ def translated() -> Iterator[None]:
     try:
         yield
     except CONFLICT as exc:
-        raise StoreFailure("store.conflict", type(exc).__name__) from exc
+        raise StoreFailure(code="store.conflict", detail=type(exc).__name__) from exc
     except AWAY as exc:
-        raise StoreFailure("store.unavailable", type(exc).__name__) from exc
+        raise StoreFailure(code="store.unavailable", detail=type(exc).__name__) from exc
     except TimeoutError as exc:
         if _is_outer_deadline():
             raise
-        raise StoreFailure("store.unavailable", "no answer in time") from exc
+        raise StoreFailure(code="store.unavailable", detail="no answer in time") from exc
 
 
 def _is_outer_deadline() -> bool:

@@ -1,0 +1,370 @@
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, strategies as st
+
+from worker.codec import decode
+from worker.domain.commands import Received, Refused, RequestSync, SaveDirectory, SaveTenant
+from worker.domain.model import DirectoryId, Mode, Secret, Server, Trigger
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+FORM: dict[str, Any] = {
+    "directory": "hq",
+    "type": "active_directory",
+    "servers": ["dc1.example.com"],
+    "bind_name": "sync@example.com",
+    "password": " correct horse ",
+}
+
+
+def message(name: str, data: object, **attributes: object) -> bytes:
+    """Return a CloudEvent of the platform's."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": "command-1",
+            "source": "platform",
+            "type": f"rollcall.{name}.v1",
+            "subject": "tenant-17",
+            "data": data,
+        }
+        | attributes
+    )
+
+
+def received(body: bytes) -> Received:
+    """Decode what must be a command."""
+    taken = decode(body)
+    assert isinstance(taken, Received)
+    return taken
+
+
+def saved(**change: object) -> SaveDirectory:
+    """Decode a form with some fields changed."""
+    command = received(message("directory.save", FORM | change)).command
+    assert isinstance(command, SaveDirectory)
+    return command
+
+
+def refused(body: bytes, **way: Any) -> Refused:
+    """Decode what must be refused."""
+    taken = decode(body, **way)
+    assert isinstance(taken, Refused)
+    return taken
+
+
+def codes(taken: Refused) -> list[tuple[str, str]]:
+    """Return what is wrong, and where."""
+    return [(error.field, error.code) for error in taken.errors]
+
+
+def test_a_request_needs_only_its_directory() -> None:
+    """A button that says "sync now" has nothing else to say."""
+    taken = received(message("sync.request", {"directory": "hq"}))
+
+    assert taken.command == RequestSync(DirectoryId("hq"), Trigger.MANUAL, Mode.APPLY)
+    assert (taken.envelope.source, taken.envelope.id) == ("platform", "command-1")
+
+
+@pytest.mark.parametrize(
+    ("entered", "meant"),
+    [
+        ("dc1.example.com", Server("dc1.example.com")),
+        (" DC1.Example.com. ", Server("dc1.example.com")),
+        ("dc1.example.com:3269", Server("dc1.example.com", 3269)),
+        ("ldaps://dc1.example.com:636/", Server("dc1.example.com", 636)),
+        ("LDAP://dc1", Server("dc1")),
+        ("dc_1.example.com", Server("dc_1.example.com")),
+        ("192.0.2.7:389", Server("192.0.2.7", 389)),
+        ("[2001:DB8::1]:636", Server("2001:db8::1", 636)),
+        ("[2001:db8::1]", Server("2001:db8::1")),
+        ("2001:db8::1", Server("2001:db8::1")),
+        ("bücher.example", Server("xn--bcher-kva.example")),
+    ],
+)
+def test_a_server_is_understood_however_it_is_written(entered: str, meant: Server) -> None:
+    """People paste what another program showed them."""
+    assert saved(servers=[entered]).settings.servers == (meant,)
+
+
+@pytest.mark.parametrize(
+    "entered",
+    [
+        "http://dc1.example.com",
+        "dc1.example.com/path",
+        "-dc1.example.com",
+        "dc1..example.com",
+        "a" * 64 + ".example.com",
+        ".".join(["abcdefgh"] * 32),
+        "1.2.3",
+        "2130706433",
+        "0x7f.1",
+        "0x7f000001",
+        "[fe80::1%eth0]",
+        "[dc1.example.com]",
+        "1:2:3",
+        "user@dc1.example.com",
+        "xn--\u00fc.example",
+    ],
+)
+def test_what_is_no_server_is_refused(entered: str) -> None:
+    """A number that a resolver would read as 127.0.0.1 is no host of a customer's."""
+    assert codes(refused(message("directory.save", FORM | {"servers": [entered]}))) == [
+        ("servers.0", "server.syntax")
+    ]
+
+
+@pytest.mark.parametrize("entered", ["dc1:0", "dc1:65536", "dc1:", "dc1:ldap", "[::1]:x", "dc1:-1"])
+def test_what_is_no_port_is_refused(entered: str) -> None:
+    """The port is the first thing that is wrong in most forms."""
+    assert codes(refused(message("directory.save", FORM | {"servers": [entered]}))) == [
+        ("servers.0", "server.port")
+    ]
+
+
+def test_a_password_is_taken_exactly_as_entered() -> None:
+    """A space at its end is part of a password."""
+    assert saved().password == Secret(" correct horse ")
+
+
+def test_a_server_named_twice_is_tried_once() -> None:
+    """The second try of the same server would only cost time."""
+    assert len(saved(servers=["dc1.example.com", "DC1.example.com."]).settings.servers) == 1
+
+
+def test_a_directory_without_a_name_is_called_by_its_id() -> None:
+    """A list of directories has something to show for each."""
+    assert saved().settings.name == "hq"
+
+
+def test_blank_and_null_mean_left_out() -> None:
+    """Pages send an empty text or null for a field that nobody filled in."""
+    assert saved(filter=" ", certificate_name="", search_bases=None) == saved()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"filter": "mail=*"}, "(mail=*)"),
+        ({"filter": "(&(a=b)(c=d))"}, "(&(a=b)(c=d))"),
+    ],
+)
+def test_brackets_around_a_filter_may_be_left_out(change: dict[str, str], field: str) -> None:
+    """Many programs show filters without the outer pair."""
+    assert saved(**change).settings.filter == field
+
+
+@pytest.mark.parametrize(
+    ("field", "entered", "code"),
+    [
+        ("filter", "mail", "filter.syntax"),
+        ("filter", "(a=b)(c=d)", "filter.syntax"),
+        ("filter", "(a=b))", "filter.syntax"),
+        ("filter", "(" * 40 + "a=b" + ")" * 40, "filter.syntax"),
+        ("bind_name", "CN=sync,example", "dn.syntax"),
+        ("certificate_name", "dc1 example", "server.syntax"),
+        (
+            "client_certificate",
+            "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----",
+            "certificate.not_pem",
+        ),
+        (
+            "client_certificate",
+            "-----BEGIN CERTIFICATE-----\nQ\n-----END CERTIFICATE-----",
+            "certificate.not_pem",
+        ),
+        ("password", 7, "value.wrong_type"),
+        ("password", "a\0b", "value.control_character"),
+        ("password", "a" * 1025, "value.too_long"),
+        ("password_sealed", "not base64!", "secret.not_sealed"),
+        ("name", 7, "value.wrong_type"),
+    ],
+)
+def test_a_field_is_refused_by_a_code_of_its_own(field: str, entered: object, code: str) -> None:
+    """What to enter instead differs from field to field."""
+    form = {key: value for key, value in FORM.items() if key != "password"} | {field: entered}
+
+    assert codes(refused(message("directory.save", form))) == [(field, code)]
+
+
+@pytest.mark.parametrize(
+    "entered", ["it", "@example.com", "a b@example.com", "it@example", "it@-a.de", "it@a.1"]
+)
+def test_what_is_no_address_is_refused(entered: str) -> None:
+    """A warning sent nowhere warns nobody."""
+    taken = refused(message("directory.save", FORM | {"notify": [entered]}))
+
+    assert codes(taken) == [("notify.0", "address.syntax")]
+
+
+def test_a_certificate_and_its_key_are_taken_together() -> None:
+    """Some directories let in only who shows a certificate."""
+    folder = Path(__file__).parents[3] / "schemas" / "examples" / "valid"
+    pem = orjson.loads((folder / "directory.save-custom-own-ca.json").read_bytes())["data"]["trust"]
+    key = "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----"
+
+    command = saved(client_certificate=pem["ca_pem"], client_key=key)
+
+    assert command.settings.client_certificate == pem["ca_pem"]
+    assert command.client_key == Secret(key + "\n")
+    wrong = FORM | {
+        "client_certificate": pem["ca_pem"],
+        "client_key": key.replace("PRIVATE", "PUBLIC"),
+    }
+    assert codes(refused(message("directory.save", wrong))) == [("client_key", "key.not_pem")]
+
+
+@pytest.mark.parametrize("data", [[], "text", 7])
+def test_data_that_is_no_object_is_refused(data: object) -> None:
+    """There is no field to point at."""
+    assert codes(refused(message("sync.request", data))) == [("data", "value.wrong_type")]
+
+
+def test_a_type_that_is_no_text_is_told_once() -> None:
+    """The envelope's own check says it already."""
+    assert codes(refused(message("sync.request", {}, type=7))) == [("type", "value.wrong_type")]
+
+
+def test_canaries_and_domains_are_kept_in_their_normal_form() -> None:
+    """They are compared with addresses that are normal."""
+    canaries = saved(removals={"canaries": ["CEO@Bücher.example."]}).settings.removals.canaries
+    tenant = received(
+        message("tenant.save", {"plan": "basic", "domains": [{"name": "@Bücher.Example"}]})
+    ).command
+
+    assert canaries == ("ceo@xn--bcher-kva.example",)
+    assert isinstance(tenant, SaveTenant)
+    assert tenant.domains is not None
+    assert tenant.domains[0].name == "xn--bcher-kva.example"
+
+
+def test_no_answer_and_no_repr_holds_a_secret() -> None:
+    """Answers are shown on pages, kept in logs and in the parked table."""
+    form = FORM | {
+        "client_key": "hunter2",
+        "password_sealed": "hunter2",
+        "password": "hunter2" * 200,
+    }
+
+    taken = refused(message("directory.save", form))
+
+    assert len(taken.errors) == 5
+    assert "hunter2" not in repr(taken)
+    assert "correct horse" not in repr(received(message("directory.save", FORM)))
+
+
+def test_a_refusal_keeps_what_could_be_read_of_the_envelope() -> None:
+    """The sender is answered even when its message made no sense."""
+    taken = refused(message("sync.request", {}, subject="tenant 17"))
+
+    assert (taken.source, taken.id, taken.tenant, taken.name) == (
+        "platform",
+        "command-1",
+        None,
+        "sync.request",
+    )
+    assert codes(taken) == [("subject", "value.not_allowed"), ("directory", "value.missing")]
+
+
+def test_a_mistake_in_the_envelope_hides_none_in_the_data() -> None:
+    """One round of corrections is enough."""
+    taken = refused(message("sync.request", {"directory": "a b"}, id=None, specversion="0.3"))
+
+    assert codes(taken) == [
+        ("specversion", "value.not_allowed"),
+        ("id", "value.missing"),
+        ("directory", "value.not_allowed"),
+    ]
+
+
+def test_an_answer_goes_only_where_the_operator_allows() -> None:
+    """A reply must not come back in as a command, nor fill another service's queue."""
+    body = message("sync.request", {"directory": "hq"})
+    way = {"correlation_id": "c-1", "reply_prefixes": ["platform.", "roll", ""]}
+
+    good = decode(body, reply_to="platform.answers", **way)  # type: ignore[arg-type]  # mixed values
+    bad = refused(body, reply_to="rollcall.commands", **way)
+    other = refused(body, reply_to="billing", **way)
+
+    assert isinstance(good, Received)
+    assert (good.envelope.reply_to, good.envelope.correlation_id) == ("platform.answers", "c-1")
+    assert codes(bad) == codes(other) == [("reply_to", "reply_to.not_allowed")]
+    assert (bad.reply_to, bad.correlation_id) == (None, "c-1")
+
+
+@pytest.mark.parametrize(
+    ("header", "attribute", "kept"),
+    [(TRACE, None, TRACE), (None, TRACE, TRACE), ("nonsense", None, None), ("x", TRACE, TRACE)],
+)
+def test_a_trace_goes_on_if_it_is_one(
+    header: str | None, attribute: str | None, kept: str | None
+) -> None:
+    """A broken trace header is no reason to refuse a command (W3C Trace Context 4.3)."""
+    body = message("sync.request", {"directory": "hq"}, traceparent=attribute)
+
+    taken = decode(body, traceparent=header)
+
+    assert isinstance(taken, Received)
+    assert taken.envelope.traceparent == kept
+
+
+def test_the_order_of_keys_makes_no_other_command() -> None:
+    """The same command from another serialiser is a repeat, not a reuse of its id."""
+    one = received(message("sync.request", {"directory": "hq", "mode": "apply"}))
+    two = received(message("sync.request", {"mode": "apply", "directory": "hq"}, time="later"))
+    other = received(message("sync.request", {"directory": "hq", "mode": "preview"}))
+
+    assert one.body == two.body
+    assert one.body != other.body
+
+
+@pytest.mark.parametrize("bracket", ["[", '{"a":'])
+def test_depth_is_counted_outside_of_texts(bracket: str) -> None:
+    """A message that would exhaust the stack is refused before it is parsed; brackets in a text do no harm."""
+    deep = bracket * 33
+    text = message("sync.request", {"directory": "hq", "note": "[{" * 50 + '\\"['})
+
+    assert codes(refused(deep.encode())) == [("", "message.too_deep")]
+    assert isinstance(decode(text), Received)
+
+
+@pytest.mark.timeout(5)
+def test_a_text_that_never_ends_costs_one_pass() -> None:
+    """One hostile message must not stop the intake of all."""
+    body = b'["' + b'\\"' * 130_000 + b"[" * 40
+
+    assert codes(refused(body[: 256 * 1024])) == [("", "message.not_json")]
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_nothing_makes_it_raise(body: bytes) -> None:
+    """Whatever comes in is stored or parked; intake goes on."""
+    assert isinstance(decode(body), Refused)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*FORM, "trust", "removals", "kinds", "notify", "sync"]), JSON)
+)
+def test_no_form_makes_it_raise(data: dict[str, object]) -> None:
+    """Each wrong field is named by where it lies in the form; none is named twice for one fault."""
+    try:
+        body = message("directory.save", data)
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits is no JSON that orjson writes
+        return
+
+    taken = decode(body)
+
+    if isinstance(taken, Refused):
+        assert len({(error.field, error.code) for error in taken.errors}) == len(taken.errors)

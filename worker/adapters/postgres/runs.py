@@ -1,0 +1,318 @@
+"""Runs in the queue and at work: claimed under a lease, kept, ended, handed back, found again."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from worker.adapters.postgres import pool as db
+from worker.adapters.postgres.announce import announce
+from worker.adapters.postgres.endings import Ending, RunRow, cancelled, end_run
+from worker.adapters.postgres.final import PostgresFinal, final_transaction
+from worker.codec.stored import load_settings
+from worker.domain import events
+from worker.domain.commands import Sealed
+from worker.domain.events import RunRef
+from worker.domain.failures import LeaseLost, RequestFailure, Retry
+from worker.domain.findings import finding
+from worker.domain.model import (
+    ClaimedRun,
+    Credentials,
+    DirectoryId,
+    Lease,
+    Mode,
+    RunId,
+    RunState,
+    Secret,
+    TenantId,
+    Tier,
+    Trigger,
+)
+from worker.domain.outcomes import Failed, Outcome, Postponed, RunStopped, Skipped
+from worker.domain.rulings import skip_reason
+from worker.ports import Clock, Snapshot, Vault
+
+
+RESTARTS_MAX = 2
+"""How often a run begins again because its settings or domains changed under it."""
+
+CRASHES_MAX = 3
+"""How many workers may die over one run before it is failed: it may be what kills them."""
+
+SWEEP_AT_MOST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """How this worker claims: under which name, how long a lease lasts, how much one tenant may have at once."""
+
+    owner: str
+    lease: timedelta = timedelta(seconds=60)
+    per_tenant: int = 4
+    per_reseller: int = 16
+    retries: tuple[timedelta, ...] = (timedelta(minutes=1), timedelta(minutes=5))
+    """When a scheduled run tries again after a failure that may pass: with these, three times within 15 minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresRuns:
+    """The Runs port over Postgres."""
+
+    pool: db.Pool
+    clock: Clock
+    vault: Vault
+    claiming: Claiming
+    egress: Sequence[str] = field(default=())
+
+    # --- claim ---------------------------------------------------------------
+
+    async def claim(self, most: int) -> list[ClaimedRun]:
+        """Claim up to ``most`` due runs, each under its directory's lease."""
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            chosen = await db.rows(
+                connection,
+                "claim_runs",
+                now=now,
+                most=most,
+                per_tenant=self.claiming.per_tenant,
+                per_reseller=self.claiming.per_reseller,
+            )
+            claimed = [await self._take(connection, record, now) for record in chosen]
+            keys = {key for c in chosen for key in (c["fair_key"], f"t:{c['tenant_id']}")}
+            await db.run(connection, "serve_turns", fair_keys=sorted(keys))
+        return [run for run in claimed if run is not None]
+
+    async def _take(
+        self, connection: db.Connection, chosen: asyncpg.Record, now: datetime
+    ) -> ClaimedRun | None:
+        lease = await db.row(
+            connection,
+            "take_lease",
+            directory_id=chosen["directory_id"],
+            tenant_id=chosen["tenant_id"],
+            owner=self.claiming.owner,
+            run_id=chosen["run_id"],
+            length=self.claiming.lease,
+        )
+        if lease is None:
+            return None
+        begun = await db.only(connection, "begin_run", run_id=chosen["run_id"], now=now)
+        return self._claimed(begun, token=lease["token"], now=now)
+
+    def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
+        trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
+        credentials, fault = self._opened(begun["password_sealed"], begun["client_key_sealed"])
+        return ClaimedRun(
+            lease=Lease(
+                TenantId(begun["tenant"]),
+                DirectoryId(begun["directory"]),
+                RunId(begun["run_id"]),
+                token,
+            ),
+            revision=begun["revision"],
+            domain_revision=begun["domain_revision"],
+            trigger=trigger,
+            mode=Mode(begun["mode"]),
+            attempt=begun["attempt"],
+            restarts=begun["restarts"],
+            causes=tuple(begun["causes"]),
+            settings=load_settings(begun["settings"].encode()),
+            credentials=credentials,
+            fault=fault,
+            domains=tuple(begun["domains"]),
+            tier=tier,
+            saved_at=begun["saved_at"],
+            queued_at=begun["queued_at"],
+            queue_s=max(0.0, (now - begun["run_after"]).total_seconds()),
+            traceparent=begun["traceparent"],
+            skip=begun["cancel_reason"]
+            or skip_reason(trigger, tier=tier, paused=begun["paused"], deleted=begun["is_deleted"]),
+        )
+
+    def _opened(
+        self, password: bytes | None, client_key: bytes | None
+    ) -> tuple[Credentials, str | None]:
+        """Open the secrets; one sealed for a key we have not must fail its own run, not the claiming."""
+        try:
+            return Credentials(self._unsealed(password), self._unsealed(client_key)), None
+        except RequestFailure as failure:
+            return Credentials(), failure.code
+
+    def _unsealed(self, sealed: bytes | None) -> Secret | None:
+        return None if sealed is None else self.vault.unseal(Sealed(sealed))
+
+    # --- keep ----------------------------------------------------------------
+
+    async def keep(self, run: ClaimedRun, *, progress: tuple[int, int] | None) -> None:
+        """Renew the lease; with entries and addresses so far, tell the progress."""
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            await db.run(connection, "lazily")
+            kept = await db.row(
+                connection,
+                "renew_lease",
+                token=run.lease.token,
+                run_id=run.lease.run,
+                length=self.claiming.lease,
+            )
+            if kept is None:
+                raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
+            if kept["cancel_reason"] is not None:
+                raise RunStopped(kept["cancel_reason"])
+            if progress is not None:
+                entries, addresses = progress
+                await announce(
+                    connection,
+                    events.sync_progress(
+                        run.lease.tenant,
+                        _ref(run),
+                        stage="read",
+                        entries=entries,
+                        addresses=addresses,
+                    ),
+                    now=now,
+                    traceparent=run.traceparent,
+                )
+
+    # --- end -----------------------------------------------------------------
+
+    def final(
+        self, run: ClaimedRun, snapshot: Snapshot
+    ) -> AbstractAsyncContextManager[PostgresFinal]:
+        """Open the final transaction of a complete read."""
+        return final_transaction(self.pool, self.clock, run, snapshot)
+
+    async def end(self, run: ClaimedRun, outcome: Failed | Skipped) -> Outcome:
+        """Record an outcome that changes no recipient, or postpone a scheduled run that may yet succeed."""
+        pause = self._retry_after(run, outcome)
+        if pause is not None:
+            await self._requeue(run, after=pause)
+            return Postponed("retry")
+        ending = (
+            cancelled(outcome.reason)
+            if isinstance(outcome, Skipped)
+            else Ending(
+                RunState.FAILED,
+                seconds=outcome.seconds,
+                finding=outcome.finding,
+                detail=outcome.detail,
+                notify=run.settings.notify,
+            )
+        )
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            row = await lock_for_end(connection, run)
+            await end_run(connection, row, ending, now=now)
+            await db.run(
+                connection, "end_lease", directory_id=row.directory_id, token=run.lease.token
+            )
+        return outcome
+
+    def _retry_after(self, run: ClaimedRun, outcome: Failed | Skipped) -> timedelta | None:
+        if run.trigger is Trigger.MANUAL or isinstance(outcome, Skipped):
+            return None
+        if outcome.finding.retry is not Retry.LATER or run.attempt > len(self.claiming.retries):
+            return None
+        return self.claiming.retries[run.attempt - 1]
+
+    async def give_back(self, run: ClaimedRun, *, superseded: bool = False) -> Outcome:
+        """Hand the run back to the queue; one whose settings change for the third time under it fails."""
+        if superseded and run.restarts >= RESTARTS_MAX:
+            return await self.end(run, Failed(finding("settings.changing")))
+        await self._requeue(run, after=timedelta(0), restarts=int(superseded), unattempt=1)
+        return Postponed("superseded" if superseded else "given back")
+
+    async def _requeue(
+        self, run: ClaimedRun, *, after: timedelta, restarts: int = 0, unattempt: int = 0
+    ) -> None:
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            row = await lock_for_end(connection, run)
+            if not await merge_into_queued(connection, row.run_id):
+                await db.run(
+                    connection,
+                    "queue_again",
+                    run_id=row.run_id,
+                    run_after=now + after,
+                    restarts=restarts,
+                    unattempt=unattempt,
+                )
+            await db.run(
+                connection, "end_lease", directory_id=row.directory_id, token=run.lease.token
+            )
+
+    # --- find again ----------------------------------------------------------
+
+    async def sweep(self) -> int:
+        """Queue again what dead workers left running; a run that several died over is failed."""
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            lapsed = await db.rows(connection, "lapsed_runs", most=SWEEP_AT_MOST)
+            for record in lapsed:
+                await self._revive(connection, record, now)
+        return len(lapsed)
+
+    async def _revive(
+        self, connection: db.Connection, record: asyncpg.Record, now: datetime
+    ) -> None:
+        if record["cancel_reason"] is None and record["crashes"] < CRASHES_MAX:
+            if not await merge_into_queued(connection, record["run_id"]):
+                await db.run(connection, "requeue_lapsed", run_id=record["run_id"], now=now)
+            return
+        tenant = await db.only(connection, "lock_tenant", tenant_id=record["tenant_id"])
+        ending = (
+            cancelled(record["cancel_reason"])
+            if record["cancel_reason"] is not None
+            else Ending(RunState.FAILED, finding=finding("internal"), detail="workers died over it")
+        )
+        row = RunRow(
+            record["run_id"],
+            record["tenant_id"],
+            TenantId(tenant["tenant"]),
+            record["directory_id"],
+            DirectoryId(record["directory"]),
+        )
+        await end_run(connection, row, ending, now=now)
+
+
+async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
+    """Take the locks of an ending in their order. Raises LeaseLost when the run is not this worker's any more."""
+    ids = await db.row(connection, "ids_of_run", run_id=run.lease.run)
+    if ids is None:
+        raise LeaseLost(code="store.lease_lost", detail="the run is gone")
+    await db.only(connection, "lock_tenant", tenant_id=ids["tenant_id"])
+    lease = await db.row(
+        connection,
+        "lock_lease",
+        directory_id=ids["directory_id"],
+        token=run.lease.token,
+        run_id=run.lease.run,
+    )
+    standing = await db.only(connection, "lock_run", run_id=run.lease.run)
+    if lease is None or standing["state"] != RunState.RUNNING:
+        raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
+    return RunRow(
+        run.lease.run,
+        ids["tenant_id"],
+        run.lease.tenant,
+        ids["directory_id"],
+        run.lease.directory,
+    )
+
+
+async def merge_into_queued(connection: db.Connection, run_id: UUID) -> bool:
+    """Give a run's causes to one that is queued for the same, if there is one; the run itself goes."""
+    other = await db.row(connection, "find_twin", run_id=run_id)
+    if other is None:
+        return False
+    await db.run(connection, "move_causes", from_run=run_id, to_run=other["run_id"])
+    await db.run(connection, "drop_run", run_id=run_id)
+    return True
+
+
+def _ref(run: ClaimedRun) -> RunRef:
+    return RunRef(run.lease.run, run.lease.directory, run.causes, run.trigger, run.mode)

@@ -1,0 +1,83 @@
+"""What keeps the store healthy: partitions ahead, decided departures by the clock, old rows gone in bounded bites."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from worker.adapters.postgres import pool as db
+from worker.adapters.postgres.decisions import Decision, lapse
+from worker.adapters.postgres.runs import PostgresRuns
+from worker.adapters.postgres.translate import translated
+from worker.domain.model import TenantId
+from worker.ports import Backlog, Clock
+
+
+KEPT = timedelta(days=30)
+"""Idempotency keys, removed addresses, rows of deleted tenants (contract section 1, design section 5)."""
+
+HELD_FOR = timedelta(minutes=3)
+"""How long one worker keeps house before another may take over."""
+
+BITE = 5_000
+"""Rows one statement may delete, so that no lock is held long."""
+
+TENANTS_AT_MOST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSweeper:
+    """The Sweeper port over Postgres."""
+
+    pool: db.Pool
+    clock: Clock
+    runs: PostgresRuns
+
+    async def sweep(self) -> int:
+        """Queue again what dead workers left."""
+        return await self.runs.sweep()
+
+    async def backlog(self) -> Backlog:
+        """Count what waits."""
+        with translated():
+            async with self.pool.acquire(timeout=db.ACQUIRE_S) as connection:
+                found = await db.only(connection, "backlog")
+        return Backlog(
+            outbox_rows=found["outbox_rows"],
+            outbox_age_s=found["outbox_age_s"],
+            manual_ready=found["manual_ready"],
+            scheduled_ready=found["scheduled_ready"],
+            run_age_s=found["run_age_s"],
+        )
+
+    async def housekeep(self) -> None:
+        """Take one bounded bite of everything that time alone brings about; one worker at a time does."""
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            held = await db.row(
+                connection,
+                "hold_service",
+                service="housekeeper",
+                owner=self.runs.claiming.owner,
+                length=HELD_FOR,
+            )
+        if held is None:
+            return
+        async with db.transaction(self.pool) as connection:
+            await db.only(connection, "partitions_ahead", now=now)
+        async with db.transaction(self.pool) as connection:
+            lapsed = await db.rows(connection, "tenants_with_lapsed", now=now, most=TENANTS_AT_MOST)
+        for record in lapsed:
+            await self._lapse(record["tenant_id"])
+        for query in ("purge_commands", "purge_removed", "purge_deleted_tenants"):
+            async with db.transaction(self.pool) as connection:
+                await db.run(connection, query, before=now - KEPT, most=BITE)
+        async with db.transaction(self.pool) as connection:
+            await db.run(connection, "purge_sets", now=now)
+            await db.run(connection, "purge_sign_ins", before=now - KEPT)
+
+    async def _lapse(self, tenant_id: int) -> None:
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            await db.run(connection, "make_touched")
+            tenant = await db.only(connection, "lock_tenant", tenant_id=tenant_id)
+            decision = Decision(connection, tenant_id, TenantId(tenant["tenant"]), now, None)
+            await lapse(decision, most=BITE)

@@ -1,0 +1,357 @@
+"""The one wiring place: builds everything, starts it, stops it in order. Decides nothing about a sync."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from worker.adapters.directory.reader import LdapReader
+from worker.adapters.health import Health, serving
+from worker.adapters.postgres import migrations
+from worker.adapters.postgres.clock import PostgresClock
+from worker.adapters.postgres.desk import PostgresOrders
+from worker.adapters.postgres.intake import PostgresIntake
+from worker.adapters.postgres.outbox import PostgresOutbox
+from worker.adapters.postgres.pool import Pool, open_pool
+from worker.adapters.postgres.runs import Claiming, PostgresRuns
+from worker.adapters.postgres.sign_ins import PostgresSignIns
+from worker.adapters.postgres.spool import open_spool
+from worker.adapters.postgres.sweeper import PostgresSweeper
+from worker.adapters.rabbitmq.consumer import Consumer, ConsumerPorts, IntakeLimits
+from worker.adapters.rabbitmq.publisher import Publisher
+from worker.adapters.rabbitmq.topology import Broker, Topology
+from worker.adapters.secrets import SealedVault
+from worker.adapters.telemetry import (
+    LoopWatch,
+    PrometheusTelemetry,
+    collections_timed,
+    configure_logs,
+    library_lines,
+)
+from worker.domain.failures import StoreFailure
+from worker.domain.model import ClaimedRun
+from worker.domain.outcomes import Outcome
+from worker.flows import work
+from worker.flows.accept import Accept
+from worker.flows.bell import Bell
+from worker.flows.relay import RelayPorts, relay
+from worker.flows.sync import SyncPorts, sync
+from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, Vault
+from worker.settings import Settings
+
+
+PEERS_S = 5.0
+
+INTAKE_S = 5.0
+"""For the deliveries in hand at a stop."""
+
+FLUSH_S = 5.0
+"""For the outbox at a stop: what is not confirmed by then goes out with the next start."""
+
+CARRIERS = 2
+"""Commands carried out at once by one process; a tenant's are in turn anyway."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """The worker's parts, wired. Tests may exchange one before it is started."""
+
+    runs: Runs
+    orders: Orders
+    intake: Intake
+    outbox: Outbox
+    sweeper: Sweeper
+    sign_ins: SignIns
+    clock: Clock
+    vault: Vault
+    directory: LdapReader
+    publisher: Publisher
+    telemetry: PrometheusTelemetry
+    pool: Pool
+    release_outbox: Callable[[], Awaitable[None]]
+    ping_store: Callable[[], Awaitable[None]]
+    carry_bell: Bell = field(default_factory=Bell)
+    run_bell: Bell = field(default_factory=Bell)
+    relay_bell: Bell = field(default_factory=Bell)
+
+
+Rewire = Callable[[Parts], Parts]
+"""What a test may do to the parts before they start: put a pause or a fault in front of one."""
+
+
+def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> Parts:
+    """Wire the parts on one pool; opens nothing."""
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    clock, vault = PostgresClock(pool), SealedVault(settings.keys)
+    runs = PostgresRuns(
+        pool,
+        clock,
+        vault,
+        Claiming(
+            owner=owner,
+            lease=timedelta(seconds=settings.lease_s),
+            per_tenant=settings.runs_per_tenant,
+            per_reseller=settings.runs_per_reseller,
+            retries=tuple(timedelta(seconds=pause_s) for pause_s in settings.retry_s),
+        ),
+    )
+    outbox = PostgresOutbox(pool, owner)
+    return Parts(
+        runs=runs,
+        orders=PostgresOrders(pool, clock, telemetry, timedelta(seconds=settings.command_wait_s)),
+        intake=PostgresIntake(pool, clock, vault),
+        outbox=outbox,
+        sweeper=PostgresSweeper(pool, clock, runs),
+        sign_ins=PostgresSignIns(pool, clock, vault),
+        clock=clock,
+        vault=vault,
+        directory=LdapReader(),
+        publisher=Publisher(broker(settings), now=_wall_clock),
+        telemetry=telemetry,
+        pool=pool,
+        release_outbox=outbox.release,
+        ping_store=partial(_ping, clock),
+    )
+
+
+def _wall_clock() -> datetime:
+    """For the timestamp property of AMQP messages, which decides nothing."""
+    return datetime.now(UTC)  # noqa: TID251 - see above
+
+
+async def _ping(clock: Clock) -> None:
+    await clock.now()
+
+
+def broker(settings: Settings) -> Broker:
+    """Return where the broker is and what is named how there."""
+    return Broker(settings.amqp_url.reveal(), Topology(settings.amqp_prefix))
+
+
+def sync_ports(settings: Settings, parts: Parts) -> SyncPorts:
+    """Return what a run needs of the parts."""
+    return SyncPorts(
+        runs=parts.runs,
+        directory=parts.directory,
+        sign_ins=parts.sign_ins,
+        clock=parts.clock,
+        telemetry=parts.telemetry,
+        spool=partial(open_spool, settings.spool_dir),
+        relay_bell=parts.relay_bell,
+        limits=settings.limits(),
+        beat_s=min(2.0, settings.renew_s),
+        egress=settings.egress_ips,
+    )
+
+
+async def run(settings: Settings, *, rewire: Rewire = lambda parts: parts) -> None:
+    """Run the worker until SIGTERM or SIGINT, then stop in order; a second signal stops at once.
+
+    Raises StoreFailure when the database is not migrated, or stays away at the start.
+    """
+    logger = configure_logs(sys.stderr, level=settings.log_level, form=settings.log_format)
+    telemetry = PrometheusTelemetry(logger)
+    pending = await migrations.pending(settings.database_url.reveal())
+    if pending:
+        raise StoreFailure(
+            code="store.not_migrated", detail=f"run `rollcall migrate` first: {pending}"
+        )
+    async with AsyncExitStack() as stack:
+        stack.enter_context(library_lines(logger))
+        stack.enter_context(collections_timed(telemetry))
+        pool = await open_pool(settings.database_url.reveal(), size=settings.pool_size)
+        stack.push_async_callback(_close_pool, pool)
+        parts = rewire(build(settings, pool=pool, telemetry=telemetry))
+        stack.push_async_callback(parts.publisher.close)
+        # What is loaded by now stays: a full collection need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        telemetry.event("started", **_arithmetic(settings))
+        await _Worker(settings, parts).work()
+        telemetry.event("stopped")
+
+
+def _arithmetic(settings: Settings) -> dict[str, object]:
+    """Back-pressure, as it is printed at the start."""
+    return {
+        "prefetch": settings.prefetch,
+        "concurrent_runs": settings.concurrent_runs,
+        "database_connections": settings.pool_size,
+        "ldap_sessions_at_most": settings.concurrent_runs,
+    }
+
+
+async def _close_pool(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(FLUSH_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+class _Worker:
+    """The running worker: which tasks there are, and in which order they stop."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._watch = LoopWatch(parts.telemetry)
+        self._executor = work.Executor(
+            runs=parts.runs,
+            sync=partial(_sync, ports=sync_ports(settings, parts)),
+            bell=parts.run_bell,
+            telemetry=parts.telemetry,
+            capacity=settings.concurrent_runs,
+            drain_s=settings.drain_s,
+        )
+        self._consumer = Consumer(
+            broker(settings),
+            ConsumerPorts(
+                accept=Accept(
+                    intake=parts.intake,
+                    vault=parts.vault,
+                    telemetry=parts.telemetry,
+                    carry_bell=parts.carry_bell,
+                    reply_prefixes=settings.reply_prefixes,
+                ),
+                ping=parts.ping_store,
+                telemetry=parts.telemetry,
+            ),
+            limits=IntakeLimits(
+                prefetch_commands=settings.prefetch, prefetch_scheduled=settings.prefetch
+            ),
+        )
+        self._relay_ports = RelayPorts(
+            parts.outbox, parts.publisher, parts.telemetry, parts.relay_bell
+        )
+        self._health = Health(
+            lag_s=self._watch.lag_s,
+            tasks={},
+            pings={"database": parts.ping_store, "broker": self._is_consuming},
+            exposition=parts.telemetry.exposition,
+        )
+
+    async def _is_consuming(self) -> None:
+        if not self._consumer.figures.is_ready:
+            raise ConnectionError
+
+    async def work(self) -> None:
+        """Work until a signal, then stop in order."""
+        settings, stopping = self._settings, asyncio.Event()
+        async with (
+            serving(self._health, host=settings.health_host, port=settings.health_port),
+            _signals(stopping),
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = {name: group.create_task(job, name=name) for name, job in self._jobs().items()}
+            self._health.tasks = {name: partial(_is_alive, task) for name, task in tasks.items()}
+            await stopping.wait()
+            self._parts.telemetry.event("stopping")
+            self._health.is_stopping = True
+            await self._stop(tasks)
+
+    def _jobs(self) -> dict[str, Coroutine[None, None, None]]:
+        parts = self._parts
+        jobs: dict[str, Coroutine[None, None, None]] = {
+            "intake": self._consumer.run(),
+            "executor": self._executor.execute(),
+            "relay": relay(self._relay_ports),
+            "sweep": work.sweep(parts.sweeper, found=parts.run_bell, telemetry=parts.telemetry),
+            "watch": self._watch.run(),
+            "peers": self._watch_peers(),
+            "figures": work.figures(parts.sweeper, telemetry=parts.telemetry),
+        }
+        for number in range(CARRIERS):
+            jobs[f"carry-{number}"] = work.carry_out(
+                parts.orders,
+                bell=parts.carry_bell,
+                done=(parts.run_bell, parts.relay_bell),
+                telemetry=parts.telemetry,
+            )
+        return jobs
+
+    async def _watch_peers(self) -> None:
+        """Feed the metrics from what the adapters count for themselves, until cancelled."""
+        telemetry, pool = self._parts.telemetry, self._parts.pool
+        consumer, publisher = self._consumer.figures, self._parts.publisher.figures
+        told: dict[str, int] = {}
+        while True:
+            for metric, count in (
+                ("redelivered", consumer.redelivered),
+                ("stale_ack", consumer.stale_acks),
+                ("amqp_reconnects", max(0, consumer.connects - 1) + max(0, publisher.connects - 1)),
+            ):
+                telemetry.count(metric, count - told.get(metric, 0))
+                told[metric] = count
+            telemetry.gauge("amqp_blocked", int(publisher.is_blocked))
+            telemetry.gauge("pool_in_use", pool.get_size() - pool.get_idle_size())
+            await asyncio.sleep(PEERS_S)
+
+    async def _stop(self, tasks: dict[str, "asyncio.Task[None]"]) -> None:
+        """No new deliveries and claims; runs may end; then the outbox is flushed; then all is closed."""
+        self._executor.stop()
+        await self._stop_intake()
+        for name, task in tasks.items():
+            if name.startswith("carry") or name == "sweep":
+                task.cancel()
+        await asyncio.wait([tasks["executor"]])
+        await self._flush()
+        for task in tasks.values():
+            task.cancel()
+
+    async def _stop_intake(self) -> None:
+        """Finish what was delivered; with a store that hangs, what is not acked comes again."""
+        try:
+            async with asyncio.timeout(INTAKE_S):
+                await self._consumer.stop()
+        except TimeoutError:
+            self._parts.telemetry.event("intake_not_finished")
+
+    async def _flush(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                while await self._parts.outbox.next(1):
+                    self._parts.relay_bell.ring()
+                    await asyncio.sleep(0.05)
+                await self._parts.release_outbox()
+        except (TimeoutError, StoreFailure) as away:
+            self._parts.telemetry.event("outbox_not_flushed", detail=str(away))
+
+
+def _is_alive(task: "asyncio.Task[None]") -> bool:
+    return not task.done()
+
+
+async def _sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
+    return await sync(run, ports=ports)
+
+
+@asynccontextmanager
+async def _signals(stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Set the event at the first SIGTERM or SIGINT; the second has its usual effect."""
+    loop = asyncio.get_running_loop()
+
+    def once() -> None:
+        stopping.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, once)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def migrate(settings: Settings) -> list[str]:
+    """Apply the migrations that are new; gives their names. Raises StoreFailure."""
+    return await migrations.migrate(settings.database_url.reveal())

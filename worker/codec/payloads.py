@@ -1,0 +1,294 @@
+"""The ``data`` of every event, as a receiver may rely on it: the schemas are made from here, the tests hold events to it.
+
+Nothing undeclared is sent, so each model forbids what it does not name; the published schemas leave room, since a
+later minor version may add members.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.codec.fields import Id
+from worker.domain.events import CHANGES_MAX_COUNT
+from worker.domain.failures import Retry, Stage, StageState
+from worker.domain.model import Change, Kind, Mode, Tier, Trigger
+
+
+Count = Annotated[int, Field(ge=0)]
+Duration = Annotated[float, Field(ge=0, description="Seconds.")]
+Causes = Annotated[tuple[str, ...], Field(description="The ids of the commands this answers.")]
+
+
+class Payload(BaseModel):
+    """What every outbound model shares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sequenced(Payload):
+    """A state event: each carries the tenant's next number, without gaps within an epoch."""
+
+    epoch: Annotated[int, Field(ge=1, description="Grows when the tenant's numbering starts anew.")]
+    sequence: Annotated[
+        int, Field(ge=1, description="The tenant's next number; ignore one seen already.")
+    ]
+
+
+class Answering(Sequenced):
+    """A state event that answers commands."""
+
+    causes: Causes
+
+
+# --- tenants and directories -------------------------------------------------
+
+
+class DomainFacts(Payload):
+    """One mail domain."""
+
+    name: str
+    catch_all: bool
+    delimiter: str | None
+    alias_of: str | None
+    by_hand: bool
+
+
+class TenantSaved(Answering):
+    """The tenant stands as told here; ``domains`` is the whole list."""
+
+    plan: Tier
+    reseller: str | None
+    revision: int | None
+    domains: tuple[DomainFacts, ...]
+
+
+class TenantDeleted(Answering):
+    """Runs are stopped, secrets erased, rows hidden."""
+
+
+class DirectorySaved(Answering):
+    """The form was kept; a pending revision comes into force with its first complete run."""
+
+    directory: Id
+    revision: Count
+    state: Literal["pending", "in_force"]
+
+
+class DirectoryDeleted(Answering):
+    """The directory is gone; its addresses leave by grace, or are kept by hand."""
+
+    directory: Id
+    recipients: Literal["leave", "keep_by_hand"]
+
+
+class DirectoryPaused(Answering):
+    """Scheduled runs stop."""
+
+    directory: Id
+
+
+class DirectoryResumed(Answering):
+    """Scheduled runs go on."""
+
+    directory: Id
+
+
+# --- runs --------------------------------------------------------------------
+
+
+class RunMembers(Payload):
+    """Which run, and which commands it answers."""
+
+    run: UUID
+    directory: Id
+    causes: Causes
+    trigger: Trigger
+    mode: Mode
+
+
+class SyncAccepted(RunMembers):
+    """A run is queued, or the request joined the queued one."""
+
+
+class SyncProgress(RunMembers):
+    """How far a run has come; some may be left out, and the order is not promised."""
+
+    stage: str
+    entries: Count
+    addresses: Count
+
+
+class CountsFacts(Payload):
+    """What a run read and did; ``addresses`` = added + returned + unchanged."""
+
+    entries: Count
+    references: Count
+    addresses: Count
+    added: Count
+    returned: Count
+    unchanged: Count
+    missing: Count
+    grace: Count
+    removed: Count
+    held: Count
+    ignored: Annotated[Mapping[str, Count], Field(description="Rejected values by reason.")]
+
+
+class SecondsFacts(Payload):
+    """Where the time went."""
+
+    queue: Duration
+    connect: Duration
+    read: Duration
+    compare: Duration
+    record: Duration
+
+
+class HoldFacts(Payload):
+    """A hold and the version of its address set: what an approval names."""
+
+    id: UUID
+    version: Annotated[int, Field(ge=1)]
+
+
+class Reason(BaseModel):
+    """Why a run is held or was cancelled, with the figures behind it as further members."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    code: str
+    text: str
+
+
+class AdviceFacts(Payload):
+    """A recommendation."""
+
+    code: str
+    text: str
+    domain: str | None
+
+
+class StageFacts(Payload):
+    """One of the doctor's stages."""
+
+    stage: Stage
+    state: StageState
+    milliseconds: Count
+    detail: str
+
+
+class FindingFacts(Payload):
+    """What went wrong, in plain words, and what to do."""
+
+    code: str
+    stage: Stage
+    headline: str
+    seen: str
+    checks: tuple[str, ...]
+    fix: str
+    retry: Retry
+    ldapsearch: Annotated[
+        str, Field(description="A command to try by hand; its password is a variable.")
+    ]
+    stages: tuple[StageFacts, ...]
+
+
+class RunEnded(RunMembers, Sequenced):
+    """The outcome of a run; exactly one is sent of each."""
+
+    attempt: Annotated[int, Field(ge=0)]
+    verdict: Literal["apply", "hold"] | None
+    reasons: tuple[Reason, ...]
+    hold: HoldFacts | None
+    counts: CountsFacts
+    seconds: SecondsFacts
+    advice: tuple[AdviceFacts, ...]
+    notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
+    finding: FindingFacts | None
+    started_at: datetime | None
+    finished_at: datetime
+
+
+class SyncCompleted(RunEnded):
+    """The snapshot was whole and was applied."""
+
+
+class SyncHeld(RunEnded):
+    """What joined was applied; what left waits for a person."""
+
+
+class SyncPreviewed(RunEnded):
+    """Nothing was changed; the counts say what would be."""
+
+
+class SyncFailed(RunEnded):
+    """Nothing was changed; the finding says why."""
+
+
+class SyncCancelled(RunEnded):
+    """Nothing was changed; the reasons say why it did not run to its end."""
+
+
+# --- recipients and refusals -------------------------------------------------
+
+
+class AddressFacts(Payload):
+    """What became of one address, as the tenant's list as a whole sees it."""
+
+    address: str
+    change: Change
+    state: Literal["valid", "grace", "removed"]
+    grace_until: datetime | None
+    kind: Kind | None
+    primary: bool
+
+
+class RecipientsChanged(Sequenced):
+    """One part of a set of changes; ``run`` and ``directory`` are null for changes by hand."""
+
+    run: UUID | None
+    directory: Id | None
+    causes: Causes = ()
+    part: Annotated[int, Field(ge=1)]
+    parts: Annotated[int, Field(ge=1)]
+    changes: Annotated[tuple[AddressFacts, ...], Field(max_length=CHANGES_MAX_COUNT)]
+
+
+class ErrorFacts(Payload):
+    """One thing wrong with a command, and what to enter instead."""
+
+    field: str
+    code: str
+    message: str
+
+
+class CommandRejected(Payload):
+    """A command was not carried out; ``command`` is its id, null if it could not be read."""
+
+    command: str | None
+    source: str | None
+    causes: Causes
+    errors: Annotated[tuple[ErrorFacts, ...], Field(min_length=1)]
+
+
+PAYLOADS: Mapping[str, type[Payload]] = {
+    "tenant.saved": TenantSaved,
+    "tenant.deleted": TenantDeleted,
+    "directory.saved": DirectorySaved,
+    "directory.deleted": DirectoryDeleted,
+    "directory.paused": DirectoryPaused,
+    "directory.resumed": DirectoryResumed,
+    "sync.accepted": SyncAccepted,
+    "sync.progress": SyncProgress,
+    "sync.completed": SyncCompleted,
+    "sync.held": SyncHeld,
+    "sync.previewed": SyncPreviewed,
+    "sync.failed": SyncFailed,
+    "sync.cancelled": SyncCancelled,
+    "recipients.changed": RecipientsChanged,
+    "command.rejected": CommandRejected,
+}
+"""The events sent, by name."""

@@ -1,0 +1,59 @@
+"""One delivery to one durable intent, or parked with a reason. Touches no directory, acks nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from worker.codec.inbound import decode
+from worker.domain.commands import Received, Refused, SaveDirectory, Sealed
+from worker.domain.model import Secret
+from worker.flows.bell import Bell
+from worker.ports import Delivery, Intake, Telemetry, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The Accept port: decode, seal, store the batch in one commit."""
+
+    intake: Intake
+    vault: Vault
+    telemetry: Telemetry
+    carry_bell: Bell
+    reply_prefixes: tuple[str, ...]
+
+    async def __call__(self, batch: Sequence[Delivery]) -> None:
+        """Make the batch durable. Raises StoreFailure: then nothing of it may be acked."""
+        read = [self._read(delivery) for delivery in batch]
+        await self.intake.store(read)
+        for item in read:
+            if isinstance(item, Refused):
+                self.telemetry.count("commands_parked", code=item.errors[0].code)
+            else:
+                self.telemetry.count("commands", name=item.envelope.name)
+        self.carry_bell.ring()
+
+    def _read(self, delivery: Delivery) -> Received | Refused:
+        read = decode(
+            delivery.body,
+            reply_to=delivery.reply_to,
+            correlation_id=delivery.correlation_id,
+            traceparent=delivery.traceparent,
+            reply_prefixes=self.reply_prefixes,
+        )
+        return self.sealed(read) if isinstance(read, Received) else read
+
+    def sealed(self, received: Received) -> Received:
+        """Return the command as it may be stored: its secrets in sealed boxes."""
+        command = received.command
+        if not isinstance(command, SaveDirectory):
+            return received
+        return replace(
+            received,
+            command=replace(
+                command,
+                password=self._seal(command.password),
+                client_key=self._seal(command.client_key),
+            ),
+        )
+
+    def _seal(self, secret: Secret | Sealed | None) -> Sealed | None:
+        return self.vault.seal(secret) if isinstance(secret, Secret) else secret

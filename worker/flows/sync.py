@@ -1,0 +1,324 @@
+"""One claimed run to one recorded outcome. Read ``attempt`` first: it is the whole story when all goes well.
+
+What can go wrong is caught one function up, once, and recorded; nothing here names a library.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TypeVar, assert_never
+
+from worker.domain.events import Seconds
+from worker.domain.failures import (
+    DirectoryFailure,
+    Failure,
+    LeaseLost,
+    RequestFailure,
+    StageResult,
+    StoreFailure,
+    Superseded,
+    Unfinished,
+)
+from worker.domain.findings import finding
+from worker.domain.guard import judge
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.model import Change, ClaimedRun, Limits
+from worker.domain.normalise import Normaliser, snapshot_digest
+from worker.domain.outcomes import (
+    Applied,
+    Failed,
+    Held,
+    Outcome,
+    Postponed,
+    Previewed,
+    RunStopped,
+    Skipped,
+    Tally,
+    Unchanged,
+)
+from worker.domain.plan import ReadPlan, make_plan, scope_digest
+from worker.flows.bell import Bell
+from worker.ports import (
+    Clock,
+    DirectoryReader,
+    Proof,
+    Runs,
+    SignIns,
+    Snapshot,
+    Spool,
+    Telemetry,
+)
+
+
+FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
+"""Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
+
+RECORD_PAUSES_S = (0.5, 2.0, 5.0)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPorts:
+    """What one run needs of the world."""
+
+    runs: Runs
+    directory: DirectoryReader
+    sign_ins: SignIns
+    clock: Clock
+    telemetry: Telemetry
+    spool: Callable[[], AbstractContextManager[Spool]]
+    relay_bell: Bell
+    limits: Limits
+    beat_s: float = 2.0
+    """How often the lease is renewed, a wish to cancel noticed, and progress told."""
+    egress: tuple[str, ...] = ()
+    """Our own addresses, for the advice on firewalls."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come; read by the beat, written by the reading."""
+
+    entries: int = 0
+    addresses: int = 0
+    told: int = 0
+    stages: list[StageResult] = field(default_factory=list)
+    plan: ReadPlan | None = None
+
+
+async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
+    """Take one claimed run to its recorded outcome. Cancelled, it gives the run back to the queue."""
+    progress = Progress()
+    with ports.telemetry.bind(
+        tenant=run.lease.tenant, directory=run.lease.directory, run=str(run.lease.run)
+    ):
+        try:
+            outcome = await outcome_of(run, ports=ports, progress=progress)
+        except asyncio.CancelledError:
+            await asyncio.shield(given_back(run, ports=ports))
+            raise
+        except Exception as bug:  # noqa: BLE001 - not even recording may end the worker: the lease lapses
+            ports.telemetry.event("recording_broke", level="error", error=bug)
+            outcome = Postponed("recording broke")
+        told = type(outcome).__name__.lower()
+        ports.telemetry.event("run_ended", outcome=told, **figures(outcome))
+        ports.telemetry.count("runs", state=told, trigger=run.trigger)
+        measure(outcome, ports.telemetry)
+    ports.relay_bell.ring()
+    return outcome
+
+
+async def outcome_of(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> Outcome:
+    """Attempt the run and record whatever it comes to; a store that is away leaves it to its lease."""
+    try:
+        return await attempt(run, ports=ports, progress=progress)
+    except RunStopped as stopped:
+        ending: Failed | Skipped = Skipped(stopped.code)
+    except Superseded:
+        return await recorded(lambda: ports.runs.give_back(run, superseded=True), ports)
+    except LeaseLost as lost:
+        return lost_lease(lost, ports)
+    except (DirectoryFailure, RequestFailure) as failure:
+        ending = failed(run, failure, ports=ports, progress=progress)
+    except StoreFailure as away:
+        ports.telemetry.event("store_away", code=away.code, detail=away.detail)
+        return Postponed("store away")
+    except Exception as bug:  # noqa: BLE001 - the one place where a bug in a run ends: recorded, not spread
+        ports.telemetry.event("run_broke", level="error", error=bug)
+        ending = failed(run, RequestFailure("internal", repr(bug)), ports=ports, progress=progress)
+    return await recorded(lambda: ports.runs.end(run, ending), ports)
+
+
+async def attempt(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> Outcome:
+    """Plan, read, compare, judge, record. Cancelled, it leaves nothing behind."""
+    if run.skip is not None:
+        raise RunStopped(run.skip)
+    if run.fault is not None:
+        raise RequestFailure(run.fault)
+    progress.plan = plan = make_plan(run.settings, run.credentials, ports.limits)
+    read_at = await ports.clock.now()
+    with ports.spool() as spool:
+        reading = read(run, plan, spool, ports=ports, progress=progress, read_at=read_at)
+        snapshot = await alongside(reading, beat(run, ports=ports, progress=progress))
+        return await conclude(run, snapshot, ports=ports)
+
+
+async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surroundings
+    run: ClaimedRun,
+    plan: ReadPlan,
+    spool: Spool,
+    *,
+    ports: SyncPorts,
+    progress: Progress,
+    read_at: datetime,
+) -> Snapshot:
+    """Read the directory to its proved end. Raises a DirectoryFailure when the list is not whole."""
+    normaliser = Normaliser(plan, run.domains)
+    try:
+        async with (
+            asyncio.timeout(plan.limits.run_s),
+            ports.directory.listing(
+                plan, gate=ports.sign_ins.gate(run), stages=progress.stages
+            ) as pages,
+        ):
+            async for page in pages:
+                spool.add(normaliser.page(page).rows)
+                progress.entries, progress.addresses = normaliser.entries, normaliser.rows
+            proof = pages.proof
+    except TimeoutError as exc:
+        raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
+    return _snapshot(run, plan, spool, _Read(normaliser, proof, read_at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    normaliser: Normaliser
+    proof: Proof
+    read_at: datetime
+
+
+def _snapshot(run: ClaimedRun, plan: ReadPlan, spool: Spool, read: _Read) -> Snapshot:
+    scope = scope_digest(plan)
+    return Snapshot(
+        spool=spool,
+        rows=read.normaliser.rows,
+        digest=snapshot_digest(read.normaliser.digest, scope=scope, domains=run.domains),
+        scope=scope,
+        read_at=read.read_at,
+        tally=Tally(read.proof.entries, read.proof.references, dict(read.normaliser.ignored)),
+        connect_s=read.proof.connect_s,
+        read_s=read.proof.read_s,
+    )
+
+
+async def conclude(run: ClaimedRun, snapshot: Snapshot, *, ports: SyncPorts) -> Outcome:
+    """Compare, judge and record in the final transaction; tried again while the store is away.
+
+    A commit whose answer was lost is found done by its run's state: the second try writes nothing.
+    """
+    for pause_s in FINAL_PAUSES_S:
+        try:
+            async with ports.runs.final(run, snapshot) as final:
+                evidence = await final.compare()
+                outcome = await final.record(judge(evidence, run.settings.removals))
+        except (LeaseLost, Superseded):
+            raise
+        except StoreFailure as away:
+            ports.telemetry.event("store_away", code=away.code, detail=away.detail)
+            await asyncio.sleep(pause_s)
+        else:
+            return outcome
+    raise StoreFailure(
+        code="store.unavailable", detail="the final transaction was tried again in vain"
+    )
+
+
+async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None:
+    """Renew the lease and tell the progress until cancelled. Raises LeaseLost, RunStopped.
+
+    A store that is away for a while stops nobody: whether the lease still holds is decided at the end.
+    """
+    while True:
+        await asyncio.sleep(ports.beat_s)
+        news = (progress.entries, progress.addresses) if progress.entries != progress.told else None
+        try:
+            async with asyncio.timeout(ports.beat_s * 5):
+                await ports.runs.keep(run, progress=news)
+        except (LeaseLost, RunStopped):
+            raise
+        except (StoreFailure, TimeoutError) as away:
+            ports.telemetry.event("beat_missed", detail=str(away))
+        else:
+            progress.told = progress.entries
+            ports.relay_bell.ring()
+
+
+async def alongside(work: Coroutine[None, None, T], watch: Coroutine[None, None, None]) -> T:
+    """Do the work while the watch goes on; what the watch raises ends the work."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(watch)
+            try:
+                return await work
+            finally:
+                watcher.cancel()
+    except ExceptionGroup as group_of_one:
+        raise group_of_one.exceptions[0] from None
+
+
+def failed(run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Progress) -> Failed:
+    """Say what the customer is told of a failure; the server's own words stay with the operator."""
+    plan, server = progress.plan, run.settings.servers[0]
+    return Failed(
+        finding(
+            failure.code,
+            stages=tuple(progress.stages),
+            ldapsearch=ldapsearch_line(plan, server) if plan else "",
+            egress=ports.egress,
+        ),
+        detail=failure.detail,
+        seconds=Seconds(queue=round(run.queue_s, 3)),
+    )
+
+
+async def recorded(
+    record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts
+) -> Outcome:
+    """Record an ending, again while the store is away; else its lease lapses and another worker takes the run."""
+    for pause_s in RECORD_PAUSES_S:
+        try:
+            return await record()
+        except LeaseLost as lost:
+            return lost_lease(lost, ports)
+        except StoreFailure as away:
+            ports.telemetry.event("store_away", code=away.code, detail=away.detail)
+            await asyncio.sleep(pause_s)
+    return Postponed("store away")
+
+
+def measure(outcome: Outcome, telemetry: Telemetry) -> None:
+    """Feed the metrics from what a complete run came to."""
+    if not isinstance(outcome, Applied | Unchanged | Held | Previewed):
+        return
+    for stage in ("connect", "read", "compare", "record"):
+        telemetry.observe("stage_seconds", getattr(outcome.seconds, stage), stage=stage)
+    if isinstance(outcome, Unchanged):
+        telemetry.count("sync_skipped_unchanged")
+    if not isinstance(outcome, Previewed):
+        for change in Change:
+            telemetry.count("sync_changes", getattr(outcome.counts, change), change=change)
+
+
+def lost_lease(lost: LeaseLost, ports: SyncPorts) -> Postponed:
+    """Another worker has the directory, or the run has ended already: nothing more is to be written."""
+    ports.telemetry.event("lease_lost", level="warning", detail=lost.detail)
+    ports.telemetry.count("lease_lost")
+    return Postponed("lease lost")
+
+
+def figures(outcome: Outcome) -> dict[str, object]:
+    """Return what a log line says of an outcome: counts and seconds, no address."""
+    match outcome:
+        case Applied(counts, seconds) | Unchanged(counts, seconds):
+            return {"counts": asdict(counts), "seconds": asdict(seconds)}
+        case Held(counts, seconds, ruling) | Previewed(counts, seconds, ruling):
+            codes = [reason.code for reason in ruling.reasons]
+            return {"counts": asdict(counts), "seconds": asdict(seconds), "reasons": codes}
+        case Failed(found, detail):
+            return {"code": found.code, "detail": detail}
+        case Skipped(reason) | Postponed(reason):
+            return {"reason": reason}
+        case _:
+            assert_never(outcome)
+
+
+async def given_back(run: ClaimedRun, *, ports: SyncPorts) -> None:
+    """Hand a run back within a bounded time; if that fails its lease lapses."""
+    try:
+        async with asyncio.timeout(ports.beat_s * 5):
+            await ports.runs.give_back(run)
+    except (StoreFailure, TimeoutError) as away:
+        ports.telemetry.event("give_back_failed", detail=str(away))

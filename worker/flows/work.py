@@ -1,0 +1,129 @@
+"""The loops that keep the spines busy: carrying out commands, executing runs, sweeping. Each has one owner."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from worker.domain.failures import StoreFailure
+from worker.domain.model import ClaimedRun
+from worker.domain.outcomes import Outcome
+from worker.flows.bell import Bell
+from worker.flows.carry import carry
+from worker.ports import Orders, Runs, Sweeper, Telemetry
+
+
+IDLE_S = 1.0
+"""How long a loop waits for its bell: other workers' commands and runs are found this late at most."""
+
+AWAY_S = 2.0
+SWEEP_S = 5.0
+HOUSEKEEP_S = 60.0
+FIGURES_S = 10.0
+
+
+async def carry_out(
+    orders: Orders, *, bell: Bell, done: Sequence[Bell], telemetry: Telemetry
+) -> None:
+    """Carry out stored commands until cancelled; ``done`` wakes those who wait for what commands bring."""
+    while True:
+        try:
+            carried = await orders.carry_next(carry)
+        except StoreFailure as away:
+            telemetry.event("carrying_waits", code=away.code, detail=away.detail)
+            await asyncio.sleep(AWAY_S)
+            continue
+        if carried:
+            for waiting in done:
+                waiting.ring()
+        else:
+            await bell.wait(IDLE_S)
+
+
+@dataclass(slots=True)
+class Executor:
+    """Claims runs as long as it has hands free, and owns the tasks that carry them out."""
+
+    runs: Runs
+    sync: Callable[[ClaimedRun], Awaitable[Outcome]]
+    bell: Bell
+    telemetry: Telemetry
+    capacity: int
+    drain_s: float
+    _busy: set["asyncio.Task[Outcome]"] = field(default_factory=set, init=False)
+    _stopping: bool = field(default=False, init=False)
+
+    def stop(self) -> None:
+        """Claim no more; what runs may end within the drain time."""
+        self._stopping = True
+        self.bell.ring()
+
+    async def execute(self) -> None:
+        """Claim and run until stopped, then drain; runs that outlast the drain time go back to the queue."""
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping:
+                if not await self._claim(group):
+                    await self.bell.wait(IDLE_S)
+            await self._drain()
+
+    async def _claim(self, group: asyncio.TaskGroup) -> bool:
+        free = self.capacity - len(self._busy)
+        if free <= 0:
+            return False
+        try:
+            claimed = await self.runs.claim(free)
+        except StoreFailure as away:
+            self.telemetry.event("claiming_waits", code=away.code, detail=away.detail)
+            await asyncio.sleep(AWAY_S)
+            return True
+        for run in claimed:
+            task = group.create_task(self._run(run))
+            self._busy.add(task)
+            task.add_done_callback(self._done)
+        return bool(claimed)
+
+    async def _run(self, run: ClaimedRun) -> Outcome:
+        self.telemetry.observe("run_queue_seconds", run.queue_s, trigger=run.trigger)
+        return await self.sync(run)
+
+    def _done(self, task: "asyncio.Task[Outcome]") -> None:
+        self._busy.discard(task)
+        self.telemetry.gauge("runs_running", len(self._busy))
+        self.bell.ring()
+
+    async def _drain(self) -> None:
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=self.drain_s)
+        for task in self._busy:
+            task.cancel()
+
+
+async def sweep(sweeper: Sweeper, *, found: Bell, telemetry: Telemetry) -> None:
+    """Find what dead workers left, and let time do its work, until cancelled."""
+    housekept_at = float("-inf")
+    while True:
+        try:
+            if await sweeper.sweep():
+                found.ring()
+            if time.monotonic() - housekept_at >= HOUSEKEEP_S:
+                await sweeper.housekeep()
+                housekept_at = time.monotonic()
+        except StoreFailure as away:
+            telemetry.event("sweeping_waits", code=away.code, detail=away.detail)
+        await asyncio.sleep(SWEEP_S)
+
+
+async def figures(sweeper: Sweeper, *, telemetry: Telemetry) -> None:
+    """Keep the gauges of what waits up to date, until cancelled."""
+    while True:
+        try:
+            backlog = await sweeper.backlog()
+        except StoreFailure:
+            await asyncio.sleep(AWAY_S)
+            continue
+        telemetry.gauge("outbox_rows", backlog.outbox_rows)
+        telemetry.gauge("outbox_oldest_age_seconds", backlog.outbox_age_s)
+        telemetry.gauge("runs_ready", backlog.manual_ready, trigger="manual")
+        telemetry.gauge("runs_ready", backlog.scheduled_ready, trigger="scheduled")
+        telemetry.gauge("oldest_ready_run_age_seconds", backlog.run_age_s)
+        await asyncio.sleep(FIGURES_S)
