@@ -14,6 +14,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
+from typing_extensions import override
 
 from worker.adapters.directory.dial import Names
 from worker.domain.failures import Unreachable
@@ -33,10 +34,12 @@ class NameServer(asyncio.DatagramProtocol):
         self.asked: list[str] = []
         self._transport: asyncio.DatagramTransport | None = None
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.DatagramTransport", transport)
 
+    @override
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Answer one question."""
         query = dns.message.from_wire(data)

