@@ -307,7 +307,7 @@ FROM (
     SELECT gen_random_uuid() AS event_id, part,
         string_agg(
             '{"address":' || to_json(address) || ',"change":"' || change ||
-            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN 'null' ELSE '"valid"' END ||
+            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN '"removed"' ELSE '"valid"' END ||
             ',"grace_until":' || CASE WHEN becomes = 'grace' THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
             ',"kind":"' || (ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1] ||
             '","primary":' || is_primary || '}', ',' ORDER BY ordinal) AS changes
