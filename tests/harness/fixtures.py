@@ -9,7 +9,7 @@ import aio_pika
 import asyncpg
 import pytest
 
-from tests.conftest import EXCHANGES, PREFIX, QUEUES, Servers, in_database
+from tests.conftest import EXCHANGES, PREFIX, QUEUES, Servers, drop_database, in_database
 from tests.harness.customer import Customer
 from tests.harness.lab import Lab, open_lab
 from tests.harness.platform import Platform
@@ -40,7 +40,7 @@ def shared_environment(servers: Servers, database_template: str) -> Iterator[dic
         prefix=prefix,
     )
     asyncio.run(_sweep(servers.amqp_url, prefix))
-    asyncio.run(_execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(drop_database(servers.database_url, name))
 
 
 @pytest.fixture(scope="session")
