@@ -338,7 +338,9 @@ class House:
 
     async def states(self, tenant: str = TENANT) -> dict[str, str]:
         """What the tenant's list says of each address it knows."""
-        found = await self.fetch("SELECT address, state FROM api.recipient WHERE tenant = $1", tenant)
+        found = await self.fetch(
+            "SELECT address, state FROM api.recipient WHERE tenant = $1", tenant
+        )
         return {each["address"]: each["state"] for each in found}
 
     async def steps(self, directory: str = HQ) -> dict[str, str]:
@@ -355,7 +357,9 @@ class House:
 
     async def history(self) -> list[tuple[str, str]]:
         """Each address and its change, in order."""
-        found = await self.fetch("SELECT address, change FROM rollcall.history ORDER BY at, address")
+        found = await self.fetch(
+            "SELECT address, change FROM rollcall.history ORDER BY at, address"
+        )
         return [(each["address"], each["change"]) for each in found]
 
     async def look(self, address: str) -> str:
@@ -400,6 +404,7 @@ SELECT d.* FROM rollcall.departure d
 WHERE NOT EXISTS (SELECT FROM rollcall.holding h
     WHERE (h.tenant_id, h.address, h.directory_id) = (d.tenant_id, d.address, d.directory_id))
 """
+
 
 async def recounted(house: House) -> list[asyncpg.Record]:
     """Domains whose counter is not what counting gives."""
@@ -449,4 +454,3 @@ def validate(message: dict[str, Any]) -> None:
 def canaries(*addresses: str) -> DirectorySettings:
     """The form with canaries."""
     return removals(canaries=tuple(Address(each) for each in addresses))
-

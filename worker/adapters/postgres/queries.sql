@@ -456,10 +456,9 @@ FOR NO KEY UPDATE OF r SKIP LOCKED
 UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 1, attempt = attempt - 1 WHERE run_id = :run_id
 
 -- name: finish_run
--- The recorded outcome.
+-- The recorded outcome. A run that never began has no start.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
-    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id,
-    started_at = coalesce(started_at, :now)
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id
 WHERE run_id = :run_id
 RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
 
