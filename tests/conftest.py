@@ -101,7 +101,7 @@ def database_template(servers: Servers) -> Iterator[str]:
     asyncio.run(_execute(servers.database_url, f"CREATE DATABASE {name}"))
     migrate(in_database(servers.database_url, name))
     yield name
-    asyncio.run(_execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(drop_database(servers.database_url, name))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ async def database(servers: Servers, database_template: str) -> AsyncIterator[st
             f"CREATE DATABASE {name} TEMPLATE {database_template} STRATEGY file_copy"
         )
         yield in_database(servers.database_url, name)
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await drop_database(servers.database_url, name)
 
 
 @pytest.fixture
@@ -137,6 +137,16 @@ async def amqp_prefix(servers: Servers) -> AsyncIterator[str]:
 def in_database(url: str, name: str) -> str:
     """The same server and role, another database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def drop_database(url: str, name: str) -> None:
+    """Drop a database of a test, whoever is still connected."""
+    async with _connection(url) as connection:
+        try:
+            # ends an autovacuum by itself, which FORCE may not: that is a superuser's process
+            await connection.execute(f"DROP DATABASE {name}")
+        except asyncpg.ObjectInUseError:
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @asynccontextmanager
