@@ -90,7 +90,7 @@ class Row(NamedTuple):
         return f"{self.address}\t{self.entry}\t{self.kind}\t{flags}\t{told}\n".encode()
 
 
-def row(address: str, entry: str | None = None, **more: Any) -> Row:  # noqa: ANN401 - the fields of Row
+def row(address: str, entry: str | None = None, **more: Any) -> Row:
     """One row; an entry is known by its name, by default the address itself."""
     return Row(address, uuid5(NAMESPACE_DNS, entry or address), **more)
 
@@ -105,7 +105,7 @@ def people(number: int, domain: str = "example.com") -> list[str]:
     return [f"p{place:05}@{domain}" for place in range(number)]
 
 
-def settings(**changed: Any) -> DirectorySettings:  # noqa: ANN401 - the fields of DirectorySettings
+def settings(**changed: Any) -> DirectorySettings:
     """A form as an admin would fill it in."""
     form = DirectorySettings(
         name="Head office",
@@ -116,7 +116,7 @@ def settings(**changed: Any) -> DirectorySettings:  # noqa: ANN401 - the fields 
     return replace(form, **changed)
 
 
-def removals(**changed: Any) -> DirectorySettings:  # noqa: ANN401 - the fields of Removals
+def removals(**changed: Any) -> DirectorySettings:
     """The same form with other safety settings."""
     return settings(removals=Removals(**changed))
 
@@ -164,7 +164,7 @@ class House:
         """The gates."""
         return PostgresSignIns(self.pool, self.clock, self.vault)
 
-    def worker(self, owner: str, **changed: Any) -> PostgresRuns:  # noqa: ANN401 - the fields of Claiming
+    def worker(self, owner: str, **changed: Any) -> PostgresRuns:
         """Another worker on the same store."""
         return PostgresRuns(self.pool, self.clock, self.vault, Claiming(owner, **changed))
 
@@ -204,7 +204,7 @@ class House:
             assert done < 1_000
         return done
 
-    async def send(self, command: Command, **how: Any) -> str:  # noqa: ANN401 - as received() takes them
+    async def send(self, command: Command, **how: Any) -> str:
         """Take one command in, carry it out; gives its id."""
         item = self.received(command, **how)
         await self.store(item)
@@ -234,7 +234,7 @@ class House:
         sync: bool = False,
         force: bool = False,
         revision: int | None = None,
-        **how: Any,  # noqa: ANN401 - as received() takes them
+        **how: Any,
     ) -> str:
         """A directory, in force at once unless it is to be synced first."""
         command = SaveDirectory(
@@ -261,7 +261,7 @@ class House:
         tenant: str = TENANT,
         trigger: Trigger = Trigger.MANUAL,
         mode: Mode = Mode.APPLY,
-        **how: Any,  # noqa: ANN401 - as received() takes them
+        **how: Any,
     ) -> str:
         """Ask for a run; gives the id of the command."""
         command = RequestSync(DirectoryId(directory), trigger, mode)
@@ -320,7 +320,7 @@ class House:
         run = await self.claim()
         return await self.conclude(run, self.snapshot(run, rows(*listed), scope=scope))
 
-    async def sync_later(self, *listed: str | Row, minutes: float = 31, **how: Any) -> Outcome:  # noqa: ANN401 - as sync() takes them
+    async def sync_later(self, *listed: str | Row, minutes: float = 31, **how: Any) -> Outcome:
         """The same, some time later: by default far enough apart to count as another run."""
         self.clock.forward(minutes=minutes)
         return await self.sync(*listed, **how)
@@ -332,7 +332,7 @@ class House:
         found: list[asyncpg.Record] = await self.pool.fetch(sql, *arguments)
         return found
 
-    async def value(self, sql: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the query gives
+    async def value(self, sql: str, *arguments: object) -> Any:
         """Look at one value."""
         return await self.pool.fetchval(sql, *arguments)
 
@@ -375,7 +375,7 @@ class House:
         told: list[dict[str, Any]] = [orjson.loads(each["body"]) for each in found]
         return [each for each in told if name is None or each["type"] == f"rollcall.{name}.v1"]
 
-    async def last(self, name: str) -> Any:  # noqa: ANN401 - JSON
+    async def last(self, name: str) -> Any:
         """The data of the youngest event of a name."""
         return (await self.events(name))[-1]["data"]
 
