@@ -43,7 +43,17 @@ from worker.flows.accept import Accept
 from worker.flows.bell import Bell
 from worker.flows.relay import RelayPorts, relay
 from worker.flows.sync import SyncPorts, sync
-from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, Vault
+from worker.ports import (
+    Clock,
+    DirectoryReader,
+    Intake,
+    Orders,
+    Outbox,
+    Runs,
+    SignIns,
+    Sweeper,
+    Vault,
+)
 from worker.settings import Settings
 
 
@@ -71,7 +81,7 @@ class Parts:
     sign_ins: SignIns
     clock: Clock
     vault: Vault
-    directory: LdapReader
+    directory: DirectoryReader
     publisher: Publisher
     telemetry: PrometheusTelemetry
     pool: Pool

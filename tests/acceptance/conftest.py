@@ -46,3 +46,11 @@ def store(shared_environment: dict[str, str]) -> Store:
 def customer(platform: Platform, store: Store, lab: Lab, house: Worker) -> Customer:
     """Give a customer whose directory is empty."""
     return Customer(platform, store, lab.branch())
+
+
+@pytest.fixture
+async def unhoused(environment: dict[str, str], lab: Lab) -> AsyncIterator[Customer]:
+    """Give a customer on a database and at a broker's names of the test's own, without a worker yet."""
+    url, prefix = environment["ROLLCALL_AMQP_URL"], environment["ROLLCALL_AMQP_PREFIX"]
+    async with Platform(url, prefix) as other_side:
+        yield Customer(other_side, Store(environment["ROLLCALL_DATABASE_URL"]), lab.branch())

@@ -50,6 +50,12 @@ class Customer:
         key = "sync.request.scheduled" if told["trigger"] == "scheduled" else "sync.request"
         return await self.send("sync.request", told, key=key)
 
+    async def event(self, name: str, **which: Any) -> Seen:
+        """Return the first event of this name about this tenant."""
+        return await self.platform.event(
+            name, where=lambda seen: seen.tenant == self.tenant, **which
+        )
+
     async def recipients(self) -> dict[str, str]:
         """Return the list as the mail filter sees it."""
         return await self.store.recipients(self.tenant)

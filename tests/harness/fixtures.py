@@ -2,19 +2,19 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import aio_pika
 import asyncpg
 import pytest
 
-from tests.conftest import EXCHANGES, PREFIX, QUEUES, Servers, in_database
+from tests.conftest import EXCHANGES, PREFIX, QUEUES, Servers, drop_database, in_database
 from tests.harness.customer import Customer
 from tests.harness.lab import Lab, open_lab
 from tests.harness.platform import Platform
 from tests.harness.store import Store
-from tests.harness.worker import Worker, settings
+from tests.harness.worker import RUN, Worker, settings
 from tests.servers.certs import Authority
 
 
@@ -40,7 +40,7 @@ def shared_environment(servers: Servers, database_template: str) -> Iterator[dic
         prefix=prefix,
     )
     asyncio.run(_sweep(servers.amqp_url, prefix))
-    asyncio.run(_execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(drop_database(servers.database_url, name))
 
 
 @pytest.fixture(scope="session")
@@ -58,18 +58,29 @@ def environment(servers: Servers, database: str, amqp_prefix: str) -> dict[str, 
     return settings(amqp_url=servers.amqp_url, database_url=database, prefix=amqp_prefix)
 
 
+class Hire:
+    """Makes workers of a test's own, on one database and one set of names at the broker."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.hired: list[Worker] = []
+        self._directory = directory
+        self._environment = environment
+
+    def __call__(
+        self, name: str = "worker", *, command: Sequence[str] = RUN, **settings: object
+    ) -> Worker:
+        """Make one, not started; ``settings`` change what the environment says."""
+        more = {f"ROLLCALL_{key.upper()}": str(value) for key, value in settings.items()}
+        self.hired.append(Worker(name, self._directory, self._environment | more, command))
+        return self.hired[-1]
+
+
 @pytest.fixture
-def hire(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Give a way to make workers of the test's own; those still running are killed after it."""
-    hired: list[Worker] = []
-
-    def make(name: str = "worker", **how: object) -> Worker:
-        more = {f"ROLLCALL_{key.upper()}": str(value) for key, value in how.items()}
-        hired.append(Worker(name, tmp_path, environment | more))
-        return hired[-1]
-
-    yield make
-    for worker in hired:
+def hire(environment: dict[str, str], tmp_path: Path) -> Iterator[Hire]:
+    """Give a way to make workers; those still running are killed after the test."""
+    hire = Hire(tmp_path, environment)
+    yield hire
+    for worker in hire.hired:
         worker.kill()
 
 

@@ -50,7 +50,7 @@ class Branch:
 
     def add(self, *logins: str) -> None:
         """Add people."""
-        self.slapd.add(*(self._person(login) for login in logins))
+        self.slapd.add(*(self.person(login) for login in logins))
 
     def crowd(self, count: int) -> list[str]:
         """Add that many people; gives their logins in order."""
@@ -83,9 +83,10 @@ class Branch:
             **changes,
         }
 
-    def _person(self, login: str) -> str:
+    def person(self, login: str, *, under: str = "") -> str:
+        """Return the entry of a person, not yet added."""
         told = {"sn": login, "mail": self.address(login), "displayName": f"Person {login}"}
-        return ldif.record(self.dn(login), {"objectClass": "inetOrgPerson", **told})
+        return ldif.record(self.dn(login, under=under), {"objectClass": "inetOrgPerson", **told})
 
 
 @dataclass(frozen=True, slots=True)

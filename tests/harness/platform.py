@@ -135,13 +135,16 @@ class Platform:
         await self.send_bytes(orjson.dumps(told | envelope), key=key or name, reply=reply)
         return id_
 
-    async def send_bytes(self, body: bytes, *, key: str, reply: str | None = None) -> None:
+    async def send_bytes(
+        self, body: bytes, *, key: str, reply: str | None = None, reply_to: str | None = None
+    ) -> None:
         """Send any bytes. Raises PublishError when no queue takes them."""
+        queue = None if reply is None else reply_to or self.reply_queue
         message = aio_pika.Message(
             body,
             content_type="application/cloudevents+json",
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            reply_to=None if reply is None else self.reply_queue,
+            reply_to=queue,
             correlation_id=reply,
         )
         async with asyncio.timeout(WAIT_S):
