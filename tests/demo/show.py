@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -96,13 +96,15 @@ class Show:
     def _runs(self, rows: Sequence[Row]) -> Table:
         table = _table()
         table.add_column("directory", no_wrap=True, min_width=11)
-        table.add_column("", no_wrap=True, style="dim", min_width=19)
+        if self.console.width >= WIDTH:
+            table.add_column("", no_wrap=True, style="dim", min_width=19)
         table.add_column("run", no_wrap=True, min_width=9)
         for name in FIGURES:
             table.add_column(name, justify="right", no_wrap=True)
         for one in rows:
             style = OUTCOME_STYLE.get(one.state, "cyan")
-            table.add_row(one.directory, one.name, f"[{style}]{one.state}[/]", *one.figures)
+            name = [one.name] if self.console.width >= WIDTH else []
+            table.add_row(one.directory, *name, f"[{style}]{one.state}[/]", *one.figures)
         return table
 
     def why(self, ending: Seen) -> None:
@@ -122,7 +124,8 @@ class Show:
         table = _table()
         for place, head in enumerate(heads):
             is_number = all(isinstance(one[place], int) for one in rows)
-            table.add_column(head, justify="right" if is_number else "left", no_wrap=True)
+            justify: JustifyMethod = "right" if is_number else "left"
+            table.add_column(head, justify=justify, overflow="fold")
         for one in rows:
             table.add_row(*("" if value is None else str(value) for value in one))
         self.console.print()

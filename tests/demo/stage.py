@@ -12,7 +12,7 @@ from pathlib import Path
 import aio_pika
 import asyncpg
 
-from tests.conftest import EXCHANGES, PROGRAM, QUEUES, in_database
+from tests.conftest import PROGRAM, drop_database, in_database
 from tests.demo.directories import lab
 from tests.harness.platform import Platform
 from tests.harness.store import Store
@@ -20,6 +20,7 @@ from tests.harness.worker import Worker
 from tests.servers.slapd import Slapd
 from tests.stack import leftovers
 from tests.stack.session import OWN_SERVERS
+from worker.adapters.rabbitmq.topology import Topology
 from worker.adapters.secrets import generate_key
 
 
@@ -92,9 +93,7 @@ async def built(names: Names) -> AsyncIterator[Stage]:
     """Set everything up; clears it away again whatever happens."""
     async with AsyncExitStack() as stack:
         await execute(names.server_url, f"CREATE DATABASE {names.database}")
-        stack.push_async_callback(
-            execute, names.server_url, f"DROP DATABASE {names.database} WITH (FORCE)"
-        )
+        stack.push_async_callback(drop_database, names.server_url, names.database)
         applied = migrated(names.environment)
         stack.push_async_callback(sweep, names)
         slapd = stack.enter_context(lab(names.home / "directory", mark=names.mark))
@@ -128,10 +127,10 @@ async def execute(url: str, statement: str) -> None:
 async def sweep(names: Names) -> None:
     """Delete what the worker declared at the broker."""
     async with at_broker(names) as channel:
-        for queue in QUEUES:
-            await channel.queue_delete(f"{names.prefix}.{queue}")
-        for exchange in EXCHANGES:
-            await channel.exchange_delete(f"{names.prefix}.{exchange}")
+        for queue in Topology(names.prefix).queues:
+            await channel.queue_delete(queue.name)
+        for exchange in Topology(names.prefix).exchanges:
+            await channel.exchange_delete(exchange)
 
 
 @asynccontextmanager
@@ -147,7 +146,7 @@ async def left_behind(names: Names) -> list[str]:
     server = Store(names.server_url)
     if await server.rows("SELECT FROM pg_database WHERE datname = $1", names.database):
         found.append(f"database {names.database}")
-    queues = [f"{names.prefix}.{queue}" for queue in QUEUES]
+    queues = [queue.name for queue in Topology(names.prefix).queues]
     return [*found, *[f"queue {queue}" for queue in queues if await has_queue(names, queue)]]
 
 
