@@ -96,15 +96,16 @@ class Show:
     def _runs(self, rows: Sequence[Row]) -> Table:
         table = _table()
         table.add_column("directory", no_wrap=True, min_width=11)
-        if self.console.width >= WIDTH:
+        is_wide = self.console.width >= WIDTH
+        if is_wide:
             table.add_column("", no_wrap=True, style="dim", min_width=19)
         table.add_column("run", no_wrap=True, min_width=9)
         for name in FIGURES:
             table.add_column(name, justify="right", no_wrap=True)
         for one in rows:
             style = OUTCOME_STYLE.get(one.state, "cyan")
-            name = [one.name] if self.console.width >= WIDTH else []
-            table.add_row(one.directory, *name, f"[{style}]{one.state}[/]", *one.figures)
+            names = [one.directory, one.name] if is_wide else [one.directory]
+            table.add_row(*names, f"[{style}]{one.state}[/]", *one.figures)
         return table
 
     def why(self, ending: Seen) -> None:
