@@ -98,9 +98,12 @@ class EntryReader:
         return shape
 
     def _refuse_range(self, base: str, name: str) -> None:
-        """Active Directory gives the first of very many values as ``name;range=0-1499`` (MS-ADTS 3.1.1.3.1.3.3)."""
+        """``name;range=0-1499`` is the first part of very many values (MS-ADTS section 3.1.1.3.1.3.3).
+
+        The reader completes such lists; one that comes here all the same would lose recipients.
+        """
         if base in {address.name.lower() for address in self._preset.addresses}:
-            raise Unfinished("read.too_many_values", name)
+            raise Unfinished("read.range", name)
 
     def _judge(
         self, key: tuple[tuple[bytes, ...], ...], attributes: Attributes, shape: Shape

@@ -223,36 +223,41 @@ class Normaliser:
         if colon and prefix.lower() == "smtp":
             return prefix == "SMTP", self._address(value.partition(b":")[2], dn)
         if colon and _TYPE(prefix):
-            return False, self._other_type.add(value, dn)
+            self._other_type.add(value, dn)
+            return False, None
         if syntax is Syntax.PREFIXED:
-            return False, self._rejects[Reason.NO_TYPE].add(value, dn)
+            self._rejects[Reason.NO_TYPE].add(value, dn)
+            return False, None
         return False, self._address(value, dn)
 
     def _address(self, value: bytes, dn: str) -> bytes | None:
         """Return the normal form of an address that is the tenant's; else count it under a reason."""
-        address = value.lower()
-        plain = _PLAIN_ADDRESS(address)
+        lowered = value.lower()
+        plain = _PLAIN_ADDRESS(lowered)
+        address: bytes | None = lowered
         if plain is None or plain[1] not in self._plain_domains:
-            return self._odd_address(value, dn, plain)
-        if self._is_left_out is not None and self._is_left_out(address):
-            return self._rejects[Reason.LEFT_OUT].add(value, dn)
+            address = self._odd_address(value, dn, plain)
+        if address and self._is_left_out is not None and self._is_left_out(address):
+            self._rejects[Reason.LEFT_OUT].add(value, dn)
+            return None
         return address
 
     def _odd_address(self, value: bytes, dn: str, plain: re.Match[bytes] | None) -> bytes | None:
         """Do the same by the whole rule, for what is not plain or not in a domain of ours."""
         if plain is not None and plain[1] in self._foreign:
-            return self._add_foreign(plain[1], value, dn)
+            self._add_foreign(plain[1], value, dn)
+            return None
         text = _text(value)
         normal = normal_address(text)
         if normal is None:
-            return self._rejects[self._why_none(text)].add(value, dn)
+            self._rejects[self._why_none(text)].add(value, dn)
+            return None
         address = normal.encode()
         domain = address.rpartition(b"@")[2]
-        if domain not in self._domains:
-            return self._add_foreign(domain, value, dn)
-        if self._is_left_out is not None and self._is_left_out(address):
-            return self._rejects[Reason.LEFT_OUT].add(value, dn)
-        return address
+        if domain in self._domains:
+            return address
+        self._add_foreign(domain, value, dn)
+        return None
 
     def _add_foreign(self, domain: bytes, value: bytes, dn: str) -> None:
         if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES and len(self._foreign) < KNOWN_FOREIGN_MAX_COUNT:
