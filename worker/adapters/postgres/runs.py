@@ -164,6 +164,7 @@ class PostgresRuns:
             if kept["cancel_reason"] is not None:
                 raise RunStopped(kept["cancel_reason"])
             if entries is not None:
+                await db.run(connection, "tell_entries", run_id=run.lease.run, entries=entries)
                 await announce(
                     connection,
                     events.sync_progress(
