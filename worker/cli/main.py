@@ -1,16 +1,24 @@
-"""Arguments in, exit code out. Builds no adapter, holds no rule."""
+"""The commands, and the few that need no file of their own."""
 
 import asyncio
-import sys
+from dataclasses import asdict
 
 import typer
 
-from worker import app as rollcall
-from worker.domain.failures import Failure
-from worker.settings import SERVICE_NEEDS, SettingsError, load
+from worker import app as service
+from worker.cli import screen
+from worker.cli.directory import check, preview
+from worker.cli.exits import EPILOG, refusals
+from worker.cli.keys import keys
+from worker.cli.options import AsJson
+from worker.cli.reports import history, status
+from worker.cli.sync import sync
+from worker.settings import SERVICE_NEEDS, load, settings_table
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, epilog=EPILOG
+)
 
 
 @app.callback()
@@ -18,27 +26,37 @@ def about() -> None:
     """Keep a mail filter's list of valid recipients true to the customer's own directory."""
 
 
-@app.command()
+@app.command(epilog=EPILOG)
 def run() -> None:
-    """Run the worker until SIGTERM."""
-    try:
-        settings = load(needs=SERVICE_NEEDS)
-        asyncio.run(rollcall.run(settings))
-    except (SettingsError, Failure) as refusal:
-        print(refusal, file=sys.stderr)
-        raise typer.Exit(2) from refusal
+    """Run the worker until SIGTERM: it takes commands, reads directories, publishes events."""
+    with refusals():
+        asyncio.run(service.run(load(needs=SERVICE_NEEDS)))
 
 
-@app.command()
-def migrate() -> None:
+@app.command(epilog=EPILOG)
+def migrate(*, as_json: AsJson = False) -> None:
     """Bring the database to this release's schema."""
-    try:
-        settings = load(needs=("database_url",))
-        applied = asyncio.run(rollcall.migrate(settings))
-    except (SettingsError, Failure) as refusal:
-        print(refusal, file=sys.stderr)
-        raise typer.Exit(2) from refusal
-    for name in applied:
-        print(f"applied {name}")
-    if not applied:
-        print("nothing to apply")
+    with refusals():
+        applied = asyncio.run(service.migrate(load(needs=("database_url",))))
+    if as_json:
+        screen.as_json({"applied": applied})
+        return
+    screen.say(*(f"applied {name}" for name in applied) if applied else ("nothing to apply",))
+
+
+@app.command("settings", epilog=EPILOG)
+def show_settings(*, as_json: AsJson = False) -> None:
+    """Show every setting with its default and what it means; never a value that is set."""
+    rows = settings_table()
+    if as_json:
+        screen.as_json([asdict(row) for row in rows])
+        return
+    screen.table(
+        ("setting", "default", "meaning"),
+        [(row.name, row.default, row.description) for row in rows],
+    )
+
+
+for command in (preview, check, sync, history, status):
+    app.command(epilog=EPILOG)(command)
+app.add_typer(keys, name="keys", epilog=EPILOG)
