@@ -39,7 +39,13 @@ def message(message_id: int, *parts: bytes) -> bytes:
 
 
 def result(
-    message_id: int, tag: int, code: int = 0, words: str = "", *, tail: bytes = b"", control: bytes = b""
+    message_id: int,
+    tag: int,
+    code: int = 0,
+    words: str = "",
+    *,
+    tail: bytes = b"",
+    control: bytes = b"",
 ) -> bytes:
     """One LDAPResult; ``tail`` belongs to the operation, ``control`` to the message."""
     body = tlv(tag, number(code, 0x0A), octets(""), octets(words), tail)

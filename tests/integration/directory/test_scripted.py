@@ -117,7 +117,7 @@ async def test_active_directory_says_why_a_sign_in_failed(sub_code: str, code: s
     ],
 )
 async def test_other_answers_to_a_sign_in_do_not_blame_the_password(answer: int, code: str) -> None:
-    """A password that was not looked at is not remembered as wrong. (14 is success to the library.)"""
+    """A password nobody looked at is not remembered as wrong; 14 is success to the library."""
     events: list[str] = []
 
     assert await code_of_bind(answer, events=events) == code
@@ -138,9 +138,10 @@ async def test_a_busy_server_is_passed_over() -> None:
     async def busy(client: Client, request: Request) -> None:
         await client.send(result(request.id, 0x61, 51))
 
-    async with ScriptedLdap(nobody, bind=busy).running() as one, ScriptedLdap(
-        two_people
-    ).running() as other:
+    async with (
+        ScriptedLdap(nobody, bind=busy).running() as one,
+        ScriptedLdap(two_people).running() as other,
+    ):
         plan = plan_at(one)
         servers = (*plan.settings.servers, Server("127.0.0.1", other.port))
         reading = Reading(replace(plan, settings=replace(plan.settings, servers=servers)))
@@ -181,16 +182,19 @@ async def test_the_gate_is_told_also_when_the_run_is_cancelled() -> None:
         (9, "read.partial"),
         (10, "read.referral"),
         (11, "read.admin_limit"),
-        (16, "read.bad_filter"),
+        (2, "read.protocol_error"),
+        (16, "read.bad_attribute"),
+        (18, "read.bad_filter"),
         (32, "base.not_found"),
         (50, "read.not_allowed"),
         (51, "read.busy"),
         (52, "read.unavailable"),
-        (80, "read.failed"),
+        (80, "read.server_error"),
+        (71, "read.failed"),
     ],
 )
 async def test_any_result_but_success_fails_the_listing(answer: int, code: str) -> None:
-    """What came before is not the list. (The library calls 9 and 10 success, and 32 an empty list.)"""
+    """What came before is not the list. The library calls 9 and 10 success, and 32 an empty list."""
 
     async def search(client: Client, request: Request) -> None:
         await client.send(person(request.id, 1), done(request.id, answer))
@@ -240,7 +244,7 @@ async def test_empty_pages_for_ever_end_at_the_runs_deadline() -> None:
     async def search(client: Client, request: Request) -> None:
         await client.send(done(request.id, cookie=b"again"))
 
-    assert await code_when(search, limits=replace(LOOPBACK, run_s=0.5)) == "read.timed_out"
+    assert await code_when(search, limits=replace(LOOPBACK, run_s=0.5)) == "read.run_deadline"
 
 
 async def test_entries_the_library_did_not_give_fail_the_listing() -> None:
@@ -295,7 +299,7 @@ async def test_a_notice_of_disconnection_is_heard() -> None:
         await client.send(person(request.id, 1), result(0, 0x78, 52, "going down", tail=name))
         client.writer.close()
 
-    assert await code_when(search) == "read.unavailable"
+    assert await code_when(search) == "read.disconnected"
 
 
 async def test_a_connection_lost_before_the_result_fails_the_listing() -> None:
@@ -353,7 +357,7 @@ async def test_more_values_than_an_entry_may_have_end_it() -> None:
 
 
 async def test_thousands_of_attributes_do_not_hold_the_process() -> None:
-    """libldap looks each attribute up by walking them all: the square of a hostile number."""
+    """The library looks each attribute up by walking them all: the square of a hostile number."""
 
     async def search(client: Client, request: Request) -> None:
         kinds = {f"a{serial}": [b""] for serial in range(100_000)}
@@ -449,15 +453,14 @@ async def test_values_in_ranges_are_completed() -> None:
         upper = "*" if high >= len(everyone) - 1 else str(high)
         asked = f"proxyAddresses;range={low}-{upper}"
         await client.send(
-            entry(request.id, name, {asked: everyone[low : high + 1]}), done(request.id, cookie=None)
+            entry(request.id, name, {asked: everyone[low : high + 1]}),
+            done(request.id, cookie=None),
         )
 
     async with ScriptedLdap(search).running() as server:
         entries = await Reading(plan_at(server)).entries()
 
-    assert entries == [
-        ("cn=many,dc=x", {"mail": [b"m@example.org"], "proxyAddresses": everyone})
-    ]
+    assert entries == [("cn=many,dc=x", {"mail": [b"m@example.org"], "proxyAddresses": everyone})]
 
 
 async def test_a_range_that_does_not_continue_fails_the_listing() -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import bonsai
 from bonsai.asyncio import AIOLDAPConnection
+from typing_extensions import override
 
 
 TURN_S = 0.005
@@ -36,7 +37,7 @@ LIBRARY_ERRORS = (bonsai.LDAPError, UnicodeError, ValueError, SystemError, Memor
 """What bonsai raises, also for entries it cannot turn into objects (a name that is no UTF-8: MemoryError)."""
 
 
-class LibraryFault(Exception):
+class LibraryError(Exception):
     """An error of the library, with the code it had when it was raised."""
 
     def __init__(self, exc: BaseException) -> None:
@@ -49,21 +50,22 @@ class QuietConnection(AIOLDAPConnection):
 
     def __init__(self, client: bonsai.LDAPClient, *, end_line: Callable[[], None]) -> None:
         """Be ready to open; ``end_line`` ends the stream on the other side, and what listens for it."""
-        super().__init__(client)
+        super().__init__(client)  # type: ignore[no-untyped-call]  # bonsai is partly typed
         self._end_line = end_line
 
     async def ask(self, begin: Callable[[], Awaitable[Any]]) -> Any:
-        """Begin an operation and return its result. Raises LibraryFault; cancelled, it closes."""
+        """Begin an operation and return its result. Raises LibraryError; cancelled, it closes."""
         try:
             waiting = begin()
         except LIBRARY_ERRORS as exc:
-            raise LibraryFault(exc) from exc
+            raise LibraryError(exc) from exc
         return await waiting
 
     async def answer(self, message_id: int) -> Any:
         """Return the result of an operation begun earlier, as ``ask`` does."""
         return await self._poll(message_id)
 
+    @override
     async def _poll(self, msg_id: int, timeout: float | None = None) -> Any:
         step = super(AIOLDAPConnection, self).get_result  # AIOLDAPConnection's own is a coroutine
         watch = Watch(self, lambda: step(msg_id, 0))
@@ -77,9 +79,8 @@ class QuietConnection(AIOLDAPConnection):
             raise
         finally:
             watch.stop()
-            del (
-                watch
-            )  # it holds the outcome, whose traceback holds this frame: nothing would be freed
+            # it holds the outcome, whose traceback holds this frame: nothing would be freed
+            del watch
 
     def _drop(self, watch: "Watch") -> None:
         """Close: half an answer cannot be resumed.
@@ -123,7 +124,7 @@ class Watch:
             return
         self.stop()
         if descriptor < 0:
-            raise bonsai.ConnectionError("no socket")
+            raise bonsai.ConnectionError("descriptor")
         os.set_blocking(descriptor, False)
         self._poller.register(descriptor, select.POLLIN)
         self._loop.add_reader(descriptor, self._ready)
@@ -151,7 +152,7 @@ class Watch:
         except LIBRARY_ERRORS as exc:
             self.stop()
             self.is_over = True
-            self.done.set_exception(LibraryFault(exc))
+            self.done.set_exception(LibraryError(exc))
 
     def fail(self) -> None:
         """Step an opening connection, whose way out is closed already, until it has noticed."""

@@ -304,6 +304,7 @@ class PostgresTenants:
     async def _change_domains(self, changes: DomainChanges) -> None:
         on, tenant_id = self.desk.connection, self.desk.tenant_id
         for name in changes.taken_off:
+            await db.run(on, "shrink_baseline", tenant_id=tenant_id, domain=name)
             await decisions.depart(
                 self.desk_decision(), domain=name, directory_id=None, grace=DECIDED_GRACE
             )

@@ -148,7 +148,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN 
 ORDER BY d.address, h.is_primary DESC, h.kind, h.entry_id
 
 -- name: count_leaving
--- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before.
+-- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before;
+-- domains that only lost before count too, for the total.
 WITH leaving AS (
     SELECT split_part(address, '@', 2) AS domain,
         count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
@@ -161,14 +162,15 @@ WITH leaving AS (
     FROM rollcall.departure d
     WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step = 'removed'
         AND d.removed_at > :window_from AND NOT d.decided AND NOT d.approved
+        AND NOT (:shared AND rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) IS NOT DISTINCT FROM 'valid')
     GROUP BY 1
 )
-SELECT leaving.domain, coalesce(m.recipients, 0) + leaving.not_counted_as_valid AS recipients, leaving.leaving, coalesce(gone.gone, 0) AS gone
-FROM leaving
-LEFT JOIN gone USING (domain)
-LEFT JOIN rollcall.domain m ON m.domain = leaving.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
-WHERE leaving.leaving > 0
-ORDER BY leaving.domain COLLATE "C"
+SELECT j.domain, coalesce(m.recipients, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
+    coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone
+FROM (leaving FULL JOIN gone USING (domain)) AS j
+LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
+WHERE j.leaving > 0 OR j.gone > 0
+ORDER BY j.domain COLLATE "C"
 
 -- name: sample_leaving
 -- A few of the addresses concerned, for the reasons.
@@ -307,7 +309,7 @@ FROM (
     SELECT gen_random_uuid() AS event_id, part,
         string_agg(
             '{"address":' || to_json(address) || ',"change":"' || change ||
-            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN 'null' ELSE '"valid"' END ||
+            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN '"removed"' ELSE '"valid"' END ||
             ',"grace_until":' || CASE WHEN becomes = 'grace' THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
             ',"kind":"' || (ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1] ||
             '","primary":' || is_primary || '}', ',' ORDER BY ordinal) AS changes
@@ -409,9 +411,9 @@ UPDATE rollcall.lease SET expires_at = clock_timestamp() + :length::interval
 WHERE run_id = :run_id AND token = :token
 RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id) AS cancel_reason
 
--- name: tell_entries
+-- name: tell_progress
 -- How far a run has come, for those who look at it; its outcome replaces it.
-UPDATE rollcall.run SET counts = jsonb_build_object('entries', :entries::bigint) WHERE run_id = :run_id AND state = 'running'
+UPDATE rollcall.run SET counts = jsonb_build_object('entries', :entries::bigint, 'addresses', :addresses::bigint) WHERE run_id = :run_id AND state = 'running'
 
 -- name: end_lease
 -- Give the lease back: it lapses now, its token stays.
@@ -458,10 +460,9 @@ FOR NO KEY UPDATE OF r SKIP LOCKED
 UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 1, attempt = attempt - 1 WHERE run_id = :run_id
 
 -- name: finish_run
--- The recorded outcome.
+-- The recorded outcome. A run that never began has no start.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
-    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id,
-    started_at = coalesce(started_at, :now)
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id
 WHERE run_id = :run_id
 RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
 
@@ -682,6 +683,18 @@ WHERE h.tenant_id = :tenant_id
     AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
     AND coalesce(d.step, 'missing') = 'missing'
 ORDER BY h.address, h.is_primary DESC, h.kind
+
+-- name: shrink_baseline
+-- What a person takes off is not missed by the guard: the last applied run counts as if it had not held it.
+UPDATE rollcall.directory i SET applied_addresses = greatest(0, i.applied_addresses - gone.addresses)
+FROM (
+    SELECT h.directory_id, count(DISTINCT h.address) AS addresses
+    FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND d.step IS NULL
+    GROUP BY 1
+) gone
+WHERE i.tenant_id = :tenant_id AND i.directory_id = gone.directory_id
 
 -- name: decide_departures
 -- Departures by decision: grace at once, then the clock alone.
