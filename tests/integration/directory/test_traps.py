@@ -31,8 +31,8 @@ from worker.domain.model import Server
 
 pytestmark = pytest.mark.integration
 
-PAUSE_S = 0.25
-"""Far above a page's work, far below any freeze: other work shares the machine."""
+SHARE = 0.5
+"""Of the time a thing takes, in one piece: a frozen loop stands still for nearly all of it, a busy machine slows both."""
 WAIT_S = 1.0
 
 
@@ -41,6 +41,12 @@ class Heartbeat:
     """The longest time the loop did not come round."""
 
     longest_s: float = 0.0
+    whole_s: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """That time as a share of all the time watched."""
+        return self.longest_s / self.whole_s
 
 
 @asynccontextmanager
@@ -56,8 +62,9 @@ async def watched() -> AsyncIterator[Heartbeat]:
             beaten.set()
 
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(beat())
+        task, began = tasks.create_task(beat()), time.monotonic()
         yield heart
+        heart.whole_s = time.monotonic() - began
         beaten.clear()  # what held the loop last is seen by the beat after it
         await beaten.wait()
         task.cancel()
@@ -90,7 +97,7 @@ async def test_a_host_that_drops_packets_holds_nobody() -> None:
             code = await Reading(plan_for(Server("127.0.0.1", port), limits=limits)).code()
 
     assert code == "reach.timed_out"
-    assert heart.longest_s < PAUSE_S
+    assert heart.share < SHARE
 
 
 async def test_a_host_that_accepts_and_says_nothing_holds_nobody() -> None:
@@ -103,7 +110,7 @@ async def test_a_host_that_accepts_and_says_nothing_holds_nobody() -> None:
         code = await Reading(plan_at(server, limits=replace(LOOPBACK, bind_s=0.5))).code()
 
     assert code == "sign_in.timed_out"
-    assert heart.longest_s < PAUSE_S
+    assert heart.share < SHARE
 
 
 async def test_five_bytes_of_an_entry_hold_nobody() -> None:
@@ -119,7 +126,7 @@ async def test_five_bytes_of_an_entry_hold_nobody() -> None:
         names = await Reading(plan_at(server)).names()
 
     assert names == ["cn=p1,dc=x"]
-    assert heart.longest_s < PAUSE_S
+    assert heart.share < SHARE
 
 
 async def test_waiting_for_a_slow_server_costs_no_processor() -> None:
@@ -225,7 +232,7 @@ async def test_pages_leave_the_loop_to_others(plain: Server) -> None:
         for _ in range(20):
             tasks.create_task(Reading(plan_for(plain, page_size=5)).entries())
 
-    assert heart.longest_s < PAUSE_S
+    assert heart.share < SHARE
 
 
 CROWD = 25_000
@@ -253,7 +260,7 @@ async def test_a_whole_directory_at_once_leaves_the_loop_to_others(crowd: Answer
         entries = await Reading(plan).entries()
 
     assert len(entries) == CROWD
-    assert heart.longest_s < PAUSE_S
+    assert heart.share < SHARE
 
 
 @pytest.mark.parametrize("turns", [50, 200, 800])
