@@ -43,7 +43,17 @@ from worker.flows.accept import Accept
 from worker.flows.bell import Bell
 from worker.flows.relay import RelayPorts, relay
 from worker.flows.sync import SyncPorts, sync
-from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, Vault
+from worker.ports import (
+    Clock,
+    DirectoryReader,
+    Intake,
+    Orders,
+    Outbox,
+    Runs,
+    SignIns,
+    Sweeper,
+    Vault,
+)
 from worker.settings import Settings
 
 
@@ -71,7 +81,7 @@ class Parts:
     sign_ins: SignIns
     clock: Clock
     vault: Vault
-    directory: LdapReader
+    directory: DirectoryReader
     publisher: Publisher
     telemetry: PrometheusTelemetry
     pool: Pool
@@ -246,12 +256,13 @@ class _Worker:
         """Work until a signal, then stop in order."""
         settings, stopping = self._settings, asyncio.Event()
         async with (
-            serving(self._health, host=settings.health_host, port=settings.health_port),
+            serving(self._health, host=settings.health_host, port=settings.health_port) as port,
             _signals(stopping),
             asyncio.TaskGroup() as group,
         ):
             tasks = {name: group.create_task(job, name=name) for name, job in self._jobs().items()}
             self._health.tasks = {name: partial(_is_alive, task) for name, task in tasks.items()}
+            self._parts.telemetry.event("health_listening", port=port)
             await stopping.wait()
             self._parts.telemetry.event("stopping")
             self._health.is_stopping = True

@@ -35,11 +35,13 @@ class Plan:
     broker_user: str = "rollcall"
 
     @classmethod
-    def make(cls, *, home: Path, postgres_home: Path, durable: bool = False) -> Self:
-        """Choose ports and passwords for a new stack and save them."""
+    def make(
+        cls, *, home: Path, base_port: int, postgres_home: Path, durable: bool = False
+    ) -> Self:
+        """Choose passwords for a new stack and save it."""
         plan = cls(
             home=home,
-            base_port=choose_ports(home),
+            base_port=base_port,
             postgres_home=postgres_home,
             durable=durable,
             broker_password=secrets.token_hex(12),

@@ -51,7 +51,7 @@ _PLAIN_ADDRESS = re.compile(
 _PLAIN_DOMAIN_MAX_BYTES = ADDRESS_MAX_BYTES - LOCAL_MAX_BYTES - 1
 """In a domain up to this long no address can be too long, so the expression need not count."""
 
-_TYPE = re.compile(r"[A-Za-z0-9-]{1,16}").fullmatch
+_TYPED = re.compile(rb"([A-Za-z0-9-]{1,16}):").match
 _IS_PRIMARY = {b"SMTP:": True, b"smtp:": False}
 _FLAGS = {
     (kind, is_enabled): tuple(
@@ -218,13 +218,14 @@ class Normaliser:
 
     def _odd_value(self, value: bytes, dn: str, syntax: Syntax) -> tuple[bool, bytes | None]:
         """Read a value that begins neither with ``SMTP:`` nor with ``smtp:``; tells whether it is primary."""
-        text = value[:VALUE_MAX_BYTES].decode("utf-8", "replace")
-        prefix, colon, _ = text.lstrip().partition(":")
-        if colon and prefix.lower() == "smtp":
-            return prefix == "SMTP", self._address(value.partition(b":")[2], dn)
-        if colon and _TYPE(prefix):
+        typed = _TYPED(value)
+        if typed and typed[1].lower() != b"smtp":
             self._other_type.add(value, dn)
             return False, None
+        prefix, colon, rest = value[:VALUE_MAX_BYTES].partition(b":")
+        written = prefix.decode("utf-8", "replace").strip()
+        if colon and written.lower() == "smtp":
+            return written == "SMTP", self._address(rest, dn)
         if syntax is Syntax.PREFIXED:
             self._rejects[Reason.NO_TYPE].add(value, dn)
             return False, None

@@ -15,6 +15,7 @@ from worker.domain.failures import (
     DirectoryFailure,
     Failure,
     LeaseLost,
+    Misdirected,
     RequestFailure,
     StageResult,
     StoreFailure,
@@ -55,6 +56,8 @@ from worker.ports import (
 FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
 """Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
 
+DOMAINS_SHOWN = 10
+
 RECORD_PAUSES_S = (0.5, 2.0, 5.0)
 
 T = TypeVar("T")
@@ -87,6 +90,8 @@ class Progress:
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
+    seen: str = ""
+    """What a finding about the addresses shows the customer: domains or reasons with counts."""
 
 
 async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
@@ -168,6 +173,7 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
                 spool.add(normaliser.page(page).rows)
                 progress.entries, progress.addresses = normaliser.entries, normaliser.rows
             proof = pages.proof
+        check_addresses(normaliser, progress)
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
     return _snapshot(run, plan, spool, _Read(normaliser, proof, read_at))
@@ -178,6 +184,21 @@ class _Read:
     normaliser: Normaliser
     proof: Proof
     read_at: datetime
+
+
+def check_addresses(normaliser: Normaliser, progress: Progress) -> None:
+    """Refuse a listing in which not one address is the tenant's: that is a wrong place, not a departure.
+
+    Raises Misdirected ``addresses.other_domains`` or ``addresses.none_valid``.
+    """
+    if normaliser.rows:
+        return
+    if normaliser.foreign_domains:
+        most = sorted(normaliser.foreign_domains.items(), key=lambda each: (-each[1], each[0]))
+        progress.seen = ", ".join(f"{name} ({count})" for name, count in most[:DOMAINS_SHOWN])
+        raise Misdirected("addresses.other_domains")
+    progress.seen = ", ".join(f"{why}: {count}" for why, count in normaliser.ignored.items())
+    raise Misdirected("addresses.none_valid")
 
 
 def _snapshot(run: ClaimedRun, plan: ReadPlan, spool: Spool, read: _Read) -> Snapshot:
@@ -255,6 +276,7 @@ def failed(run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Pro
     return Failed(
         finding(
             failure.code,
+            seen=progress.seen,
             stages=tuple(progress.stages),
             ldapsearch=ldapsearch_line(plan, server) if plan else "",
             egress=ports.egress,

@@ -26,7 +26,7 @@ def test_two_checkouts_do_not_meet_on_their_ports(tmp_path: Path) -> None:
 
 def test_a_plan_is_found_again_and_kept_private(tmp_path: Path) -> None:
     """Its passwords open a database server to whoever reads them."""
-    made = Plan.make(home=tmp_path, postgres_home=tmp_path / "postgres")
+    made = Plan.make(home=tmp_path, base_port=20000, postgres_home=tmp_path / "postgres")
 
     assert Plan.load(tmp_path) == made
     assert tmp_path.joinpath("plan.json").stat().st_mode & 0o077 == 0

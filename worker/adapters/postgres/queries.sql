@@ -148,7 +148,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN 
 ORDER BY d.address, h.is_primary DESC, h.kind, h.entry_id
 
 -- name: count_leaving
--- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before.
+-- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before;
+-- domains that only lost before count too, for the total.
 WITH leaving AS (
     SELECT split_part(address, '@', 2) AS domain,
         count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
@@ -161,14 +162,15 @@ WITH leaving AS (
     FROM rollcall.departure d
     WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step = 'removed'
         AND d.removed_at > :window_from AND NOT d.decided AND NOT d.approved
+        AND NOT (:shared AND rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) IS NOT DISTINCT FROM 'valid')
     GROUP BY 1
 )
-SELECT leaving.domain, coalesce(m.recipients, 0) + leaving.not_counted_as_valid AS recipients, leaving.leaving, coalesce(gone.gone, 0) AS gone
-FROM leaving
-LEFT JOIN gone USING (domain)
-LEFT JOIN rollcall.domain m ON m.domain = leaving.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
-WHERE leaving.leaving > 0
-ORDER BY leaving.domain COLLATE "C"
+SELECT j.domain, coalesce(m.recipients, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
+    coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone
+FROM (leaving FULL JOIN gone USING (domain)) AS j
+LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
+WHERE j.leaving > 0 OR j.gone > 0
+ORDER BY j.domain COLLATE "C"
 
 -- name: sample_leaving
 -- A few of the addresses concerned, for the reasons.
@@ -307,7 +309,7 @@ FROM (
     SELECT gen_random_uuid() AS event_id, part,
         string_agg(
             '{"address":' || to_json(address) || ',"change":"' || change ||
-            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN 'null' ELSE '"valid"' END ||
+            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN '"removed"' ELSE '"valid"' END ||
             ',"grace_until":' || CASE WHEN becomes = 'grace' THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
             ',"kind":"' || (ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1] ||
             '","primary":' || is_primary || '}', ',' ORDER BY ordinal) AS changes
@@ -404,9 +406,10 @@ ON CONFLICT (fair_key) DO UPDATE SET last_served_at = excluded.last_served_at
 SET LOCAL synchronous_commit = off
 
 -- name: renew_lease
--- Keep the lease; no row: it is lost.
+-- Keep the lease; no row: it is lost, or the run was queued again because its lease had lapsed.
 UPDATE rollcall.lease SET expires_at = clock_timestamp() + :length::interval
 WHERE run_id = :run_id AND token = :token
+    AND (SELECT state FROM rollcall.run WHERE run_id = :run_id) = 'running'
 RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id) AS cancel_reason
 
 -- name: end_lease
@@ -424,8 +427,8 @@ SELECT run_id FROM rollcall.run
 WHERE directory_id = :directory_id AND mode = :mode AND pending = :pending AND state = 'queued' FOR NO KEY UPDATE
 
 -- name: find_twin
--- A queued run that stands for the same as this one.
-SELECT q.run_id FROM rollcall.run r
+-- A queued run that stands for the same as this one, and who asked for this one.
+SELECT q.run_id, r.trigger FROM rollcall.run r
 JOIN rollcall.run q ON q.directory_id = r.directory_id AND q.mode = r.mode AND q.pending = r.pending AND q.state = 'queued'
 WHERE r.run_id = :run_id AND q.run_id <> r.run_id
 FOR NO KEY UPDATE OF q
@@ -440,24 +443,35 @@ INSERT INTO rollcall.run_cause (run_id, number, command_id) SELECT :to_run, numb
 DELETE FROM rollcall.run WHERE run_id = :run_id
 
 -- name: lapsed_runs
--- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run.
-SELECT r.run_id, r.tenant_id, r.directory_id, r.crashes, r.cancel_reason, i.directory
+-- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run. Takes no lock: each is
+-- looked at again under the locks of an ending, taken in their order.
+SELECT r.run_id, r.tenant_id, r.directory_id
 FROM rollcall.run r
-JOIN rollcall.directory i USING (directory_id)
-LEFT JOIN rollcall.lease l ON l.directory_id = r.directory_id
+LEFT JOIN rollcall.lease l USING (directory_id)
 WHERE r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
 ORDER BY r.run_id LIMIT :most
-FOR NO KEY UPDATE OF r SKIP LOCKED
+
+-- name: lock_any_lease
+-- Third lock, whoever holds it: a worker that is alive after all cannot renew meanwhile.
+SELECT 1 AS held FROM rollcall.lease WHERE directory_id = :directory_id FOR NO KEY UPDATE
+
+-- name: lock_lapsed
+-- The run, if its worker is still gone.
+SELECT r.crashes, r.cancel_reason, i.directory
+FROM rollcall.run r
+JOIN rollcall.directory i USING (directory_id)
+LEFT JOIN rollcall.lease l USING (directory_id)
+WHERE r.run_id = :run_id AND r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
+FOR NO KEY UPDATE OF r
 
 -- name: requeue_lapsed
 -- What a dead worker left begins again, at once.
 UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 1, attempt = attempt - 1 WHERE run_id = :run_id
 
 -- name: finish_run
--- The recorded outcome.
+-- The recorded outcome. A run that never began has no start.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
-    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id,
-    started_at = coalesce(started_at, :now)
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id
 WHERE run_id = :run_id
 RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
 
