@@ -95,9 +95,9 @@ class HaltingRuns:
             await halt(self.step)
         return claimed
 
-    async def keep(self, run: ClaimedRun, *, entries: int | None) -> None:
+    async def keep(self, run: ClaimedRun, *, progress: tuple[int, int] | None) -> None:
         """Renew the lease as usual."""
-        await self.runs.keep(run, entries=entries)
+        await self.runs.keep(run, progress=progress)
 
     @asynccontextmanager
     async def final(self, run: ClaimedRun, snapshot: Snapshot) -> AsyncIterator[Final]:

@@ -406,9 +406,10 @@ ON CONFLICT (fair_key) DO UPDATE SET last_served_at = excluded.last_served_at
 SET LOCAL synchronous_commit = off
 
 -- name: renew_lease
--- Keep the lease; no row: it is lost.
+-- Keep the lease; no row: it is lost, or the run was queued again because its lease had lapsed.
 UPDATE rollcall.lease SET expires_at = clock_timestamp() + :length::interval
 WHERE run_id = :run_id AND token = :token
+    AND (SELECT state FROM rollcall.run WHERE run_id = :run_id) = 'running'
 RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id) AS cancel_reason
 
 -- name: tell_progress
@@ -430,8 +431,8 @@ SELECT run_id FROM rollcall.run
 WHERE directory_id = :directory_id AND mode = :mode AND pending = :pending AND state = 'queued' FOR NO KEY UPDATE
 
 -- name: find_twin
--- A queued run that stands for the same as this one.
-SELECT q.run_id FROM rollcall.run r
+-- A queued run that stands for the same as this one, and who asked for this one.
+SELECT q.run_id, r.trigger FROM rollcall.run r
 JOIN rollcall.run q ON q.directory_id = r.directory_id AND q.mode = r.mode AND q.pending = r.pending AND q.state = 'queued'
 WHERE r.run_id = :run_id AND q.run_id <> r.run_id
 FOR NO KEY UPDATE OF q
@@ -446,14 +447,26 @@ INSERT INTO rollcall.run_cause (run_id, number, command_id) SELECT :to_run, numb
 DELETE FROM rollcall.run WHERE run_id = :run_id
 
 -- name: lapsed_runs
--- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run.
-SELECT r.run_id, r.tenant_id, r.directory_id, r.crashes, r.cancel_reason, i.directory
+-- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run. Takes no lock: each is
+-- looked at again under the locks of an ending, taken in their order.
+SELECT r.run_id, r.tenant_id, r.directory_id
 FROM rollcall.run r
-JOIN rollcall.directory i USING (directory_id)
-LEFT JOIN rollcall.lease l ON l.directory_id = r.directory_id
+LEFT JOIN rollcall.lease l USING (directory_id)
 WHERE r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
 ORDER BY r.run_id LIMIT :most
-FOR NO KEY UPDATE OF r SKIP LOCKED
+
+-- name: lock_any_lease
+-- Third lock, whoever holds it: a worker that is alive after all cannot renew meanwhile.
+SELECT 1 AS held FROM rollcall.lease WHERE directory_id = :directory_id FOR NO KEY UPDATE
+
+-- name: lock_lapsed
+-- The run, if its worker is still gone.
+SELECT r.crashes, r.cancel_reason, i.directory
+FROM rollcall.run r
+JOIN rollcall.directory i USING (directory_id)
+LEFT JOIN rollcall.lease l USING (directory_id)
+WHERE r.run_id = :run_id AND r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
+FOR NO KEY UPDATE OF r
 
 -- name: requeue_lapsed
 -- What a dead worker left begins again, at once.
