@@ -68,6 +68,12 @@ class Branch:
         self.slapd.add(ldif.record(dn, {"objectClass": "organizationalUnit"}))
         return dn
 
+    def account(self, login: str, *, password: str) -> None:
+        """Add an account without an address, which may read what the reader may."""
+        classes = ["person", "simpleSecurityObject"]
+        told = {"objectClass": classes, "sn": login, "userPassword": password}
+        self.slapd.add(ldif.record(self.dn(login), told))
+
     def form(self, *, port: int | None = None, **changes: object) -> dict[str, Any]:
         """Return a form for directory.save that reads this branch, by default as Save & Sync."""
         tree = self.slapd.trees[0]
