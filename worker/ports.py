@@ -339,8 +339,8 @@ class Runs(Protocol):
         """Claim up to that many due runs: manual first, fair between resellers and tenants. Bounded."""
         ...
 
-    async def keep(self, run: ClaimedRun, *, entries: int | None) -> None:
-        """Renew the lease; with entries, also tell the progress.
+    async def keep(self, run: ClaimedRun, *, progress: tuple[int, int] | None) -> None:
+        """Renew the lease; with progress (entries and addresses so far), also tell it.
 
         Raises LeaseLost, or RunStopped when the run is to end.
         """

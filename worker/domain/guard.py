@@ -40,7 +40,7 @@ class Evidence:
     applied_addresses: int | None
     """The same of the last applied run; None if there was none."""
     domains: tuple[DomainCount, ...]
-    """Only domains that something leaves."""
+    """Only domains that something leaves, or left during the window."""
     scope_changed: bool
     canaries_missing: tuple[str, ...]
     leaving_sample: tuple[str, ...]

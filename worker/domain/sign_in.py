@@ -44,14 +44,24 @@ class Wait:
 
 
 def may_sign_in(
-    trigger: Trigger, recent: Sequence[Attempt], *, is_known_refused: bool, now: datetime
+    trigger: Trigger,
+    recent: Sequence[Attempt],
+    *,
+    is_known_refused: bool,
+    changed_at: datetime,
+    now: datetime,
 ) -> Wait | None:
-    """Return None if the password may be sent, else why not. ``recent`` is the youngest first.
+    """Return None if the password may be sent, else why not.
+
+    ``recent`` is the youngest first; ``changed_at`` is when the settings were last saved.
 
     A sign-in whose answer was never recorded counts as refused: its worker may have died after the server
     counted it.
     """
-    if trigger is Trigger.SCHEDULED and (is_known_refused or _refused_in_a_row(recent)):
+    if trigger is Trigger.SCHEDULED and (
+        is_known_refused
+        or _refused_in_a_row([attempt for attempt in recent if attempt.at >= changed_at])
+    ):
         return Wait("sign_in.known_refused", "this password was refused before")
     counted = [attempt for attempt in _since_success(recent) if now - attempt.at < WINDOW]
     if len(counted) < REFUSALS_MAX:

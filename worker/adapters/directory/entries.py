@@ -45,10 +45,9 @@ class Entries:
         values: dict[str, list[bytes]] = {}
         for described, some in raw.items():
             ranged = RANGE.fullmatch(described)
-            if ranged:
-                some = await self._whole(name, ranged)
+            whole = await self._whole(name, ranged) if ranged else some
             attribute = self._spelling(described)
-            values.setdefault(attribute, []).extend(map(octets, some))
+            values.setdefault(attribute, []).extend(map(octets, whole))
             if len(values[attribute]) > self._values:
                 raise Unfinished("read.too_many_values", f"{attribute} of '{name}'")
         return name, values

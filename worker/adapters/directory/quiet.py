@@ -23,20 +23,21 @@ from typing import Any
 
 import bonsai
 from bonsai.asyncio import AIOLDAPConnection
+from typing_extensions import override
 
 
 TURN_S = 0.005
 """Reading per turn of the loop, before other tasks get theirs."""
 STEPS_PER_LOOK = 16
 """Messages taken before asking again for the time and whether there is more: a vain step costs no more than asking."""
-STEPS_TO_FAIL = 4
-"""Opening has as many states (bonsai's ldapconnectiter.c): after so many steps a dead socket has been noticed."""
+STEPS_TO_FAIL = 20
+"""Opening has five states (bonsai's ldapconnectiter.c), the first waits for a thread, 5 ms a step."""
 
 LIBRARY_ERRORS = (bonsai.LDAPError, UnicodeError, ValueError, SystemError, MemoryError)
 """What bonsai raises, also for entries it cannot turn into objects (a name that is no UTF-8: MemoryError)."""
 
 
-class LibraryFault(Exception):
+class LibraryError(Exception):
     """An error of the library, with the code it had when it was raised."""
 
     def __init__(self, exc: BaseException) -> None:
@@ -47,18 +48,24 @@ class LibraryFault(Exception):
 class QuietConnection(AIOLDAPConnection):
     """Watches one descriptor for reading while an operation is under way, and nothing otherwise."""
 
+    def __init__(self, client: bonsai.LDAPClient, *, end_line: Callable[[], None]) -> None:
+        """Be ready to open; ``end_line`` ends the stream on the other side, and what listens for it."""
+        super().__init__(client)  # type: ignore[no-untyped-call]  # bonsai is partly typed
+        self._end_line = end_line
+
     async def ask(self, begin: Callable[[], Awaitable[Any]]) -> Any:
-        """Begin an operation and return its result. Raises LibraryFault; cancelled, it closes."""
+        """Begin an operation and return its result. Raises LibraryError; cancelled, it closes."""
         try:
             waiting = begin()
         except LIBRARY_ERRORS as exc:
-            raise LibraryFault(exc) from exc
+            raise LibraryError(exc) from exc
         return await waiting
 
     async def answer(self, message_id: int) -> Any:
         """Return the result of an operation begun earlier, as ``ask`` does."""
         return await self._poll(message_id)
 
+    @override
     async def _poll(self, msg_id: int, timeout: float | None = None) -> Any:
         step = super(AIOLDAPConnection, self).get_result  # AIOLDAPConnection's own is a coroutine
         watch = Watch(self, lambda: step(msg_id, 0))
@@ -72,23 +79,20 @@ class QuietConnection(AIOLDAPConnection):
             raise
         finally:
             watch.stop()
-            del (
-                watch
-            )  # it holds the outcome, whose traceback holds this frame: nothing would be freed
+            # it holds the outcome, whose traceback holds this frame: nothing would be freed
+            del watch
 
     def _drop(self, watch: "Watch") -> None:
         """Close: half an answer cannot be resumed.
 
         A connection that is still opening cannot be closed, and it and its pending bind hold each
-        other: bonsai lets go only when the bind fails. So it is made to fail.
+        other: bonsai lets go only when the bind fails. So the way out is closed, and it fails.
         """
         if not self.closed:
             self.close()
             return
-        hang_up(self.fileno())
-        for _ in range(STEPS_TO_FAIL):
-            if watch.step_fails():
-                return
+        self._end_line()
+        watch.fail()
 
 
 def hang_up(descriptor: int) -> None:
@@ -107,6 +111,7 @@ class Watch:
         self._connection = connection
         self._step = step
         self._poller = select.poll()
+        self._first = connection.fileno()
         self._watched = -1
         self.is_over = False
         """True once the library has given its result or its error."""
@@ -119,7 +124,7 @@ class Watch:
             return
         self.stop()
         if descriptor < 0:
-            raise bonsai.ConnectionError("no socket")
+            raise bonsai.ConnectionError("descriptor")
         os.set_blocking(descriptor, False)
         self._poller.register(descriptor, select.POLLIN)
         self._loop.add_reader(descriptor, self._ready)
@@ -147,15 +152,18 @@ class Watch:
         except LIBRARY_ERRORS as exc:
             self.stop()
             self.is_over = True
-            self.done.set_exception(LibraryFault(exc))
+            self.done.set_exception(LibraryError(exc))
 
-    def step_fails(self) -> bool:
-        """Step once more and tell whether that ended the operation."""
-        try:
-            self._step()
-        except LIBRARY_ERRORS:
-            return True
-        return False
+    def fail(self) -> None:
+        """Step an opening connection, whose way out is closed already, until it has noticed."""
+        descriptor = self._connection.fileno()
+        if descriptor != self._first:  # past the socket pair that tells of the first step's end
+            hang_up(descriptor)
+        for _ in range(STEPS_TO_FAIL):
+            try:
+                self._step()
+            except LIBRARY_ERRORS:
+                return
 
     def _read(self) -> Any:
         """Take message after message until there is a result, nothing to read, or the turn is over."""

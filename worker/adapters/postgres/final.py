@@ -189,7 +189,11 @@ class PostgresFinal:
     async def _evidence(self) -> Evidence:
         window_from = self._state.now - timedelta(days=WINDOW_DAYS)
         leaving = await db.rows(
-            self._connection, "count_leaving", window_from=window_from, **self._here
+            self._connection,
+            "count_leaving",
+            window_from=window_from,
+            shared=self._state.is_shared,
+            **self._here,
         )
         sample = await db.rows(self._connection, "sample_leaving", most=SAMPLE) if leaving else []
         return Evidence(

@@ -148,7 +148,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN 
 ORDER BY d.address, h.is_primary DESC, h.kind, h.entry_id
 
 -- name: count_leaving
--- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before.
+-- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before;
+-- domains that only lost before count too, for the total.
 WITH leaving AS (
     SELECT split_part(address, '@', 2) AS domain,
         count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
@@ -161,14 +162,15 @@ WITH leaving AS (
     FROM rollcall.departure d
     WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step = 'removed'
         AND d.removed_at > :window_from AND NOT d.decided AND NOT d.approved
+        AND NOT (:shared AND rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) IS NOT DISTINCT FROM 'valid')
     GROUP BY 1
 )
-SELECT leaving.domain, coalesce(m.recipients, 0) + leaving.not_counted_as_valid AS recipients, leaving.leaving, coalesce(gone.gone, 0) AS gone
-FROM leaving
-LEFT JOIN gone USING (domain)
-LEFT JOIN rollcall.domain m ON m.domain = leaving.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
-WHERE leaving.leaving > 0
-ORDER BY leaving.domain COLLATE "C"
+SELECT j.domain, coalesce(m.recipients, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
+    coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone
+FROM (leaving FULL JOIN gone USING (domain)) AS j
+LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
+WHERE j.leaving > 0 OR j.gone > 0
+ORDER BY j.domain COLLATE "C"
 
 -- name: sample_leaving
 -- A few of the addresses concerned, for the reasons.
@@ -307,7 +309,7 @@ FROM (
     SELECT gen_random_uuid() AS event_id, part,
         string_agg(
             '{"address":' || to_json(address) || ',"change":"' || change ||
-            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN 'null' ELSE '"valid"' END ||
+            '","state":' || CASE becomes WHEN 'grace' THEN '"grace"' WHEN 'removed' THEN '"removed"' ELSE '"valid"' END ||
             ',"grace_until":' || CASE WHEN becomes = 'grace' THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
             ',"kind":"' || (ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1] ||
             '","primary":' || is_primary || '}', ',' ORDER BY ordinal) AS changes
@@ -386,7 +388,7 @@ WITH begun AS (
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
-    v.settings, v.password_sealed, v.client_key_sealed,
+    v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
     ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
     ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
 FROM begun
@@ -586,16 +588,25 @@ SELECT :now, source, id, tenant, name, :reason, coalesce(octet_length(body::text
 -- carrying out
 -- ============================================================================
 
--- name: take_command
--- The oldest command that is due, of a tenant nobody else is at work for; later ones of a tenant wait their turn
--- unless the earlier one itself waits for its tenant or directory.
-SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+-- name: due_commands
+-- The next command of each tenant that has one due, the oldest first; later ones of a tenant wait their turn unless the
+-- earlier one itself waits for its tenant or directory.
+SELECT c.number, c.tenant
 FROM rollcall.command c
 WHERE c.state = 'stored' AND c.try_after <= :now
     AND NOT EXISTS (SELECT FROM rollcall.command e WHERE e.state = 'stored' AND e.tenant = c.tenant AND e.number < c.number AND e.try_after <= :now)
-ORDER BY c.number
-LIMIT 1
-FOR NO KEY UPDATE SKIP LOCKED
+ORDER BY c.number LIMIT :most
+
+-- name: take_command
+-- One of them, with its tenant's row; none if another worker has either: a tenant whose run is being recorded holds up nobody.
+WITH t AS (
+    SELECT tenant_id FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+FROM rollcall.command c
+WHERE c.number = :number AND c.state = 'stored'
+    AND (EXISTS (SELECT FROM t) OR NOT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL))
+FOR NO KEY UPDATE OF c SKIP LOCKED
 
 -- name: wait_for_its_tenant
 -- Look at a command again later: what it names may yet come.
@@ -668,6 +679,18 @@ WHERE h.tenant_id = :tenant_id
     AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
     AND coalesce(d.step, 'missing') = 'missing'
 ORDER BY h.address, h.is_primary DESC, h.kind
+
+-- name: shrink_baseline
+-- What a person takes off is not missed by the guard: the last applied run counts as if it had not held it.
+UPDATE rollcall.directory i SET applied_addresses = greatest(0, i.applied_addresses - gone.addresses)
+FROM (
+    SELECT h.directory_id, count(DISTINCT h.address) AS addresses
+    FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND d.step IS NULL
+    GROUP BY 1
+) gone
+WHERE i.tenant_id = :tenant_id AND i.directory_id = gone.directory_id
 
 -- name: decide_departures
 -- Departures by decision: grace at once, then the clock alone.

@@ -68,6 +68,7 @@ class PostgresGate:
                 run.trigger,
                 [Attempt(record["at"], Sent(record["outcome"])) for record in recent],
                 is_known_refused=known["refused"],
+                changed_at=run.saved_at,
                 now=now,
             )
             if answer is None:

@@ -27,6 +27,9 @@ CONFLICT: tuple[type[BaseException], ...] = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
+PASSING: tuple[type[BaseException], ...] = (StoreFailure, *AWAY, *CONFLICT)
+"""What waiting can mend, translated or not yet."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:

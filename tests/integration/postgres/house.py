@@ -1,0 +1,456 @@
+"""The store with hands and no servers but its own: commands in at the door, snapshots out of thin air, time at will."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import count
+from typing import Any, NamedTuple
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+import asyncpg
+import orjson
+from jsonschema import Draft202012Validator
+
+from tests.fakes.clock import StandingClock
+from worker.adapters.postgres.desk import PostgresOrders
+from worker.adapters.postgres.intake import PostgresIntake
+from worker.adapters.postgres.outbox import PostgresOutbox
+from worker.adapters.postgres.pool import Pool
+from worker.adapters.postgres.runs import Claiming, PostgresRuns
+from worker.adapters.postgres.sign_ins import PostgresSignIns
+from worker.adapters.postgres.spool import open_spool
+from worker.adapters.postgres.sweeper import PostgresSweeper
+from worker.codec.schemas import message_schema
+from worker.domain.commands import (
+    CancelSync,
+    Command,
+    DeleteDirectory,
+    DeleteTenant,
+    Envelope,
+    PauseDirectory,
+    Received,
+    Refused,
+    RequestSync,
+    ResumeDirectory,
+    SaveDirectory,
+    SaveTenant,
+)
+from worker.domain.guard import judge
+from worker.domain.model import (
+    Address,
+    ClaimedRun,
+    DirectoryId,
+    DirectorySettings,
+    Domain,
+    Mode,
+    Removals,
+    Secret,
+    Server,
+    TenantId,
+    Tier,
+    Trigger,
+)
+from worker.domain.outcomes import Outcome, Tally
+from worker.flows.carry import carry
+from worker.ports import Snapshot, Vault
+
+
+TENANT = TenantId("acme")
+HQ = DirectoryId("hq")
+MESSAGE_MAX_BYTES = 256 * 1024
+
+NAMES: dict[type[Command], str] = {
+    SaveTenant: "tenant.save",
+    DeleteTenant: "tenant.delete",
+    SaveDirectory: "directory.save",
+    DeleteDirectory: "directory.delete",
+    PauseDirectory: "directory.pause",
+    ResumeDirectory: "directory.resume",
+    RequestSync: "sync.request",
+    CancelSync: "sync.cancel",
+}
+
+
+class Row(NamedTuple):
+    """One address of one entry, as the normaliser packs it."""
+
+    address: str
+    entry: UUID
+    kind: int = 0
+    is_primary: bool = True
+    enabled: bool = True
+    name: str | None = None
+
+    def packed(self) -> bytes:
+        """Return the line for COPY."""
+        told = "\\N" if self.name is None else self.name
+        flags = f"{'t' if self.is_primary else 'f'}\t{'t' if self.enabled else 'f'}"
+        return f"{self.address}\t{self.entry}\t{self.kind}\t{flags}\t{told}\n".encode()
+
+
+def row(address: str, entry: str | None = None, **more: Any) -> Row:
+    """One row; an entry is known by its name, by default the address itself."""
+    return Row(address, uuid5(NAMESPACE_DNS, entry or address), **more)
+
+
+def rows(*named: "str | Row") -> list[Row]:
+    """Rows of addresses that each have an entry of their own."""
+    return [each if isinstance(each, Row) else row(each) for each in named]
+
+
+def people(number: int, domain: str = "example.com") -> list[str]:
+    """So many addresses, in order."""
+    return [f"p{place:05}@{domain}" for place in range(number)]
+
+
+def settings(**changed: Any) -> DirectorySettings:
+    """A form as an admin would fill it in."""
+    form = DirectorySettings(
+        name="Head office",
+        type="openldap",
+        servers=(Server("ldap.example.com"),),
+        bind_name="cn=reader,dc=example,dc=com",
+    )
+    return replace(form, **changed)
+
+
+def removals(**changed: Any) -> DirectorySettings:
+    """The same form with other safety settings."""
+    return settings(removals=Removals(**changed))
+
+
+@dataclass(slots=True)
+class House:
+    """One database, all of its adapters, one clock."""
+
+    pool: Pool
+    clock: StandingClock
+    vault: Vault
+    runs: PostgresRuns
+    ids: "count[int]" = field(default_factory=lambda: count(1))
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    @classmethod
+    async def open(cls, pool: Pool, vault: Vault) -> "House":
+        """Stand the clock at the server's hour, so that history has its partitions."""
+        now: datetime = await pool.fetchval("SELECT date_trunc('hour', now())")
+        clock = StandingClock(now)
+        return cls(pool, clock, vault, PostgresRuns(pool, clock, vault, Claiming("worker-1")))
+
+    @property
+    def orders(self) -> PostgresOrders:
+        """What carries out stored commands."""
+        return PostgresOrders(self.pool, self.clock)
+
+    @property
+    def intake(self) -> PostgresIntake:
+        """The door."""
+        return PostgresIntake(self.pool, self.clock, self.vault)
+
+    @property
+    def outbox(self) -> PostgresOutbox:
+        """What waits to be published."""
+        return PostgresOutbox(self.pool, "worker-1")
+
+    @property
+    def sweeper(self) -> PostgresSweeper:
+        """The housekeeper."""
+        return PostgresSweeper(self.pool, self.clock, self.runs)
+
+    @property
+    def sign_ins(self) -> PostgresSignIns:
+        """The gates."""
+        return PostgresSignIns(self.pool, self.clock, self.vault)
+
+    def worker(self, owner: str, **changed: Any) -> PostgresRuns:
+        """Another worker on the same store."""
+        return PostgresRuns(self.pool, self.clock, self.vault, Claiming(owner, **changed))
+
+    # --- commands ------------------------------------------------------------
+
+    def received(
+        self,
+        command: Command,
+        *,
+        tenant: str = TENANT,
+        id: str | None = None,  # noqa: A002 - CloudEvents' word
+        body: bytes | None = None,
+        reply_to: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Received:
+        """One command as the codec gives it, under an id of its own."""
+        name = NAMES[type(command)]
+        envelope = Envelope(
+            source="test",
+            id=id or f"c-{next(self.ids)}",
+            tenant=TenantId(tenant),
+            name=name,
+            reply_to=reply_to,
+            correlation_id=correlation_id,
+        )
+        return Received(envelope, command, body or repr(command).encode())
+
+    async def store(self, *items: Received | Refused) -> None:
+        """Take a batch in."""
+        await self.intake.store(items)
+
+    async def carry(self) -> int:
+        """Carry out all that is due; gives how many."""
+        done = 0
+        while await self.orders.carry_next(carry):
+            done += 1
+            assert done < 1_000
+        return done
+
+    async def send(self, command: Command, **how: Any) -> str:
+        """Take one command in, carry it out; gives its id."""
+        item = self.received(command, **how)
+        await self.store(item)
+        await self.carry()
+        return item.envelope.id
+
+    async def save_tenant(
+        self,
+        *domains: Domain | str,
+        tenant: str = TENANT,
+        tier: Tier = Tier.ENTERPRISE,
+        reseller: str | None = None,
+        revision: int | None = None,
+    ) -> str:
+        """A tenant with these domains."""
+        named = tuple(each if isinstance(each, Domain) else Domain(each) for each in domains)
+        command = SaveTenant(tier, named or None, reseller, revision)
+        return await self.send(command, tenant=tenant)
+
+    async def save_directory(
+        self,
+        form: DirectorySettings | None = None,
+        *,
+        directory: str = HQ,
+        tenant: str = TENANT,
+        password: str | None = "s3cr3t",
+        sync: bool = False,
+        force: bool = False,
+        revision: int | None = None,
+        **how: Any,
+    ) -> str:
+        """A directory, in force at once unless it is to be synced first."""
+        command = SaveDirectory(
+            directory=DirectoryId(directory),
+            settings=form or settings(),
+            password=self.vault.seal(Secret(password)) if password else None,
+            client_key=None,
+            sync=sync,
+            force=force,
+            revision=revision,
+        )
+        return await self.send(command, tenant=tenant, **how)
+
+    async def founded(self, form: DirectorySettings | None = None) -> "House":
+        """One tenant with example.com and one directory in force, as most tests begin."""
+        await self.save_tenant("example.com")
+        await self.save_directory(form)
+        return self
+
+    async def request(
+        self,
+        directory: str = HQ,
+        *,
+        tenant: str = TENANT,
+        trigger: Trigger = Trigger.MANUAL,
+        mode: Mode = Mode.APPLY,
+        **how: Any,
+    ) -> str:
+        """Ask for a run; gives the id of the command."""
+        command = RequestSync(DirectoryId(directory), trigger, mode)
+        return await self.send(command, tenant=tenant, **how)
+
+    # --- runs ----------------------------------------------------------------
+
+    async def claim(self) -> ClaimedRun:
+        """Claim the one run that is due."""
+        claimed = await self.runs.claim(10)
+        assert len(claimed) == 1
+        return claimed[0]
+
+    def snapshot(
+        self,
+        run: ClaimedRun,
+        listed: Iterable[Row],
+        *,
+        scope: str = "scope",
+        read_at: datetime | None = None,
+    ) -> Snapshot:
+        """What a complete read would have given."""
+        packed = [each.packed() for each in listed]
+        digest = hashlib.blake2b(repr(sorted(packed)).encode(), digest_size=16)
+        digest.update(f"{scope} {run.domains}".encode())
+        spool = self.stack.enter_context(open_spool())
+        spool.add(b"".join(packed))
+        return Snapshot(
+            spool=spool,
+            rows=len(packed),
+            digest=digest.digest(),
+            scope=scope,
+            read_at=read_at or self.clock.at,
+            tally=Tally(entries=len(packed)),
+            connect_s=0.01,
+            read_s=0.02,
+        )
+
+    async def conclude(self, run: ClaimedRun, snapshot: Snapshot) -> Outcome:
+        """The final transaction."""
+        async with self.runs.final(run, snapshot) as final:
+            evidence = await final.compare()
+            return await final.record(judge(evidence, run.settings.removals))
+
+    async def sync(
+        self,
+        *listed: str | Row,
+        directory: str = HQ,
+        tenant: str = TENANT,
+        mode: Mode = Mode.APPLY,
+        trigger: Trigger = Trigger.MANUAL,
+        scope: str = "scope",
+    ) -> Outcome:
+        """One run from request to outcome, with the directory showing just this."""
+        await self.request(directory, tenant=tenant, mode=mode, trigger=trigger)
+        run = await self.claim()
+        return await self.conclude(run, self.snapshot(run, rows(*listed), scope=scope))
+
+    async def sync_later(self, *listed: str | Row, minutes: float = 31, **how: Any) -> Outcome:
+        """The same, some time later: by default far enough apart to count as another run."""
+        self.clock.forward(minutes=minutes)
+        return await self.sync(*listed, **how)
+
+    # --- what can be seen ----------------------------------------------------
+
+    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Look into a table."""
+        found: list[asyncpg.Record] = await self.pool.fetch(sql, *arguments)
+        return found
+
+    async def value(self, sql: str, *arguments: object) -> Any:
+        """Look at one value."""
+        return await self.pool.fetchval(sql, *arguments)
+
+    async def states(self, tenant: str = TENANT) -> dict[str, str]:
+        """What the tenant's list says of each address it knows."""
+        found = await self.fetch(
+            "SELECT address, state FROM api.recipient WHERE tenant = $1", tenant
+        )
+        return {each["address"]: each["state"] for each in found}
+
+    async def steps(self, directory: str = HQ) -> dict[str, str]:
+        """How far each address is on its way out of a directory."""
+        found = await self.fetch(
+            """SELECT DISTINCT h.address, coalesce(d.step, 'present') AS step
+               FROM rollcall.holding h
+               JOIN rollcall.directory i USING (tenant_id, directory_id)
+               LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+               WHERE i.directory = $1""",
+            directory,
+        )
+        return {each["address"]: each["step"] for each in found}
+
+    async def history(self) -> list[tuple[str, str]]:
+        """Each address and its change, in order."""
+        found = await self.fetch(
+            "SELECT address, change FROM rollcall.history ORDER BY at, address"
+        )
+        return [(each["address"], each["change"]) for each in found]
+
+    async def look(self, address: str) -> str:
+        """What SMTP is told."""
+        found: str = await self.value("SELECT state FROM api.lookup($1)", address)
+        return found
+
+    async def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The events in the outbox for the exchange, oldest first; of one name, or all."""
+        found = await self.fetch(
+            "SELECT body FROM rollcall.outbox WHERE routing_key IS NOT NULL ORDER BY number"
+        )
+        told: list[dict[str, Any]] = [orjson.loads(each["body"]) for each in found]
+        return [each for each in told if name is None or each["type"] == f"rollcall.{name}.v1"]
+
+    async def last(self, name: str) -> Any:
+        """The data of the youngest event of a name."""
+        return (await self.events(name))[-1]["data"]
+
+    async def changes(self) -> list[tuple[str, str, str]]:
+        """All changes told in recipients.changed: address, change, state; in the order told."""
+        return [
+            (each["address"], each["change"], each["state"])
+            for event in await self.events("recipients.changed")
+            for each in event["data"]["changes"]
+        ]
+
+    async def forget_events(self) -> None:
+        """Look at later events only; the sequence goes on."""
+        await self.pool.execute("DELETE FROM rollcall.outbox")
+
+
+async def check(house: House) -> None:
+    """What holds after every test, whatever it did."""
+    assert await recounted(house) == []
+    assert await house.fetch(ORPHANS) == []
+    check_messages(await house.fetch("SELECT body FROM rollcall.outbox ORDER BY number"))
+
+
+ORPHANS = """
+SELECT d.* FROM rollcall.departure d
+WHERE NOT EXISTS (SELECT FROM rollcall.holding h
+    WHERE (h.tenant_id, h.address, h.directory_id) = (d.tenant_id, d.address, d.directory_id))
+"""
+
+
+async def recounted(house: House) -> list[asyncpg.Record]:
+    """Domains whose counter is not what counting gives."""
+    return await house.fetch(
+        """SELECT m.domain, m.recipients, count(v.address) AS counted
+           FROM rollcall.domain m
+           LEFT JOIN (
+               SELECT DISTINCT h.tenant_id, h.address FROM rollcall.holding h
+               LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+               WHERE coalesce(d.step, 'missing') = 'missing'
+           ) v ON v.tenant_id = m.tenant_id AND split_part(v.address, '@', 2) = m.domain
+           WHERE m.removed_at IS NULL
+           GROUP BY m.domain_id, m.domain, m.recipients
+           HAVING m.recipients <> count(v.address)"""
+    )
+
+
+def check_messages(records: Sequence[asyncpg.Record]) -> None:
+    """Each is within bounds and as its schema says; sequences have no gap and no repeat."""
+    seen: dict[tuple[str, int], int] = {}
+    told = set()
+    for record in records:
+        body = record["body"]
+        assert len(body.encode()) <= MESSAGE_MAX_BYTES
+        message = orjson.loads(body)
+        if message["id"] in told:
+            continue  # the same event to a reply queue, or again
+        told.add(message["id"])
+        validate(message)
+        if "sequence" in message["data"]:
+            key = (message["subject"], message["data"]["epoch"])
+            assert message["data"]["sequence"] == seen.get(key, message["data"]["sequence"] - 1) + 1
+            seen[key] = message["data"]["sequence"]
+
+
+_VALIDATORS: dict[str, Draft202012Validator] = {}
+
+
+def validate(message: dict[str, Any]) -> None:
+    """Hold a message to the schema of its type."""
+    name = message["type"].removeprefix("rollcall.").removesuffix(".v1")
+    if name not in _VALIDATORS:
+        _VALIDATORS[name] = Draft202012Validator(message_schema(name))
+    _VALIDATORS[name].validate(message)
+
+
+def canaries(*addresses: str) -> DirectorySettings:
+    """The form with canaries."""
+    return removals(canaries=tuple(Address(each) for each in addresses))
