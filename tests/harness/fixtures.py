@@ -9,13 +9,14 @@ import aio_pika
 import asyncpg
 import pytest
 
-from tests.conftest import EXCHANGES, PREFIX, QUEUES, Servers, drop_database, in_database
+from tests.conftest import PREFIX, Servers, drop_database, in_database
 from tests.harness.customer import Customer
 from tests.harness.lab import Lab, open_lab
 from tests.harness.platform import Platform
 from tests.harness.store import Store
 from tests.harness.worker import RUN, Worker, settings
 from tests.servers.certs import Authority
+from worker.adapters.rabbitmq.topology import Topology
 
 
 WITHIN_S = 20
@@ -109,7 +110,8 @@ async def _execute(url: str, statement: str) -> None:
 async def _sweep(url: str, prefix: str) -> None:
     async with asyncio.timeout(WITHIN_S), await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for queue in QUEUES:
-            await channel.queue_delete(f"{prefix}.{queue}")
-        for exchange in EXCHANGES:
-            await channel.exchange_delete(f"{prefix}.{exchange}")
+        topology = Topology(prefix)
+        for queue in topology.queues:
+            await channel.queue_delete(queue.name)
+        for exchange in topology.exchanges:
+            await channel.exchange_delete(exchange)
