@@ -17,6 +17,10 @@ BASE = "dc=lab,dc=example"
 PREFIX = "branch"
 NUMBERS = itertools.count(1)
 PAGED = 'limits dn.exact="cn=reader,ou=Service,{base}" size.soft=unlimited size.hard=unlimited'
+ACCESS = (
+    "to attrs=userPassword by anonymous auth by * none",
+    "to * by users read by anonymous auth by * none",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +115,8 @@ class Lab:
 
 
 @contextmanager
-def open_lab(
-    directory: Path, authority: Authority, *, lines: Sequence[str] = (), access: Sequence[str] = ()
-) -> Iterator[Lab]:
+def open_lab(directory: Path, authority: Authority, *, lines: Sequence[str] = ()) -> Iterator[Lab]:
     """Run a server with an empty tree."""
-    tree = Tree(base=BASE, lines=[PAGED.format(base=BASE), *lines], access=access)
+    tree = Tree(base=BASE, lines=[PAGED.format(base=BASE), *lines], access=ACCESS)
     with Slapd(directory, [tree], certificate=authority.issue("lab")) as slapd:
         yield Lab(slapd, authority)
