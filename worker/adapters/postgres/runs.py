@@ -165,6 +165,13 @@ class PostgresRuns:
                 raise RunStopped(kept["cancel_reason"])
             if progress is not None:
                 entries, addresses = progress
+                await db.run(
+                    connection,
+                    "tell_progress",
+                    run_id=run.lease.run,
+                    entries=entries,
+                    addresses=addresses,
+                )
                 await announce(
                     connection,
                     events.sync_progress(
