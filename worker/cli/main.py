@@ -33,7 +33,9 @@ def run() -> None:
         settings = load(needs=SERVICE_NEEDS)
         try:
             asyncio.run(service.run(settings))
-        except OSError as taken:  # of all that a start opens, only the health port is not translated
+        except (
+            OSError
+        ) as taken:  # of all that a start opens, only the health port is not translated
             refuse(f"ROLLCALL_HEALTH_HOST, ROLLCALL_HEALTH_PORT: {taken.strerror}", Exit.USAGE)
 
 

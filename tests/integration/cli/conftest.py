@@ -222,5 +222,3 @@ class Desk:
 def desk(environment: dict[str, str]) -> Desk:
     """Give the store's door."""
     return Desk(environment)
-
-

@@ -149,7 +149,10 @@ def test_a_port_where_nobody_listens_is_a_finding(alone: Program, ad: Tree) -> N
     nobody = f"127.0.0.1:{free_port()}"
 
     ran = alone(
-        "check", *ad.but("--server", nobody), ROLLCALL_PASSWORD=ad.password, ROLLCALL_EGRESS_IPS="192.0.2.7"
+        "check",
+        *ad.but("--server", nobody),
+        ROLLCALL_PASSWORD=ad.password,
+        ROLLCALL_EGRESS_IPS="192.0.2.7",
     )
 
     assert ran.code == Exit.NO
