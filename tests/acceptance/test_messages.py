@@ -196,9 +196,8 @@ async def test_a_plan_without_automatic_sync_refuses_what_needs_it(customer: Cus
     """Nobody gets for nothing what others pay for, and nobody is left guessing why."""
     customer.branch.add("ada")
     await customer.join(plan="basic")
-    scheduled = {"schedule": {"automatic": True}}
 
-    form = await customer.save(**scheduled)
+    form = await customer.save(schedule={"automatic": True})
     by_hand = await customer.save()
     trigger = await customer.sync(trigger="scheduled")
 

@@ -149,6 +149,37 @@ class HaltingReader:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenReader:
+    """Has a bug, and tells of it as bugs do: with all that was in its hands."""
+
+    directory: DirectoryReader
+
+    @asynccontextmanager
+    async def listing(
+        self, plan: ReadPlan, *, gate: Gate, stages: list[StageResult]
+    ) -> AsyncIterator[Listing]:
+        """Open a listing as usual."""
+        async with self.directory.listing(plan, gate=gate, stages=stages) as listing:
+            yield BrokenListing(plan, listing)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenListing:
+    """Breaks at its first page."""
+
+    plan: ReadPlan
+    listing: Listing
+
+    @property
+    def proof(self) -> Proof:
+        """What the listing proved, which it never does."""
+        return self.listing.proof
+
+    def __aiter__(self) -> AsyncIterator[Page]:
+        raise LookupError(self.plan, self.listing)
+
+
+@dataclass(frozen=True, slots=True)
 class HaltingListing:
     """Gives one page."""
 
@@ -244,10 +275,17 @@ def main() -> None:
     """Run the worker until SIGTERM, SIGKILL or its step."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--halt", choices=STEPS)
+    parser.add_argument("--broken", action="store_true")
     parser.add_argument("--ahead-h", type=float, default=0.0)
     asked = parser.parse_args()
     by = timedelta(hours=asked.ahead_h)
-    asyncio.run(run(load(), rewire=lambda parts: halting(ahead(parts, by), asked.halt)))
+
+    def rewire(parts: Parts) -> Parts:
+        if asked.broken:
+            parts.directory = BrokenReader(parts.directory)
+        return halting(ahead(parts, by), asked.halt)
+
+    asyncio.run(run(load(), rewire=rewire))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.harness.lab import Branch
-from tests.harness.platform import ENDINGS, Platform, Seen
+from tests.harness.platform import ENDINGS, WAIT_S, Platform, Seen
 from tests.harness.store import Store
 
 
@@ -30,19 +30,15 @@ class Customer:
         """Send a command of this tenant; gives its id."""
         return await self.platform.send(name, self.tenant, data, **how)
 
-    async def save(self, *, within_s: float = 20, **form: Any) -> Seen:
+    async def save(self, **form: Any) -> Seen:
         """Save & Sync; gives the outcome of the run."""
         cause = await self.send("directory.save", self.branch.form(**form))
-        return await self.platform.event(
-            "command.rejected", *ENDINGS, cause=cause, within_s=within_s
-        )
+        return await self.platform.event("command.rejected", *ENDINGS, cause=cause)
 
-    async def sync(self, *, within_s: float = 20, **request: Any) -> Seen:
+    async def sync(self, **request: Any) -> Seen:
         """Ask for a sync; gives the outcome of the run."""
         cause = await self.request(**request)
-        return await self.platform.event(
-            "command.rejected", *ENDINGS, cause=cause, within_s=within_s
-        )
+        return await self.platform.event("command.rejected", *ENDINGS, cause=cause)
 
     async def request(self, **request: Any) -> str:
         """Ask for a sync and do not wait; gives the command's id."""
@@ -50,10 +46,10 @@ class Customer:
         key = "sync.request.scheduled" if told["trigger"] == "scheduled" else "sync.request"
         return await self.send("sync.request", told, key=key)
 
-    async def event(self, name: str, **which: Any) -> Seen:
-        """Return the first event of this name about this tenant."""
+    async def event(self, *names: str, within_s: float = WAIT_S) -> Seen:
+        """Return the first event of one of these names about this tenant."""
         return await self.platform.event(
-            name, where=lambda seen: seen.tenant == self.tenant, **which
+            *names, where=lambda seen: seen.tenant == self.tenant, within_s=within_s
         )
 
     async def recipients(self) -> dict[str, str]:

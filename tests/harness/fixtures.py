@@ -110,7 +110,8 @@ async def _execute(url: str, statement: str) -> None:
 async def _sweep(url: str, prefix: str) -> None:
     async with asyncio.timeout(WITHIN_S), await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for queue in Topology(prefix).queues:
+        topology = Topology(prefix)
+        for queue in topology.queues:
             await channel.queue_delete(queue.name)
-        for exchange in Topology(prefix).exchanges:
+        for exchange in topology.exchanges:
             await channel.exchange_delete(exchange)

@@ -17,6 +17,10 @@ BASE = "dc=lab,dc=example"
 PREFIX = "branch"
 NUMBERS = itertools.count(1)
 PAGED = 'limits dn.exact="cn=reader,ou=Service,{base}" size.soft=unlimited size.hard=unlimited'
+ACCESS = (
+    "to attrs=userPassword by anonymous auth by * none",
+    "to * by users read by anonymous auth by * none",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,12 @@ class Branch:
         self.slapd.add(ldif.record(dn, {"objectClass": "organizationalUnit"}))
         return dn
 
+    def account(self, login: str, *, password: str) -> None:
+        """Add an account without an address, which may read what the reader may."""
+        classes = ["person", "simpleSecurityObject"]
+        told = {"objectClass": classes, "sn": login, "userPassword": password}
+        self.slapd.add(ldif.record(self.dn(login), told))
+
     def form(self, *, port: int | None = None, **changes: object) -> dict[str, Any]:
         """Return a form for directory.save that reads this branch, by default as Save & Sync."""
         tree = self.slapd.trees[0]
@@ -105,10 +115,8 @@ class Lab:
 
 
 @contextmanager
-def open_lab(
-    directory: Path, authority: Authority, *, lines: Sequence[str] = (), access: Sequence[str] = ()
-) -> Iterator[Lab]:
+def open_lab(directory: Path, authority: Authority, *, lines: Sequence[str] = ()) -> Iterator[Lab]:
     """Run a server with an empty tree."""
-    tree = Tree(base=BASE, lines=[PAGED.format(base=BASE), *lines], access=access)
+    tree = Tree(base=BASE, lines=[PAGED.format(base=BASE), *lines], access=ACCESS)
     with Slapd(directory, [tree], certificate=authority.issue("lab")) as slapd:
         yield Lab(slapd, authority)

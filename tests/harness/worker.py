@@ -70,10 +70,18 @@ class Worker:
         """End it at once, as ``kill -9`` does."""
         self.daemon.kill()
 
-    def terminate(self, *, within_s: float = 15) -> None:
-        """Send SIGTERM and wait. Fails when it does not end in time."""
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM and do not wait."""
         self.daemon.send(signal.SIGTERM)
+
+    def wait_gone(self, *, within_s: float = 15) -> None:
+        """Wait for its end. Fails when it does not end in time."""
         assert wait_until(lambda: not self.daemon.is_running, within_s=within_s), self.daemon.tail()
+
+    def terminate(self, *, within_s: float = 15) -> None:
+        """Send SIGTERM and wait."""
+        self.ask_to_stop()
+        self.wait_gone(within_s=within_s)
 
     def is_ready(self) -> bool:
         """Whether its readiness probe says so."""

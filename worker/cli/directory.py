@@ -13,6 +13,7 @@ from worker.cli.exits import Exit, refusals
 from worker.cli.form import OPTIONS, FormOptions, read_options
 from worker.cli.options import AsJson, spread
 from worker.domain.addresses import display_domain
+from worker.domain.failures import Stage
 from worker.domain.findings import OK
 from worker.domain.preview import Ignored, Preview, Recipient
 from worker.domain.reasons import Example, Reason
@@ -64,7 +65,7 @@ def preview(options: FormOptions, *, limit: Limit = None, as_json: AsJson = Fals
     if _is_bad(diagnosis):
         if not as_json:
             _show_finding(diagnosis)
-        raise typer.Exit(Exit.NO)
+        raise typer.Exit(_code(diagnosis))
 
 
 @spread(FormOptions)
@@ -83,7 +84,7 @@ def check(options: FormOptions, *, as_json: AsJson = False) -> None:
         findings.show_stages(found["stages"])
         _show_finding(diagnosis)
     if _is_bad(diagnosis):
-        raise typer.Exit(Exit.NO)
+        raise typer.Exit(_code(diagnosis))
 
 
 def _look(
@@ -123,6 +124,11 @@ def _most(limit: int | None, *, as_json: bool) -> int | None:
 
 def _is_bad(diagnosis: Diagnosis) -> bool:
     return diagnosis.finding.code != OK
+
+
+def _code(diagnosis: Diagnosis) -> Exit:
+    """A form that asks for what cannot be is wrong usage; the rest is the directory's answer."""
+    return Exit.USAGE if diagnosis.finding.stage is Stage.SETTINGS else Exit.NO
 
 
 def _show_finding(diagnosis: Diagnosis) -> None:

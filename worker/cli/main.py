@@ -8,7 +8,7 @@ import typer
 from worker import app as service
 from worker.cli import screen
 from worker.cli.directory import check, preview
-from worker.cli.exits import EPILOG, refusals
+from worker.cli.exits import EPILOG, Exit, refusals, refuse
 from worker.cli.keys import keys
 from worker.cli.options import AsJson
 from worker.cli.reports import history, status
@@ -30,7 +30,13 @@ def about() -> None:
 def run() -> None:
     """Run the worker until SIGTERM: it takes commands, reads directories, publishes events."""
     with refusals():
-        asyncio.run(service.run(load(needs=SERVICE_NEEDS)))
+        settings = load(needs=SERVICE_NEEDS)
+        try:
+            asyncio.run(service.run(settings))
+        except (
+            OSError
+        ) as taken:  # of all that a start opens, only the health port is not translated
+            refuse(f"ROLLCALL_HEALTH_HOST, ROLLCALL_HEALTH_PORT: {taken.strerror}", Exit.USAGE)
 
 
 @app.command(epilog=EPILOG)
