@@ -1,5 +1,6 @@
 """Servers that go away in the middle of a run, and workers that are asked to go."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -163,3 +164,23 @@ async def test_a_database_that_restarts_during_a_run_loses_nothing(
     await assert_done_once(customer, ending)
     again = await customer.platform.ending(await customer.request(), within_s=40)
     assert again.name == "sync.completed"
+
+
+@pytest.mark.timeout(60)
+async def test_a_worker_that_slept_through_its_lease_writes_nothing(
+    customer: Customer, proxy: FaultProxy, hire: Hire
+) -> None:
+    """A machine that stood still for a minute wakes with an old list in its hands."""
+    sleeper, other = hire("sleeper"), hire("other")
+    sleeper.start()
+    cause = await begin(customer, proxy)
+
+    sleeper.daemon.send(signal.SIGSTOP)
+    other.start()
+    proxy.disarm()
+    ending = await customer.platform.ending(cause, within_s=40)
+    sleeper.daemon.send(signal.SIGCONT)
+    sleeper.wait_for(lambda: sleeper.logged("lease_lost") != [])
+
+    assert ending.data["attempt"] == 2
+    await assert_done_once(customer, ending)
