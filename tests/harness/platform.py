@@ -95,8 +95,11 @@ class Platform:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._channel.queue_delete(self._queue)
-        await self._channel.queue_delete(self.reply_queue)
+        # a queue that is deleted under its consumer makes the client complain
+        await self._channel.close()
+        channel = await self._connection.channel()
+        await channel.queue_delete(self._queue)
+        await channel.queue_delete(self.reply_queue)
         await self._connection.close()
         assert not self.complaints
 

@@ -105,6 +105,8 @@ class Request:
     base: str = ""
     scope: int = 0
     attributes: tuple[str, ...] = ()
+    dereference: int = 0
+    time_limit: int = 0
     page_size: int | None = None
     cookie: bytes = b""
 
@@ -124,7 +126,8 @@ def parse(body: bytes) -> Request:
             (_, raw_size), (_, cookie) = parts(parts(value)[0][1])
             size = int.from_bytes(raw_size, "big")
     base, scope = fields[0][1].decode(), fields[1][1][0]
-    return Request(message_id, operation, base, scope, names, size, cookie)
+    dereference, time_limit = (int.from_bytes(fields[at][1], "big") for at in (2, 4))
+    return Request(message_id, operation, base, scope, names, dereference, time_limit, size, cookie)
 
 
 class Client:

@@ -41,7 +41,7 @@ DIGEST_BYTES = 16
 DIGESTS = 1 << (8 * DIGEST_BYTES)
 
 FOREIGN_NAMES_MAX_COUNT = 50
-KNOWN_FOREIGN_MAX_COUNT = 5_000
+KNOWN_DOMAINS_MAX_COUNT = 5_000
 VALUE_MAX_BYTES = 4_096
 """Of a value that is looked at closely; proxyAddresses holds at most 1,123 characters."""
 
@@ -79,8 +79,8 @@ class Chunk:
 class Normaliser:
     """Turns the pages of one reading into rows, and keeps its totals."""
 
-    def __init__(self, plan: ReadPlan, domains: Iterable[str]) -> None:
-        """``domains``: those of the tenant, as lower-case A-labels."""
+    def __init__(self, plan: ReadPlan, domains: Iterable[str] | None) -> None:
+        """``domains``: those of the tenant, as lower-case A-labels; None: every one that is met counts as theirs."""
         self.entries = 0
         self.rows = 0
         self.digest = 0
@@ -88,10 +88,11 @@ class Normaliser:
         self.foreign_domains: dict[str, int] = {}
         """The first 50 domains met that are not the tenant's, with how many addresses each."""
         self._reader = EntryReader(plan.preset, plan.settings.kinds)
-        self._domains = frozenset(name.encode("ascii") for name in domains)
-        self._plain_domains = frozenset(
-            name for name in self._domains if len(name) <= _PLAIN_DOMAIN_MAX_BYTES
-        )
+        self._takes_any = domains is None
+        self._domains: set[bytes] = set()
+        self._plain_domains: set[bytes] = set()
+        for name in domains or ():
+            self._adopt(name.encode("ascii"))
         self._foreign: set[bytes] = set()
         self._is_left_out = Patterns(plan.settings.leave_out).match
         self._rejects: Mapping[Reason, Rejects] = {reason: Rejects() for reason in Reason}
@@ -255,13 +256,23 @@ class Normaliser:
             return None
         address = normal.encode()
         domain = address.rpartition(b"@")[2]
-        if domain in self._domains:
+        if self._is_ours(domain):
             return address
         self._add_foreign(domain, value, dn)
         return None
 
+    def _is_ours(self, domain: bytes) -> bool:
+        if self._takes_any and len(self._domains) < KNOWN_DOMAINS_MAX_COUNT:
+            self._adopt(domain)
+        return self._takes_any or domain in self._domains
+
+    def _adopt(self, domain: bytes) -> None:
+        self._domains.add(domain)
+        if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES:
+            self._plain_domains.add(domain)
+
     def _add_foreign(self, domain: bytes, value: bytes, dn: str) -> None:
-        if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES and len(self._foreign) < KNOWN_FOREIGN_MAX_COUNT:
+        if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES and len(self._foreign) < KNOWN_DOMAINS_MAX_COUNT:
             self._foreign.add(domain)
         self._other_domain.add(value, dn)
         name = domain.decode("ascii")
@@ -273,8 +284,7 @@ class Normaliser:
         domain = normal_domain(name) if at and not local else None
         if domain is None:
             return Reason.MALFORMED
-        is_ours = domain.encode("ascii") in self._domains
-        return Reason.CATCH_ALL if is_ours else Reason.OTHER_DOMAIN
+        return Reason.CATCH_ALL if self._is_ours(domain.encode("ascii")) else Reason.OTHER_DOMAIN
 
 
 def snapshot_digest(rows_digest: int, *, scope: str, domains: Iterable[str]) -> bytes:

@@ -101,6 +101,11 @@ class Forwarder:
         """All that the server has sent."""
         return self._framer.total_bytes
 
+    @property
+    def entries_waiting(self) -> int:
+        """Entries of the answer that is under way, or has come and was not taken."""
+        return self._framer.entries_waiting
+
     def take_result(self) -> WireResult | None:
         """Return the oldest result not taken yet: there is one before the library can see it."""
         if not self._framer.results:

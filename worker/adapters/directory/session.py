@@ -32,6 +32,8 @@ ROOT_ATTRIBUTES = (
     "supportedControl",
     "supportedExtension",
 )
+PAGED_ENTRIES = 10_000
+"""In one page, when pages of at most 1,000 or so are asked for: bonsai's cursor takes the square of their number."""
 ANY = "(objectClass=*)"
 SETTLE_S = 30.0
 """For recording a sign-in's answer, also when the run is being cancelled."""
@@ -88,7 +90,7 @@ class Session:
 
     async def _bind(self) -> None:
         # held here alone: a connection whose bind failed has no close, it ends with its last reference
-        self._connection = QuietConnection(self._client, end_line=self._forwarder.close)
+        self._connection = QuietConnection(self._client, self._forwarder)
         opening = self._connection.ask(self._connection.open)
         await self._await(opening, Doing(Stage.SIGN_IN), within_s=self._limits.bind_s)
         self._result(Stage.SIGN_IN)
@@ -160,6 +162,8 @@ class Session:
         doing = Doing(Stage.READ, is_first_page=is_first)
         found = await self._await(operation, doing, within_s=self._limits.page_s)
         result = self._result(Stage.READ, is_first_page=is_first)
+        if not isinstance(found, list) and result.entries > PAGED_ENTRIES:
+            raise Unfinished("read.no_paging", f"{result.entries} entries in one page")
         entries: list[RawEntry] = list(found)
         check_count(result, len(entries))
         if result.cookie and isinstance(found, list):

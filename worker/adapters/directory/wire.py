@@ -97,6 +97,11 @@ class Framer:
         self.total_bytes = 0
         self.total_entries = 0
 
+    @property
+    def entries_waiting(self) -> int:
+        """Entries since the last result, and of results not taken."""
+        return self._entries + sum(result.entries for result in self.results)
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes. Raises Unfinished (``read.too_…``, ``read.malformed``): then forward nothing."""
         self._bound_bytes(len(chunk))

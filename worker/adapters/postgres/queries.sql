@@ -406,10 +406,15 @@ ON CONFLICT (fair_key) DO UPDATE SET last_served_at = excluded.last_served_at
 SET LOCAL synchronous_commit = off
 
 -- name: renew_lease
--- Keep the lease; no row: it is lost.
+-- Keep the lease; no row: it is lost, or the run was queued again because its lease had lapsed.
 UPDATE rollcall.lease SET expires_at = clock_timestamp() + :length::interval
 WHERE run_id = :run_id AND token = :token
+    AND (SELECT state FROM rollcall.run WHERE run_id = :run_id) = 'running'
 RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id) AS cancel_reason
+
+-- name: tell_progress
+-- How far a run has come, for those who look at it; its outcome replaces it.
+UPDATE rollcall.run SET counts = jsonb_build_object('entries', :entries::bigint, 'addresses', :addresses::bigint) WHERE run_id = :run_id AND state = 'running'
 
 -- name: end_lease
 -- Give the lease back: it lapses now, its token stays.
@@ -426,8 +431,8 @@ SELECT run_id FROM rollcall.run
 WHERE directory_id = :directory_id AND mode = :mode AND pending = :pending AND state = 'queued' FOR NO KEY UPDATE
 
 -- name: find_twin
--- A queued run that stands for the same as this one.
-SELECT q.run_id FROM rollcall.run r
+-- A queued run that stands for the same as this one, and who asked for this one.
+SELECT q.run_id, r.trigger FROM rollcall.run r
 JOIN rollcall.run q ON q.directory_id = r.directory_id AND q.mode = r.mode AND q.pending = r.pending AND q.state = 'queued'
 WHERE r.run_id = :run_id AND q.run_id <> r.run_id
 FOR NO KEY UPDATE OF q
@@ -442,14 +447,26 @@ INSERT INTO rollcall.run_cause (run_id, number, command_id) SELECT :to_run, numb
 DELETE FROM rollcall.run WHERE run_id = :run_id
 
 -- name: lapsed_runs
--- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run.
-SELECT r.run_id, r.tenant_id, r.directory_id, r.crashes, r.cancel_reason, i.directory
+-- Runs whose worker is gone: running, and their lease has lapsed or belongs to another run. Takes no lock: each is
+-- looked at again under the locks of an ending, taken in their order.
+SELECT r.run_id, r.tenant_id, r.directory_id
 FROM rollcall.run r
-JOIN rollcall.directory i USING (directory_id)
-LEFT JOIN rollcall.lease l ON l.directory_id = r.directory_id
+LEFT JOIN rollcall.lease l USING (directory_id)
 WHERE r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
 ORDER BY r.run_id LIMIT :most
-FOR NO KEY UPDATE OF r SKIP LOCKED
+
+-- name: lock_any_lease
+-- Third lock, whoever holds it: a worker that is alive after all cannot renew meanwhile.
+SELECT 1 AS held FROM rollcall.lease WHERE directory_id = :directory_id FOR NO KEY UPDATE
+
+-- name: lock_lapsed
+-- The run, if its worker is still gone.
+SELECT r.crashes, r.cancel_reason, i.directory
+FROM rollcall.run r
+JOIN rollcall.directory i USING (directory_id)
+LEFT JOIN rollcall.lease l USING (directory_id)
+WHERE r.run_id = :run_id AND r.state = 'running' AND (l.run_id IS DISTINCT FROM r.run_id OR l.expires_at <= clock_timestamp())
+FOR NO KEY UPDATE OF r
 
 -- name: requeue_lapsed
 -- What a dead worker left begins again, at once.
@@ -942,3 +959,90 @@ WITH old AS (SELECT tenant_id FROM rollcall.tenant WHERE deleted_at < :before), 
 )
 DELETE FROM rollcall.holding x USING h
 WHERE (x.tenant_id, x.address, x.directory_id, x.entry_id) = (h.tenant_id, h.address, h.directory_id, h.entry_id)
+
+-- ============================================================================
+-- what people look at
+-- ============================================================================
+
+-- name: report_runs
+-- Runs of a tenant, the newest first.
+SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding,
+    r.queued_at, r.started_at, r.finished_at
+FROM api.run r
+WHERE r.tenant = :tenant AND (:directory::text IS NULL OR r.directory = :directory) AND (:run::uuid IS NULL OR r.run = :run)
+ORDER BY r.queued_at DESC, r.run LIMIT :most
+
+-- name: report_changes
+-- What became of addresses of a tenant, the newest first.
+SELECT h.at, h.directory, h.run, h.address, h.change
+FROM api.history h
+WHERE h.tenant = :tenant AND (:directory::text IS NULL OR h.directory = :directory)
+    AND (:run::uuid IS NULL OR h.run = :run) AND (:address::text IS NULL OR h.address = :address)
+ORDER BY h.at DESC, h.address LIMIT :most
+
+-- name: report_directories
+-- Directories of one tenant or of all, those in trouble first.
+SELECT t.tenant, i.directory, v.settings ->> 'name' AS name, v.settings ->> 'type' AS type,
+    CASE WHEN i.paused IS NOT NULL THEN 'paused' WHEN i.revision_in_force IS NULL THEN 'pending' ELSE 'in_force' END AS state,
+    i.paused, i.last_good_at, i.next_sync_at, bad.since AS failing_since, bad.code AS failing, open.queued, open.running,
+    coalesce(o.held, 0) AS held, o.since AS held_since
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.directory_revision v
+    ON v.directory_id = i.directory_id AND v.revision = coalesce(i.revision_pending, i.revision_in_force)
+CROSS JOIN LATERAL (
+    SELECT min(r.finished_at) AS since, (array_agg(r.finding ->> 'code' ORDER BY r.finished_at DESC))[1] AS code
+    FROM rollcall.run r
+    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state = 'failed' AND r.mode = 'apply'
+        AND r.finished_at > coalesce(i.last_good_at, '-infinity')
+) bad
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE r.state = 'queued') AS queued, count(*) FILTER (WHERE r.state = 'running') AS running
+    FROM rollcall.run r
+    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state IN ('queued', 'running')
+) open
+LEFT JOIN LATERAL (
+    SELECT h.since, (SELECT count(*) FROM rollcall.change_set c WHERE c.set_id = h.hold_id) AS held
+    FROM rollcall.hold h WHERE h.directory_id = i.directory_id AND h.state = 'open'
+) o ON true
+WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL AND (:tenant::text IS NULL OR t.tenant = :tenant)
+ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :most
+
+-- name: report_tenant
+-- Whether there is such a tenant.
+SELECT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL) AS known
+
+-- name: report_command
+-- What became of a command, and the run that answers it: its own, or one it joined that was queued up to a day before.
+SELECT m.state, p.reason, c.run_id,
+    EXISTS (SELECT FROM rollcall.run b WHERE b.directory_id = c.directory_id AND b.state = 'running' AND b.run_id <> c.run_id) AS is_behind
+FROM rollcall.command m
+LEFT JOIN LATERAL (
+    SELECT parked.reason FROM rollcall.parked
+    WHERE m.state = 'rejected' AND parked.source = m.source AND parked.id = m.id ORDER BY parked.at DESC LIMIT 1
+) p ON true
+LEFT JOIN LATERAL (
+    SELECT r.run_id, r.directory_id
+    FROM rollcall.tenant t
+    JOIN rollcall.run r ON r.tenant_id = t.tenant_id AND r.queued_at > m.received_at - interval '1 day'
+    JOIN rollcall.run_cause k ON k.run_id = r.run_id AND k.number = m.number
+    WHERE t.tenant = m.tenant AND t.deleted_at IS NULL LIMIT 1
+) c ON true
+WHERE m.source = :source AND m.id = :id
+
+-- ============================================================================
+-- sealing again
+-- ============================================================================
+
+-- name: sealed_secrets
+-- The next revisions with a secret, in a bounded bite.
+SELECT directory_id, revision, password_sealed, client_key_sealed FROM rollcall.directory_revision
+WHERE (directory_id, revision) > (:directory_id::integer, :revision::bigint)
+    AND (password_sealed IS NOT NULL OR client_key_sealed IS NOT NULL)
+ORDER BY directory_id, revision LIMIT :most
+
+-- name: seal_again
+-- The same secrets under the newest key, unless a worker erased or replaced them meanwhile.
+UPDATE rollcall.directory_revision SET password_sealed = :password_sealed, client_key_sealed = :client_key_sealed
+WHERE directory_id = :directory_id AND revision = :revision
+    AND password_sealed IS NOT DISTINCT FROM :old_password AND client_key_sealed IS NOT DISTINCT FROM :old_client_key

@@ -165,6 +165,13 @@ class PostgresRuns:
                 raise RunStopped(kept["cancel_reason"])
             if progress is not None:
                 entries, addresses = progress
+                await db.run(
+                    connection,
+                    "tell_progress",
+                    run_id=run.lease.run,
+                    entries=entries,
+                    addresses=addresses,
+                )
                 await announce(
                     connection,
                     events.sync_progress(
@@ -232,7 +239,7 @@ class PostgresRuns:
         now = await self.clock.now()
         async with db.transaction(self.pool) as connection:
             row = await lock_for_end(connection, run)
-            if not await merge_into_queued(connection, row.run_id):
+            if not await merge_into_queued(connection, row.run_id, now=now):
                 await db.run(
                     connection,
                     "queue_again",
@@ -252,31 +259,36 @@ class PostgresRuns:
         now = await self.clock.now()
         async with db.transaction(self.pool) as connection:
             lapsed = await db.rows(connection, "lapsed_runs", most=SWEEP_AT_MOST)
-            for record in lapsed:
-                await self._revive(connection, record, now)
-        return len(lapsed)
+        return sum([await self._revive(record, now) for record in lapsed])
 
-    async def _revive(
-        self, connection: db.Connection, record: asyncpg.Record, now: datetime
-    ) -> None:
-        if record["cancel_reason"] is None and record["crashes"] < CRASHES_MAX:
-            if not await merge_into_queued(connection, record["run_id"]):
-                await db.run(connection, "requeue_lapsed", run_id=record["run_id"], now=now)
-            return
-        tenant = await db.only(connection, "lock_tenant", tenant_id=record["tenant_id"])
-        ending = (
-            cancelled(record["cancel_reason"])
-            if record["cancel_reason"] is not None
-            else Ending(RunState.FAILED, finding=finding("internal"), detail="workers died over it")
-        )
-        row = RunRow(
-            record["run_id"],
-            record["tenant_id"],
-            TenantId(tenant["tenant"]),
-            record["directory_id"],
-            DirectoryId(record["directory"]),
-        )
-        await end_run(connection, row, ending, now=now)
+    async def _revive(self, lapsed: asyncpg.Record, now: datetime) -> bool:
+        """Queue one again or end it, unless it ended or another sweeper was faster."""
+        run_id, directory_id = lapsed["run_id"], lapsed["directory_id"]
+        async with db.transaction(self.pool) as connection:
+            tenant = await db.only(connection, "lock_tenant", tenant_id=lapsed["tenant_id"])
+            await db.row(connection, "lock_any_lease", directory_id=directory_id)
+            found = await db.row(connection, "lock_lapsed", run_id=run_id)
+            if found is None:
+                return False
+            if found["cancel_reason"] is None and found["crashes"] < CRASHES_MAX:
+                if not await merge_into_queued(connection, run_id, now=now):
+                    await db.run(connection, "requeue_lapsed", run_id=run_id, now=now)
+                return True
+            row = RunRow(
+                run_id,
+                lapsed["tenant_id"],
+                TenantId(tenant["tenant"]),
+                directory_id,
+                DirectoryId(found["directory"]),
+            )
+            await end_run(connection, row, _ending_of_lapsed(found["cancel_reason"]), now=now)
+        return True
+
+
+def _ending_of_lapsed(cancel_reason: str | None) -> Ending:
+    if cancel_reason is not None:
+        return cancelled(cancel_reason)
+    return Ending(RunState.FAILED, finding=finding("internal"), detail="workers died over it")
 
 
 async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
@@ -304,11 +316,16 @@ async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
     )
 
 
-async def merge_into_queued(connection: db.Connection, run_id: UUID) -> bool:
-    """Give a run's causes to one that is queued for the same, if there is one; the run itself goes."""
+async def merge_into_queued(connection: db.Connection, run_id: UUID, *, now: datetime) -> bool:
+    """Give a run's causes to one that is queued for the same, if there is one; the run itself goes.
+
+    Like a request that joins: what a person asked for stays manual, and due now.
+    """
     other = await db.row(connection, "find_twin", run_id=run_id)
     if other is None:
         return False
+    is_manual = other["trigger"] == Trigger.MANUAL
+    await db.run(connection, "join_run", run_id=other["run_id"], manual=is_manual, now=now)
     await db.run(connection, "move_causes", from_run=run_id, to_run=other["run_id"])
     await db.run(connection, "drop_run", run_id=run_id)
     return True

@@ -27,6 +27,13 @@ CONFLICT: tuple[type[BaseException], ...] = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
+REFUSED: tuple[type[BaseException], ...] = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # class 28: role or password
+    asyncpg.InvalidCatalogNameError,  # there is no such database
+    asyncpg.InsufficientPrivilegeError,
+)
+"""What an operator has to mend."""
+
 PASSING: tuple[type[BaseException], ...] = (StoreFailure, *AWAY, *CONFLICT)
 """What waiting can mend, translated or not yet."""
 
@@ -35,12 +42,14 @@ PASSING: tuple[type[BaseException], ...] = (StoreFailure, *AWAY, *CONFLICT)
 def translated() -> Iterator[None]:
     """Raise StoreFailure ``store.unavailable`` or ``store.conflict`` for what waiting can mend.
 
-    Anything else asyncpg raises (a constraint, a syntax error) is a bug of ours and passes as it is.
+    What the server refuses us is ``store.refused``: the address of the database or its rights are wrong. Anything else asyncpg raises (a constraint, a syntax error) is a bug of ours and passes as it is.
     """
     try:
         yield
     except CONFLICT as exc:
         raise StoreFailure(code="store.conflict", detail=type(exc).__name__) from exc
+    except REFUSED as exc:
+        raise StoreFailure(code="store.refused", detail=type(exc).__name__) from exc
     except AWAY as exc:
         raise StoreFailure(code="store.unavailable", detail=type(exc).__name__) from exc
     except TimeoutError as exc:
