@@ -125,6 +125,49 @@ async def test_a_great_departure_is_held_and_nobody_leaves(customer: Customer) -
     assert len(held) == 8
 
 
+async def test_a_hold_follows_the_directory_until_it_is_over(customer: Customer) -> None:
+    """A person decides about what is gone now, not about what was gone yesterday."""
+    logins = customer.branch.crowd(12)
+    await customer.join()
+    await customer.save()
+    customer.branch.remove(*logins[:8])
+    first = await customer.sync()
+
+    same = await customer.sync()
+    customer.branch.remove(logins[8])
+    grown = await customer.sync()
+    customer.branch.add(*logins[:9])
+    over = await customer.sync()
+
+    assert [seen.data["hold"]["id"] for seen in (first, same, grown)] == [
+        first.data["hold"]["id"]
+    ] * 3
+    versions = [seen.data["hold"]["version"] for seen in (first, same, grown)]
+    assert versions[0] == versions[1] < versions[2]
+    assert [seen.data["counts"]["held"] for seen in (first, same, grown)] == [8, 8, 9]
+    assert (over.name, over.data["hold"]) == ("sync.completed", None)
+    assert await customer.recipients() == customer.branch.addresses(*logins)
+    query = "SELECT FROM api.hold WHERE tenant = $1"
+    assert await customer.store.rows(query, customer.tenant) == []
+
+
+async def test_a_directory_that_is_made_again_gives_its_people_back(customer: Customer) -> None:
+    """Who deleted the wrong directory makes it anew, and the grace of its people ends."""
+    customer.branch.add("ada", "bob")
+    await customer.join()
+    await customer.save()
+    await customer.send("directory.delete", {"directory": "hq", "recipients": "leave"})
+    await customer.event("directory.deleted")
+
+    ending = await customer.save()
+
+    assert ending.name == "sync.completed"
+    assert await customer.recipients() == customer.branch.addresses("ada", "bob")
+    told = dict.fromkeys(customer.branch.addresses("ada", "bob"))
+    changes = customer.platform.changes(customer.tenant)
+    assert dict(changes[-2:]) == dict.fromkeys(told, "returned")
+
+
 async def test_a_preview_says_what_would_change_and_changes_nothing(customer: Customer) -> None:
     """Who is unsure looks first."""
     customer.branch.add("ada", "bob")

@@ -70,6 +70,21 @@ async def test_an_outcome_is_answered_to_the_queue_that_asked(customer: Customer
     assert reply.id == (await customer.platform.ending(cause)).id
 
 
+async def test_a_reply_queue_that_is_gone_blocks_nobody(customer: Customer) -> None:
+    """Whoever closed the page before the answer came must not stop everybody's events."""
+    customer.branch.add("ada")
+    await customer.join()
+    body = _command(customer, "directory.save", customer.branch.form(), id_=f"g-{customer.tenant}")
+
+    await customer.platform.send_bytes(
+        body, key="directory.save", reply="c", reply_to="platform.closed"
+    )
+    ending = await customer.platform.ending(f"g-{customer.tenant}")
+
+    assert ending.name == "sync.completed"
+    assert (await customer.sync()).name == "sync.completed"
+
+
 async def test_a_reply_queue_that_is_not_allowed_is_refused(customer: Customer) -> None:
     """Nobody may have answers sent into a queue of ours or of another service."""
     await customer.join()

@@ -40,3 +40,26 @@ async def test_a_killed_worker_leaves_nothing_undone_and_nothing_twice(
     assert sorted(customer.platform.changes(customer.tenant)) == [(a, "added") for a in people]
     assert len({seen.id for seen in customer.platform.events if seen.name in ENDINGS}) == 1
     assert [run["state"] for run in await customer.store.runs(customer.tenant)] == ["completed"]
+
+
+@pytest.mark.timeout(60)
+async def test_an_event_that_may_have_been_sent_is_sent_again_as_it_was(
+    customer: Customer, hire: Hire
+) -> None:
+    """Receivers know a repeat by its id and sequence; twice is well, never is not."""
+    customer.branch.add("ada")
+    doomed = hire(
+        "doomed",
+        command=(sys.executable, "-m", "tests.chaos.launcher", "--halt", "before-confirm"),
+    )
+    doomed.start()
+    await customer.join()
+    cause = await customer.send("directory.save", customer.branch.form())
+    first = await customer.platform.ending(cause)
+    doomed.wait_for(lambda: doomed.logged("halted") != [])
+
+    doomed.kill()
+    hire("heir").start()
+    repeated = await customer.platform.several(2, lambda seen: seen.id == first.id)
+
+    assert repeated[0].body == repeated[1].body

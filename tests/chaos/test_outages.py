@@ -1,5 +1,6 @@
 """Servers that go away in the middle of a run, and workers that are asked to go."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 
@@ -89,22 +90,23 @@ async def test_a_run_that_outlasts_the_drain_time_is_handed_on(
 
 @pytest.mark.timeout(60)
 async def test_two_workers_share_the_work_and_do_nothing_twice(
-    customer: Customer, lab: Lab, hire: Hire
+    customer: Customer, lab: Lab, proxy: FaultProxy, hire: Hire
 ) -> None:
     """More replicas are more throughput, not more syncs."""
-    with hire("first") as first:
-        first.terminate()  # its queues stay, and take what is sent meanwhile
+    workers = [hire(f"worker-{number}", concurrent_runs=6) for number in range(2)]
+    for worker in workers:
+        worker.start()
     customers = [Customer(customer.platform, customer.store, lab.branch()) for _ in range(12)]
+    proxy.arm(Fault(Action.FREEZE, Kind.ENTRY, times=0))
     for each in customers:
         each.branch.add("ada", "bob")
-        await each.send("tenant.save", {"plan": "basic", "domains": [{"name": each.branch.domain}]})
-        await each.send("directory.save", each.branch.form())
-    # two at once a worker: neither can do all at its first claim
-    workers = [hire(f"worker-{number}", concurrent_runs=2) for number in range(2)]
-    for worker in workers:
-        worker.spawn()
+        await each.join()
+        await each.send("directory.save", each.branch.form(port=proxy.port))
+    # all hands of both are full
+    assert wait_until(lambda: proxy.open_connections() == 12, within_s=8)
+    proxy.disarm()
 
-    endings = [await each.event(*ENDINGS, within_s=40) for each in customers]
+    endings = [await each.event(*ENDINGS) for each in customers]
 
     assert Counter(seen.name for seen in endings) == {"sync.completed": 12}
     for each in customers:
@@ -115,8 +117,7 @@ async def test_two_workers_share_the_work_and_do_nothing_twice(
         assert run["attempt"] == 1
         await each.event("recipients.changed")
         assert each.platform.of(each.tenant)
-    assert sum(len(worker.logged("run_ended")) for worker in workers) == 12
-    assert all(worker.logged("run_ended") for worker in workers)
+    assert [len(worker.logged("run_ended")) for worker in workers] == [6, 6]
 
 
 @pytest.mark.timeout(90)
@@ -163,3 +164,22 @@ async def test_a_database_that_restarts_during_a_run_loses_nothing(
     await assert_done_once(customer, ending)
     again = await customer.platform.ending(await customer.request(), within_s=40)
     assert again.name == "sync.completed"
+
+
+@pytest.mark.timeout(60)
+async def test_a_worker_that_slept_through_its_lease_writes_nothing(
+    customer: Customer, proxy: FaultProxy, hire: Hire
+) -> None:
+    """A machine that stood still for a minute wakes with an old list in its hands."""
+    sleeper, other = hire("sleeper"), hire("other")
+    sleeper.start()
+    cause = await begin(customer, proxy)
+
+    sleeper.daemon.send(signal.SIGSTOP)
+    other.start()
+    proxy.disarm()
+    ending = await customer.platform.ending(cause, within_s=40)
+    sleeper.daemon.send(signal.SIGCONT)
+    sleeper.wait_for(lambda: sleeper.logged("lease_lost") != [])
+
+    await assert_done_once(customer, ending)
