@@ -58,6 +58,9 @@ CREATE TABLE rollcall.directory (
     revision_pending   bigint,
     paused             text,                               -- why scheduled runs stand still, or NULL
     digest             bytea,                              -- of the last applied snapshot, its scope and the domains
+    wire_digest        bytea,                              -- of the same run's entries as they came from the wire
+    applied_rows       bigint,
+    applied_ignored    jsonb,                              -- what that run left out, by reason
     scope              text,                               -- of the last applied run
     applied_addresses  bigint,                             -- distinct addresses the last applied run held
     applied_started_at timestamptz,                        -- when the last applied complete run began to read

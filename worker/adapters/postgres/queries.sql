@@ -392,12 +392,13 @@ WITH begun AS (
         revision = CASE WHEN r.pending THEN coalesce(i.revision_pending, i.revision_in_force, r.revision) ELSE coalesce(i.revision_in_force, r.revision) END
     FROM rollcall.directory i
     WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
-    RETURNING r.*, i.directory, i.paused, i.deleted_at
+    RETURNING r.*, i.directory, i.paused, i.deleted_at, i.digest, i.wire_digest, i.applied_rows, i.applied_ignored
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
     v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
+    begun.digest, begun.wire_digest, begun.applied_rows, begun.applied_ignored,
     ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
     ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
 FROM begun
@@ -502,7 +503,7 @@ ON CONFLICT DO NOTHING
 
 -- name: apply_directory
 -- The new baseline after an applied run; a held one keeps the old.
-UPDATE rollcall.directory SET digest = :digest, scope = :scope, applied_addresses = :addresses, applied_started_at = :read_at
+UPDATE rollcall.directory SET digest = :digest, wire_digest = :wire_digest, applied_rows = :rows, applied_ignored = :ignored, scope = :scope, applied_addresses = :addresses, applied_started_at = :read_at
 WHERE directory_id = :directory_id
 
 -- name: good_run
