@@ -25,7 +25,7 @@ from worker.adapters.secrets import generate_key
 
 
 WITHIN_S = 20
-MARK = "STACK_RUN"
+MARK = "DEMO_RUN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def named() -> Iterator[Names]:
     word = f"demo_{secrets.token_hex(4)}"
     amqp_url, server_url = (os.environ[name] for name in OWN_SERVERS)
     database_url = in_database(server_url, f"rollcall_{word}")
-    mark = {MARK: os.environ.get(MARK) or secrets.token_hex(16)}
+    mark = {MARK: secrets.token_hex(16)}
     settings = {
         "ROLLCALL_AMQP_URL": amqp_url,
         "ROLLCALL_AMQP_PREFIX": word,

@@ -225,6 +225,9 @@ def _processors(stream: TextIO, form: LogFormat) -> list[structlog.typing.Proces
     ]
 
 
+WHOLE_MESSAGES = "Unhandled message"
+
+
 class _Library(logging.Handler):
     """Takes what libraries log by the standard library into our lines, warnings and worse."""
 
@@ -234,8 +237,11 @@ class _Library(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        # The text without what is filled into it: aiormq for one would fill in whole messages.
-        keys: dict[str, object] = {"library": record.name, "text": str(record.msg)}
+        # aiormq fills a whole message, body included, into one line of its own: that one stays a form
+        text = (
+            str(record.msg) if str(record.msg).startswith(WHOLE_MESSAGES) else record.getMessage()
+        )
+        keys: dict[str, object] = {"library": record.name, "text": text}
         self._logger.log(
             min(record.levelno, logging.ERROR), "library_spoke", exc_info=record.exc_info, **keys
         )

@@ -41,7 +41,8 @@ DIGEST_BYTES = 16
 DIGESTS = 1 << (8 * DIGEST_BYTES)
 
 FOREIGN_NAMES_MAX_COUNT = 50
-KNOWN_DOMAINS_MAX_COUNT = 5_000
+KNOWN_FOREIGN_MAX_COUNT = 5_000
+ADOPTED_MAX_COUNT = 5_000
 VALUE_MAX_BYTES = 4_096
 """Of a value that is looked at closely; proxyAddresses holds at most 1,123 characters."""
 
@@ -262,7 +263,7 @@ class Normaliser:
         return None
 
     def _is_ours(self, domain: bytes) -> bool:
-        if self._takes_any and len(self._domains) < KNOWN_DOMAINS_MAX_COUNT:
+        if self._takes_any and len(self._domains) < ADOPTED_MAX_COUNT:
             self._adopt(domain)
         return self._takes_any or domain in self._domains
 
@@ -272,7 +273,7 @@ class Normaliser:
             self._plain_domains.add(domain)
 
     def _add_foreign(self, domain: bytes, value: bytes, dn: str) -> None:
-        if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES and len(self._foreign) < KNOWN_DOMAINS_MAX_COUNT:
+        if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES and len(self._foreign) < KNOWN_FOREIGN_MAX_COUNT:
             self._foreign.add(domain)
         self._other_domain.add(value, dn)
         name = domain.decode("ascii")

@@ -53,6 +53,9 @@ from worker.ports import (
 )
 
 
+OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
+"""Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
+
 FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
 """Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
 
@@ -276,7 +279,8 @@ def failed(run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Pro
     return Failed(
         finding(
             failure.code,
-            seen=progress.seen,
+            seen=progress.seen or (failure.detail if failure.code in OURS_TO_SHOW else ""),
+            until=failure.detail,
             stages=tuple(progress.stages),
             ldapsearch=ldapsearch_line(plan, server) if plan else "",
             egress=ports.egress,

@@ -43,7 +43,7 @@ class Ran:
     err: str
 
     @property
-    def json(self) -> Any:  # noqa: ANN401, RUF100 - whatever the command answers
+    def json(self) -> Any:
         """The answer, as a program reads it."""
         return orjson.loads(self.out)
 
@@ -59,7 +59,7 @@ class Program:
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Ran:
         """Run to its end."""
         assert not any(secret in " ".join(arguments) for secret in self.passwords)
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - the program under test
             [PROGRAM, *arguments],
             input=stdin,
             capture_output=True,
@@ -201,7 +201,7 @@ class Desk:
         finally:
             await pool.close()
 
-    async def join(self, branch: Branch, **form: object) -> str:
+    async def join(self, branch: Branch, **form: Any) -> str:
         """Store a tenant with the branch as its directory ``hq``, saved but not synced; gives the tenant."""
         tenant = f"tenant-{branch.name}"
         told = {"plan": "enterprise", "domains": [{"name": branch.domain}]}
