@@ -125,6 +125,14 @@ CREATE TABLE rollcall.command_outcome (
     PRIMARY KEY (number, event_id)
 );
 
+-- Where else answers go: the reply queues named by repeats that came before the outcome.
+CREATE TABLE rollcall.command_reply (
+    number         bigint NOT NULL REFERENCES rollcall.command ON DELETE CASCADE,
+    reply_to       text NOT NULL,
+    correlation_id text,
+    UNIQUE NULLS NOT DISTINCT (number, reply_to, correlation_id)
+);
+
 CREATE TABLE rollcall.parked (
     parked_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at        timestamptz NOT NULL,

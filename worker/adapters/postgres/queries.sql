@@ -501,6 +501,12 @@ INSERT INTO rollcall.command_outcome (number, event_id, type, routing_key, body)
 SELECT :number, :event_id, :type, :routing_key, :body WHERE EXISTS (SELECT FROM rollcall.command WHERE number = :number)
 ON CONFLICT DO NOTHING
 
+-- name: reply_to_repeats
+-- An answer to the queues that repeats of its command named.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body, created_at)
+SELECT :event_id, :tenant, :type, NULL, r.reply_to, r.correlation_id, :traceparent, :body, :now
+FROM rollcall.command_reply r WHERE r.number = :number
+
 -- name: apply_directory
 -- The new baseline after an applied run; a held one keeps the old.
 UPDATE rollcall.directory SET digest = :digest, wire_digest = :wire_digest, applied_rows = :rows, applied_ignored = :ignored, scope = :scope, applied_addresses = :addresses, applied_started_at = :read_at
@@ -584,8 +590,9 @@ ON CONFLICT (source, id) DO NOTHING
 RETURNING source, id
 
 -- name: find_command
--- A command known already.
-SELECT number, digest FROM rollcall.command WHERE source = :source AND id = :id
+-- A command known already. Locked, so that its outcome is recorded before (and is sent again now) or after
+-- (and then goes to the queue that the repeat names).
+SELECT number, digest FROM rollcall.command WHERE source = :source AND id = :id FOR UPDATE
 
 -- name: answer_again
 -- The recorded outcome of a repeated command, once more, to the exchange.
@@ -600,6 +607,14 @@ INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, corr
 SELECT o.event_id, m.tenant, o.type, NULL, :reply_to, :correlation_id, o.body, :now
 FROM rollcall.command_outcome o JOIN rollcall.command m USING (number)
 WHERE o.number = :number AND :reply_to::text IS NOT NULL
+
+-- name: reply_later
+-- A repeat that names another queue is answered there too by what is still to come.
+INSERT INTO rollcall.command_reply (number, reply_to, correlation_id)
+SELECT m.number, :reply_to, :correlation_id FROM rollcall.command m
+WHERE m.number = :number AND :reply_to::text IS NOT NULL
+  AND (m.reply_to, m.correlation_id) IS DISTINCT FROM (:reply_to, :correlation_id)
+ON CONFLICT DO NOTHING
 
 -- name: park
 -- What cannot become a command: the reason, never the body.
