@@ -281,7 +281,10 @@ class Orders(Protocol):
     """Stored commands, taken one at a time, in stored order per tenant."""
 
     async def carry_next(self, carry: Callable[[Desk], Awaitable[Settled]]) -> bool:
-        """Take the next command that is due, carry it out and settle it in one transaction; False if none is due."""
+        """Take the next command that is due, carry it out and settle it in one transaction; False if none is due.
+
+        A bug that the carrying raises rejects the command as ``internal`` and is raised on after that commit.
+        """
         ...
 
 

@@ -13,21 +13,38 @@ import asyncpg
 import orjson
 
 from worker.adapters.postgres import decisions, pool as db
-from worker.adapters.postgres.announce import Answer, announce, take_places
+from worker.adapters.postgres.announce import Answer, Place, announce, take_places
 from worker.adapters.postgres.endings import RunRow, cancelled, end_run
+from worker.adapters.postgres.translate import is_passing
 from worker.codec.stored import decode_command, dump_settings, load_settings
 from worker.domain import events
 from worker.domain.addresses import display_domain
 from worker.domain.commands import (
     DeleteDirectory,
     Envelope,
+    FieldError,
     SaveDirectory,
     SaveTenant,
     Stored,
 )
 from worker.domain.events import Event, TenantFacts
-from worker.domain.model import DirectoryId, Domain, Mode, RunId, TenantId, Tier, Trigger
-from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
+from worker.domain.model import (
+    DirectoryId,
+    Domain,
+    Mode,
+    RunId,
+    Secret,
+    TenantId,
+    Tier,
+    Trigger,
+)
+from worker.domain.rulings import (
+    DirectoryRecord,
+    DomainChanges,
+    TenantRecord,
+    keeps_client_key,
+    keeps_password,
+)
 from worker.ports import Clock, Desk, Done, Rejected, Settled, Waiting
 
 
@@ -35,6 +52,12 @@ DECIDED_GRACE = timedelta(hours=72)
 """How long an address is known after a person took its domain off."""
 
 LOOK_AGAIN = timedelta(seconds=1)
+
+INTERNAL = FieldError(
+    "",
+    "internal",
+    "Something broke on our side while this was carried out. We have been told; it will not be tried again.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +70,31 @@ class PostgresOrders:
     """How long a command waits for a tenant or directory that is not known yet."""
 
     async def carry_next(self, carry: Callable[[Desk], Awaitable[Settled]]) -> bool:
-        """Carry out the next due command; what it writes and how it is settled commit together."""
+        """Carry out the next due command; what it writes and how it is settled commit together.
+
+        One that breaks us is rejected as ``internal``, so that it stops no other, and its bug raised after that.
+        """
         now = await self.clock.now()
+        broken: Exception | None = None
         async with db.transaction(self.pool) as connection:
             await db.run(connection, "make_touched")
             record = await db.row(connection, "take_command", now=now)
             if record is None:
                 return False
-            desk = PostgresDesk(connection, _stored(record), now)
-            await self._settle(desk, await carry(desk))
+            try:
+                async with connection.transaction():
+                    desk = PostgresDesk(connection, _stored(record), now)
+                    await self._settle(desk, await carry(desk))
+            except (
+                Exception
+            ) as exc:  # the one place where a bug in a command ends: settled, raised on
+                if is_passing(exc):
+                    raise
+                broken = exc
+                hand = Hand(connection, record["number"], _envelope(record), now)
+                await hand.reject((INTERNAL,))
+        if broken is not None:
+            raise broken
         return True
 
     async def _settle(self, desk: "PostgresDesk", settled: Settled) -> None:
@@ -63,9 +102,9 @@ class PostgresOrders:
             case Waiting(missing) if desk.now - desk.stored.received_at < self.patience:
                 await desk.wait(desk.now + LOOK_AGAIN)
             case Waiting(missing):
-                await desk.reject(Rejected((missing,)))
-            case Rejected():
-                await desk.reject(settled)
+                await desk.hand.reject((missing,))
+            case Rejected(errors):
+                await desk.hand.reject(errors)
             case Done():
                 await desk.finish(settled)
 
@@ -73,18 +112,68 @@ class PostgresOrders:
 def _stored(record: asyncpg.Record) -> Stored:
     return Stored(
         number=record["number"],
-        envelope=Envelope(
-            source=record["source"],
-            id=record["id"],
-            tenant=TenantId(record["tenant"]),
-            name=record["name"],
-            reply_to=record["reply_to"],
-            correlation_id=record["correlation_id"],
-            traceparent=record["traceparent"],
-        ),
+        envelope=_envelope(record),
         command=decode_command(record["name"], record["body"].encode()),
         received_at=record["received_at"],
     )
+
+
+def _envelope(record: asyncpg.Record) -> Envelope:
+    return Envelope(
+        source=record["source"],
+        id=record["id"],
+        tenant=TenantId(record["tenant"]),
+        name=record["name"],
+        reply_to=record["reply_to"],
+        correlation_id=record["correlation_id"],
+        traceparent=record["traceparent"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """One command in hand, whether or not it can be understood."""
+
+    connection: db.Connection
+    number: int
+    envelope: Envelope
+    now: datetime
+
+    async def reject(self, errors: tuple[FieldError, ...]) -> None:
+        """Answer what is wrong, park the reason, settle the command."""
+        await db.run(
+            self.connection,
+            "park_command",
+            now=self.now,
+            number=self.number,
+            reason=orjson.dumps(errors).decode(),
+        )
+        await self.answer(events.command_rejected(self.envelope, errors), place=None)
+        await self.close("rejected")
+
+    async def answer(self, event: Event, *, place: Place | None) -> None:
+        """Tell the outcome, also to whoever asked for a reply, and keep it for a repeat."""
+        answer = Answer(self.number, self.envelope.reply_to, self.envelope.correlation_id)
+        await self.tell(event, place=place, answers=(answer,))
+
+    async def tell(
+        self, event: Event, *, place: Place | None, answers: Sequence[Answer] = ()
+    ) -> None:
+        """Put an event into the outbox."""
+        await announce(
+            self.connection,
+            event,
+            now=self.now,
+            place=place,
+            answers=answers,
+            traceparent=self.envelope.traceparent,
+        )
+
+    async def close(self, state: str) -> None:
+        """Settle the command: it is never looked at again."""
+        await db.run(
+            self.connection, "finish_command", number=self.number, state=state, now=self.now
+        )
 
 
 class PostgresDesk:
@@ -94,6 +183,7 @@ class PostgresDesk:
         self.connection = connection
         self.stored = stored
         self.now = now
+        self.hand = Hand(connection, stored.number, stored.envelope, now)
         self.tenant = PostgresTenants(self)
         self.directories = PostgresDirectories(self)
         self.runs = PostgresRunBook(self)
@@ -121,57 +211,22 @@ class PostgresDesk:
             self.connection, "wait_for_its_tenant", number=self.stored.number, try_after=until
         )
 
-    async def reject(self, rejected: Rejected) -> None:
-        """Answer what is wrong, park the reason, settle the command."""
-        envelope = self.stored.envelope
-        await db.run(
-            self.connection,
-            "park_command",
-            now=self.now,
-            number=self.stored.number,
-            reason=orjson.dumps(rejected.errors).decode(),
-        )
-        await self._answer(events.command_rejected(envelope, rejected.errors))
-        await self._close("rejected")
-
     async def finish(self, done: Done) -> None:
         """Tell what was done, settle the command, and look again at those that waited for it."""
         if done.outcome is not None:
-            await self._answer(done.outcome)
+            await self.hand.answer(done.outcome, place=await self._place(done.outcome))
         for event in done.also:
-            await self.tell(event)
-        await self._close("done")
+            await self.hand.tell(event, place=await self._place(event))
+        await self.hand.close("done")
         await db.run(
             self.connection, "wake_waiting", tenant=self.stored.envelope.tenant, now=self.now
         )
 
-    async def _close(self, state: str) -> None:
-        await db.run(
-            self.connection,
-            "finish_command",
-            number=self.stored.number,
-            state=state,
-            now=self.now,
-        )
-
-    async def _answer(self, event: Event) -> None:
-        envelope = self.stored.envelope
-        answer = Answer(self.stored.number, envelope.reply_to, envelope.correlation_id)
-        await self.tell(event, answers=(answer,))
-
-    async def tell(self, event: Event, *, answers: Sequence[Answer] = ()) -> None:
-        """Put an event into the outbox, in the tenant's order if it has one."""
-        place = None
-        if event.sequenced:
-            place = await take_places(self.connection, tenant_id=self.tenant_id, count=1)
-        await announce(
-            self.connection,
-            event,
-            now=self.now,
-            place=place,
-            answers=answers,
-            traceparent=self.stored.envelope.traceparent,
-        )
+    async def _place(self, event: Event) -> Place | None:
+        """Take the event's place in the tenant's order, if it has one."""
+        if not event.sequenced:
+            return None
+        return await take_places(self.connection, tenant_id=self.tenant_id, count=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +254,8 @@ class PostgresTenants:
         )
 
     async def taken(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return those of these domains that another tenant has."""
+        """Return those of these domains that another tenant has; nobody else takes one until the command is settled."""
+        await db.run(self.desk.connection, "lock_domains", domains=list(names))
         mine = self.desk._tenant_id or 0  # noqa: SLF001 - its own desk; a new tenant has none yet
         found = await db.rows(
             self.desk.connection, "domains_taken", domains=list(names), tenant_id=mine
@@ -351,26 +407,13 @@ class PostgresDirectories:
     async def find(self, directory: DirectoryId) -> DirectoryRecord | None:
         """Return and lock the living directory, with the settings of its newest revision."""
         found = await self._found(directory)
-        if found is None:
-            return None
-        return DirectoryRecord(
-            last_revision=found["last_revision"],
-            asked_revision=found["asked_revision"],
-            in_force=found["revision_in_force"],
-            pending=found["revision_pending"],
-            settings=load_settings(found["settings"].encode()),
-            has_password=found["password_sealed"] is not None,
-            has_client_key=found["client_key_sealed"] is not None,
-            paused=found["paused"],
-        )
+        return None if found is None else _directory(found)
 
     async def save(self, command: SaveDirectory, *, revision: int, pending: bool) -> Event:
         """Write a new revision, with the secrets given or those kept from the newest one."""
         on = self.desk.connection
         found = await self._found(command.directory)
-        secrets = (command.password, command.client_key)
-        if secrets == (None, None) and found is not None:
-            secrets = (found["password_sealed"], found["client_key_sealed"])
+        password, client_key = _secrets(command, found)
         standing = {
             "revision": revision,
             "asked_revision": command.revision,
@@ -396,8 +439,8 @@ class PostgresDirectories:
             revision=revision,
             asked_revision=command.revision,
             settings=dump_settings(command.settings).decode(),
-            password_sealed=secrets[0],
-            client_key_sealed=secrets[1],
+            password_sealed=password,
+            client_key_sealed=client_key,
             now=self.desk.now,
         )
         return events.directory_saved(
@@ -429,18 +472,15 @@ class PostgresDirectories:
             raise LookupError(command.directory)
         directory_id = found["directory_id"]
         await _stop_runs(self.desk, directory_id, command.directory)
-        here = {"tenant_id": self.desk.tenant_id, "directory_id": directory_id}
         if command.keep_by_hand:
-            await db.run(on, "keep_by_hand", **here)
-            await db.run(on, "delete_holdings", **here)
-        else:
-            settings = load_settings(found["settings"].encode())
-            await decisions.depart(
-                decision_of(self.desk, command.directory),
-                domain=None,
-                directory_id=directory_id,
-                grace=settings.removals.grace,
-            )
+            await self._hand_over(directory_id)
+        settings = load_settings(found["settings"].encode())
+        await decisions.depart(
+            decision_of(self.desk, command.directory),
+            domain=None,
+            directory_id=directory_id,
+            grace=settings.removals.grace,
+        )
         await db.run(on, "end_hold", directory_id=directory_id, now=self.desk.now)
         await db.run(on, "delete_directory", directory_id=directory_id, now=self.desk.now)
         return Done(
@@ -451,6 +491,42 @@ class PostgresDirectories:
                 keep_by_hand=command.keep_by_hand,
             )
         )
+
+    async def _hand_over(self, directory_id: int) -> None:
+        """Let "by hand" hold what is valid now; what is on its way out goes on, by the clock."""
+        here = {"tenant_id": self.desk.tenant_id, "directory_id": directory_id}
+        await db.run(self.desk.connection, "keep_by_hand", **here)
+        await db.run(self.desk.connection, "stay_by_hand", **here)
+        await db.run(self.desk.connection, "delete_handed_over", **here)
+
+
+def _directory(found: asyncpg.Record) -> DirectoryRecord:
+    return DirectoryRecord(
+        last_revision=found["last_revision"],
+        asked_revision=found["asked_revision"],
+        in_force=found["revision_in_force"],
+        pending=found["revision_pending"],
+        settings=load_settings(found["settings"].encode()),
+        has_password=found["password_sealed"] is not None,
+        has_client_key=found["client_key_sealed"] is not None,
+        paused=found["paused"],
+    )
+
+
+def _secrets(
+    command: SaveDirectory, found: asyncpg.Record | None
+) -> tuple[Secret | bytes | None, Secret | bytes | None]:
+    """Return password and client key of a new revision: those given, or those that may be kept."""
+    password: Secret | bytes | None = command.password
+    client_key: Secret | bytes | None = command.client_key
+    if found is None:
+        return password, client_key
+    known = _directory(found)
+    if keeps_password(command, known):
+        password = found["password_sealed"]
+    if keeps_client_key(command, known):
+        client_key = found["client_key_sealed"]
+    return password, client_key
 
 
 @dataclass(frozen=True, slots=True)
