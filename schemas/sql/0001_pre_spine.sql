@@ -19,7 +19,8 @@ CREATE TABLE rollcall.tenant (
     epoch           integer NOT NULL DEFAULT 1,
     sequence        bigint NOT NULL DEFAULT 0,             -- of the last state event
     created_at      timestamptz NOT NULL,
-    deleted_at      timestamptz
+    deleted_at      timestamptz,
+    purged_at       timestamptz                            -- nothing but this row, and so the epoch, is left
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 CREATE UNIQUE INDEX tenant_living ON rollcall.tenant (tenant) WHERE deleted_at IS NULL;
 CREATE INDEX tenant_by_name ON rollcall.tenant (tenant);
@@ -474,6 +475,7 @@ BEGIN
         GRANT USAGE ON SCHEMA rollcall, api TO rollcall_run;
         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA rollcall TO rollcall_run;
         GRANT SELECT ON ALL TABLES IN SCHEMA api TO rollcall_run;
+        GRANT SELECT ON public.rollcall_migration TO rollcall_run; -- readiness looks whether anything is pending
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rollcall_read') THEN
         GRANT USAGE ON SCHEMA api TO rollcall_read;

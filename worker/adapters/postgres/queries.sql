@@ -471,8 +471,7 @@ UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 
 -- name: finish_run
 -- The recorded outcome.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
-    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id,
-    started_at = coalesce(started_at, :now)
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id
 WHERE run_id = :run_id
 RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
 
@@ -649,6 +648,11 @@ UPDATE rollcall.tenant SET tier = :tier, reseller = :reseller, revision = coales
 SELECT domain, catch_all, alias_of, delimiter, by_hand FROM rollcall.domain
 WHERE tenant_id = :tenant_id AND removed_at IS NULL ORDER BY domain
 
+-- name: lock_domains
+-- One tenant at a time asks whether these are free and takes them; in one order, so that two never wait for each other.
+SELECT pg_advisory_xact_lock(hashtextextended(domain, 8))
+FROM (SELECT DISTINCT domain FROM unnest(:domains::text[]) AS domain ORDER BY domain) AS sorted
+
 -- name: domains_taken
 -- Which of these another tenant has.
 SELECT domain FROM rollcall.domain WHERE domain = ANY(:domains::text[]) AND removed_at IS NULL AND tenant_id <> :tenant_id
@@ -684,6 +688,20 @@ WHERE h.tenant_id = :tenant_id
     AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
     AND coalesce(d.step, 'missing') = 'missing'
 ORDER BY h.address, h.is_primary DESC, h.kind
+
+-- name: lower_baselines
+-- What leaves by decision is no loss to be alarmed about: the last applied runs count as if they had not held it.
+UPDATE rollcall.directory i SET applied_addresses = greatest(0, i.applied_addresses - decided.addresses)
+FROM (
+    SELECT h.directory_id, count(DISTINCT h.address) AS addresses
+    FROM rollcall.holding h
+    JOIN rollcall.directory o USING (tenant_id, directory_id)
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain
+        AND (d.step IS NULL OR d.step = 'missing' AND d.left_at > o.applied_started_at)
+    GROUP BY h.directory_id
+) decided
+WHERE i.tenant_id = :tenant_id AND i.directory_id = decided.directory_id
 
 -- name: decide_departures
 -- Departures by decision: grace at once, then the clock alone.
@@ -723,8 +741,9 @@ FROM touched WHERE d.tenant_id = :tenant_id AND d.address = touched.address AND 
 UPDATE touched SET change = CASE WHEN rollcall.state_of(:tenant_id, address) IS NULL THEN 'removed' END
 
 -- name: tenants_with_lapsed
--- Tenants that have decided departures whose grace is over.
-SELECT DISTINCT tenant_id FROM rollcall.departure WHERE decided AND step = 'grace' AND grace_until <= :now LIMIT :most
+-- Living tenants that have decided departures whose grace is over; of a deleted one nothing is told any more.
+SELECT DISTINCT tenant_id FROM rollcall.departure JOIN rollcall.tenant USING (tenant_id)
+WHERE decided AND step = 'grace' AND grace_until <= :now AND deleted_at IS NULL LIMIT :most
 
 -- name: write_decision_history
 -- One history row a change, naming the person's command; none where the clock alone did it.
@@ -741,10 +760,27 @@ WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d
 ORDER BY h.address, h.is_primary DESC, h.kind
 ON CONFLICT DO NOTHING
 
--- name: delete_holdings
--- All that a directory held.
-WITH d AS (DELETE FROM rollcall.departure WHERE tenant_id = :tenant_id AND directory_id = :directory_id)
-DELETE FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+-- name: stay_by_hand
+-- Who was held by hand before and had departed stays now, too.
+DELETE FROM rollcall.departure o
+WHERE o.tenant_id = :tenant_id AND o.directory_id = 0 AND EXISTS (
+    SELECT FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = o.tenant_id AND h.address = o.address AND h.directory_id = :directory_id
+        AND coalesce(d.step, 'missing') = 'missing')
+
+-- name: delete_handed_over
+-- What a directory held and "by hand" holds now.
+WITH handed AS (
+    SELECT h.address, h.entry_id FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'
+), d AS (
+    DELETE FROM rollcall.departure d USING handed
+    WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = handed.address
+)
+DELETE FROM rollcall.holding h USING handed
+WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = handed.address AND h.entry_id = handed.entry_id
 
 -- name: clear_touched
 -- Ready for the next decision of the same transaction.
@@ -837,6 +873,13 @@ SELECT s.fingerprint, s.at, s.outcome FROM rollcall.sign_in s JOIN rollcall.tena
 WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND s.bind_name = :bind_name AND s.outcome <> 'broken'
 ORDER BY s.at DESC, s.sign_in_id DESC LIMIT 20
 
+-- name: settings_since
+-- Since when a directory has the settings that a run uses.
+SELECT v.saved_at FROM rollcall.directory_revision v
+JOIN rollcall.directory i USING (directory_id)
+JOIN rollcall.run r USING (directory_id)
+WHERE r.run_id = :run_id AND v.revision = :revision
+
 -- name: is_known_refused
 -- Whether this very password was refused and never accepted since.
 SELECT coalesce((
@@ -926,12 +969,57 @@ DELETE FROM rollcall.sign_in s WHERE s.at < :before AND EXISTS (
     SELECT FROM rollcall.sign_in n WHERE n.tenant_id = s.tenant_id AND n.bind_name = s.bind_name AND n.fingerprint = s.fingerprint
         AND n.sign_in_id > s.sign_in_id)
 
--- name: purge_deleted_tenants
--- Rows of tenants deleted 30 days ago; a bounded bite.
-WITH old AS (SELECT tenant_id FROM rollcall.tenant WHERE deleted_at < :before), h AS (
-    SELECT tenant_id, address, directory_id, entry_id FROM rollcall.holding JOIN old USING (tenant_id) LIMIT :most
+-- name: tenants_to_purge
+-- Tenants deleted 30 days ago that something may be left of.
+SELECT tenant_id FROM rollcall.tenant WHERE deleted_at < :before AND purged_at IS NULL ORDER BY deleted_at LIMIT :most
+
+-- name: purge_holdings
+-- A bounded bite of what a deleted tenant's directories held.
+WITH old AS (
+    SELECT tenant_id, address, directory_id, entry_id FROM rollcall.holding WHERE tenant_id = :tenant_id LIMIT :most
 ), d AS (
-    DELETE FROM rollcall.departure d USING h WHERE (d.tenant_id, d.address, d.directory_id) = (h.tenant_id, h.address, h.directory_id)
+    DELETE FROM rollcall.departure d USING old WHERE (d.tenant_id, d.address, d.directory_id) = (old.tenant_id, old.address, old.directory_id)
 )
-DELETE FROM rollcall.holding x USING h
-WHERE (x.tenant_id, x.address, x.directory_id, x.entry_id) = (h.tenant_id, h.address, h.directory_id, h.entry_id)
+DELETE FROM rollcall.holding h USING old
+WHERE (h.tenant_id, h.address, h.directory_id, h.entry_id) = (old.tenant_id, old.address, old.directory_id, old.entry_id)
+
+-- name: purge_history
+-- A bounded bite of a deleted tenant's history.
+DELETE FROM rollcall.history WHERE tenant_id = :tenant_id AND (tableoid, ctid) IN (
+    SELECT tableoid, ctid FROM rollcall.history WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_holds
+-- A deleted tenant's holds with their sets.
+WITH old AS (SELECT hold_id FROM rollcall.hold WHERE tenant_id = :tenant_id LIMIT :most), c AS (
+    DELETE FROM rollcall.change_set c USING old WHERE c.set_id = old.hold_id
+)
+DELETE FROM rollcall.hold o USING old WHERE o.hold_id = old.hold_id
+
+-- name: purge_runs
+-- A bounded bite of a deleted tenant's runs.
+DELETE FROM rollcall.run WHERE run_id IN (SELECT run_id FROM rollcall.run WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_tenant_sign_ins
+-- A bounded bite of a deleted tenant's sign-ins.
+DELETE FROM rollcall.sign_in WHERE sign_in_id IN (SELECT sign_in_id FROM rollcall.sign_in WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_revisions
+-- A bounded bite of a deleted tenant's forms.
+DELETE FROM rollcall.directory_revision WHERE (directory_id, revision) IN (
+    SELECT v.directory_id, v.revision FROM rollcall.directory_revision v JOIN rollcall.directory i USING (directory_id)
+    WHERE i.tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_directories
+-- A deleted tenant's directories, once nothing refers to them.
+WITH old AS (SELECT directory_id FROM rollcall.directory WHERE tenant_id = :tenant_id LIMIT :most), l AS (
+    DELETE FROM rollcall.lease l USING old WHERE l.directory_id = old.directory_id
+)
+DELETE FROM rollcall.directory i USING old WHERE i.directory_id = old.directory_id
+
+-- name: purge_domains
+-- A deleted tenant's domains.
+DELETE FROM rollcall.domain WHERE domain_id IN (SELECT domain_id FROM rollcall.domain WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: tenant_purged
+-- Nothing is left but the row that keeps the epoch.
+UPDATE rollcall.tenant SET purged_at = :now WHERE tenant_id = :tenant_id
