@@ -59,6 +59,7 @@ from worker.ports import Snapshot, Vault
 
 TENANT = TenantId("acme")
 HQ = DirectoryId("hq")
+PASSWORD = "s3cr3t"
 MESSAGE_MAX_BYTES = 256 * 1024
 
 NAMES: dict[type[Command], str] = {
@@ -90,7 +91,7 @@ class Row(NamedTuple):
         return f"{self.address}\t{self.entry}\t{self.kind}\t{flags}\t{told}\n".encode()
 
 
-def row(address: str, entry: str | None = None, **more: Any) -> Row:  # noqa: ANN401 - the fields of Row
+def row(address: str, entry: str | None = None, **more: Any) -> Row:
     """One row; an entry is known by its name, by default the address itself."""
     return Row(address, uuid5(NAMESPACE_DNS, entry or address), **more)
 
@@ -105,7 +106,7 @@ def people(number: int, domain: str = "example.com") -> list[str]:
     return [f"p{place:05}@{domain}" for place in range(number)]
 
 
-def settings(**changed: Any) -> DirectorySettings:  # noqa: ANN401 - the fields of DirectorySettings
+def settings(**changed: Any) -> DirectorySettings:
     """A form as an admin would fill it in."""
     form = DirectorySettings(
         name="Head office",
@@ -116,7 +117,7 @@ def settings(**changed: Any) -> DirectorySettings:  # noqa: ANN401 - the fields 
     return replace(form, **changed)
 
 
-def removals(**changed: Any) -> DirectorySettings:  # noqa: ANN401 - the fields of Removals
+def removals(**changed: Any) -> DirectorySettings:
     """The same form with other safety settings."""
     return settings(removals=Removals(**changed))
 
@@ -164,7 +165,7 @@ class House:
         """The gates."""
         return PostgresSignIns(self.pool, self.clock, self.vault)
 
-    def worker(self, owner: str, **changed: Any) -> PostgresRuns:  # noqa: ANN401 - the fields of Claiming
+    def worker(self, owner: str, **changed: Any) -> PostgresRuns:
         """Another worker on the same store."""
         return PostgresRuns(self.pool, self.clock, self.vault, Claiming(owner, **changed))
 
@@ -204,7 +205,7 @@ class House:
             assert done < 1_000
         return done
 
-    async def send(self, command: Command, **how: Any) -> str:  # noqa: ANN401 - as received() takes them
+    async def send(self, command: Command, **how: Any) -> str:
         """Take one command in, carry it out; gives its id."""
         item = self.received(command, **how)
         await self.store(item)
@@ -230,11 +231,11 @@ class House:
         *,
         directory: str = HQ,
         tenant: str = TENANT,
-        password: str | None = "s3cr3t",
+        password: str | None = PASSWORD,
         sync: bool = False,
         force: bool = False,
         revision: int | None = None,
-        **how: Any,  # noqa: ANN401 - as received() takes them
+        **how: Any,
     ) -> str:
         """A directory, in force at once unless it is to be synced first."""
         command = SaveDirectory(
@@ -261,7 +262,7 @@ class House:
         tenant: str = TENANT,
         trigger: Trigger = Trigger.MANUAL,
         mode: Mode = Mode.APPLY,
-        **how: Any,  # noqa: ANN401 - as received() takes them
+        **how: Any,
     ) -> str:
         """Ask for a run; gives the id of the command."""
         command = RequestSync(DirectoryId(directory), trigger, mode)
@@ -320,7 +321,7 @@ class House:
         run = await self.claim()
         return await self.conclude(run, self.snapshot(run, rows(*listed), scope=scope))
 
-    async def sync_later(self, *listed: str | Row, minutes: float = 31, **how: Any) -> Outcome:  # noqa: ANN401 - as sync() takes them
+    async def sync_later(self, *listed: str | Row, minutes: float = 31, **how: Any) -> Outcome:
         """The same, some time later: by default far enough apart to count as another run."""
         self.clock.forward(minutes=minutes)
         return await self.sync(*listed, **how)
@@ -332,13 +333,15 @@ class House:
         found: list[asyncpg.Record] = await self.pool.fetch(sql, *arguments)
         return found
 
-    async def value(self, sql: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the query gives
+    async def value(self, sql: str, *arguments: object) -> Any:
         """Look at one value."""
         return await self.pool.fetchval(sql, *arguments)
 
     async def states(self, tenant: str = TENANT) -> dict[str, str]:
         """What the tenant's list says of each address it knows."""
-        found = await self.fetch("SELECT address, state FROM api.recipient WHERE tenant = $1", tenant)
+        found = await self.fetch(
+            "SELECT address, state FROM api.recipient WHERE tenant = $1", tenant
+        )
         return {each["address"]: each["state"] for each in found}
 
     async def steps(self, directory: str = HQ) -> dict[str, str]:
@@ -355,7 +358,9 @@ class House:
 
     async def history(self) -> list[tuple[str, str]]:
         """Each address and its change, in order."""
-        found = await self.fetch("SELECT address, change FROM rollcall.history ORDER BY at, address")
+        found = await self.fetch(
+            "SELECT address, change FROM rollcall.history ORDER BY at, address"
+        )
         return [(each["address"], each["change"]) for each in found]
 
     async def look(self, address: str) -> str:
@@ -371,7 +376,7 @@ class House:
         told: list[dict[str, Any]] = [orjson.loads(each["body"]) for each in found]
         return [each for each in told if name is None or each["type"] == f"rollcall.{name}.v1"]
 
-    async def last(self, name: str) -> Any:  # noqa: ANN401 - JSON
+    async def last(self, name: str) -> Any:
         """The data of the youngest event of a name."""
         return (await self.events(name))[-1]["data"]
 
@@ -382,6 +387,15 @@ class House:
             for event in await self.events("recipients.changed")
             for each in event["data"]["changes"]
         ]
+
+    async def whole(self, table: str) -> list[asyncpg.Record]:
+        """All rows of a table, with what tells whether one was written again."""
+        return await self.fetch(f"SELECT ctid, xmin::text, * FROM rollcall.{table} ORDER BY 1")  # noqa: S608 - a name the test gives
+
+    async def seen(self, view: str) -> int:
+        """How many rows others see in a view."""
+        found: int = await self.value(f"SELECT count(*) FROM api.{view}")  # noqa: S608 - a name the test gives
+        return found
 
     async def forget_events(self) -> None:
         """Look at later events only; the sequence goes on."""
@@ -400,6 +414,7 @@ SELECT d.* FROM rollcall.departure d
 WHERE NOT EXISTS (SELECT FROM rollcall.holding h
     WHERE (h.tenant_id, h.address, h.directory_id) = (d.tenant_id, d.address, d.directory_id))
 """
+
 
 async def recounted(house: House) -> list[asyncpg.Record]:
     """Domains whose counter is not what counting gives."""
@@ -449,4 +464,3 @@ def validate(message: dict[str, Any]) -> None:
 def canaries(*addresses: str) -> DirectorySettings:
     """The form with canaries."""
     return removals(canaries=tuple(Address(each) for each in addresses))
-

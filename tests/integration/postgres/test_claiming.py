@@ -24,7 +24,9 @@ async def claimed(runs: PostgresRuns, most: int = 10) -> list[str]:
     return [f"{each.lease.tenant}/{each.lease.directory}" for each in await runs.claim(most)]
 
 
-async def tenants(house: House, *names: str, directories: int = 1, reseller: str | None = None) -> None:
+async def tenants(
+    house: House, *names: str, directories: int = 1, reseller: str | None = None
+) -> None:
     """Tenants, each with so many directories in force."""
     for name in names:
         await house.save_tenant(f"{name}.example", tenant=name, reseller=reseller)

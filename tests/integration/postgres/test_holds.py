@@ -29,7 +29,11 @@ async def test_a_list_that_halved_is_held_and_its_additions_apply(house: House) 
     assert {each[1] for each in await house.history()} == {"added", "missing"}
     told = await house.last("sync.held")
     assert told["hold"]["version"] == 1
-    assert (told["counts"]["added"], told["counts"]["missing"], told["counts"]["held"]) == (1, 30, 30)
+    assert (told["counts"]["added"], told["counts"]["missing"], told["counts"]["held"]) == (
+        1,
+        30,
+        30,
+    )
     held = await house.fetch("SELECT address, approved, version FROM api.hold ORDER BY address")
     assert [tuple(each) for each in held] == [(each, False, 1) for each in ALL[10:]]
 
@@ -213,18 +217,26 @@ async def test_a_preview_writes_nothing_but_its_change_set(house: House) -> None
     await house.sync(*ALL)
     await house.forget_events()
     tables = (
-        "holding", "departure", "history", "hold", "domain", "directory", "directory_revision",
+        "holding",
+        "departure",
+        "history",
+        "hold",
+        "domain",
+        "directory",
+        "directory_revision",
     )
-    before = [await house.fetch(f"SELECT xmin::text, * FROM rollcall.{each}") for each in tables]
+    before = [await house.whole(each) for each in tables]
 
     outcome = await house.sync_later(*FEW, ADA, mode=Mode.PREVIEW)
 
-    after = [await house.fetch(f"SELECT xmin::text, * FROM rollcall.{each}") for each in tables]
+    after = [await house.whole(each) for each in tables]
     assert after == before
     assert "half_size" in codes(outcome)
     told = await house.last("sync.previewed")
     assert (told["counts"]["added"], told["counts"]["missing"], told["hold"]) == (1, 30, None)
-    changes = await house.fetch("SELECT change, count(*) FROM rollcall.change_set GROUP BY 1 ORDER BY 1")
+    changes = await house.fetch(
+        "SELECT change, count(*) FROM rollcall.change_set GROUP BY 1 ORDER BY 1"
+    )
     assert [tuple(each) for each in changes] == [("added", 1), ("missing", 30)]
     assert await house.events("recipients.changed") == []
 

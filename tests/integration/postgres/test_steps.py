@@ -25,7 +25,9 @@ async def test_the_first_sync_makes_recipients(house: House) -> None:
     assert await house.states() == {ADA: "valid", BOB: "valid"}
     assert await house.history() == [(ADA, "added"), (BOB, "added")]
     assert await house.changes() == [(ADA, "added", "valid"), (BOB, "added", "valid")]
-    found = await house.fetch("SELECT kind, display_name FROM api.recipient WHERE address = $1", BOB)
+    found = await house.fetch(
+        "SELECT kind, display_name FROM api.recipient WHERE address = $1", BOB
+    )
     assert [tuple(each) for each in found] == [("group", "Bob")]
 
 
@@ -44,7 +46,9 @@ async def test_an_equal_snapshot_writes_no_recipient_row(house: House) -> None:
     assert await house.value("SELECT count(*) FROM rollcall.departure") == 0
 
 
-async def test_a_snapshot_with_another_digest_and_equal_rows_writes_none_either(house: House) -> None:
+async def test_a_snapshot_with_another_digest_and_equal_rows_writes_none_either(
+    house: House,
+) -> None:
     """After a forgotten digest all is compared, and nothing is written for what is equal."""
     await house.founded()
     await house.sync(*MANY)
@@ -215,7 +219,9 @@ async def test_two_entries_may_hold_one_address(house: House) -> None:
     assert await house.value("SELECT recipients FROM rollcall.domain") == 2
 
 
-async def test_an_address_that_another_directory_holds_stays_valid_without_news(house: House) -> None:
+async def test_an_address_that_another_directory_holds_stays_valid_without_news(
+    house: House,
+) -> None:
     """A customer with two directories loses nobody who is in one of them."""
     await house.founded(LOOSE)
     await house.save_directory(LOOSE, directory="branch")
