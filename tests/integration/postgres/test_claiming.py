@@ -433,7 +433,7 @@ async def test_a_secret_that_no_key_opens_fails_its_own_run_only(house: House) -
     await house.request("d0", tenant="a")
     await house.request("d0", tenant="b")
 
-    got = {run.lease.tenant: run for run in await house.runs.claim(10)}
+    got = {str(run.lease.tenant): run for run in await house.runs.claim(10)}
 
     assert got["a"].fault == "settings.unreadable_secret"
     assert got["b"].fault is None

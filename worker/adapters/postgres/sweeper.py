@@ -39,6 +39,7 @@ class PostgresSweeper:
     pool: db.Pool
     clock: Clock
     runs: PostgresRuns
+    bite: int = BITE
 
     async def sweep(self) -> int:
         """Queue again what dead workers left."""
@@ -68,7 +69,7 @@ class PostgresSweeper:
             await self._lapse(record["tenant_id"])
         for query in ("purge_commands", "purge_removed"):
             async with db.transaction(self.pool) as connection:
-                await db.run(connection, query, before=now - KEPT, most=BITE)
+                await db.run(connection, query, before=now - KEPT, most=self.bite)
         async with db.transaction(self.pool) as connection:
             await db.run(connection, "purge_sets", now=now)
             await db.run(connection, "purge_sign_ins", before=now - KEPT)
@@ -82,7 +83,7 @@ class PostgresSweeper:
         """Take one bite of the first table that still holds something of a deleted tenant."""
         async with db.transaction(self.pool) as connection:
             for query in PURGES:
-                if await db.run(connection, query, tenant_id=tenant_id, most=BITE):
+                if await db.run(connection, query, tenant_id=tenant_id, most=self.bite):
                     return
             await db.run(connection, "tenant_purged", tenant_id=tenant_id, now=now)
 
@@ -92,4 +93,4 @@ class PostgresSweeper:
             await db.run(connection, "make_touched")
             tenant = await db.only(connection, "lock_tenant", tenant_id=tenant_id)
             decision = Decision(connection, tenant_id, TenantId(tenant["tenant"]), now, None)
-            await lapse(decision, most=BITE)
+            await lapse(decision, most=self.bite)

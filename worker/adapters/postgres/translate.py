@@ -30,10 +30,6 @@ CONFLICT: tuple[type[BaseException], ...] = (
 
 def is_passing(exc: BaseException) -> bool:
     """Tell what waiting can mend from a bug."""
-    if isinstance(
-        exc, ValueError
-    ):  # asyncpg's own DataError is an InterfaceError too: a bad argument of ours
-        return False
     return isinstance(exc, (StoreFailure, *CONFLICT, *AWAY, TimeoutError))
 
 
@@ -48,8 +44,6 @@ def translated() -> Iterator[None]:
     except CONFLICT as exc:
         raise StoreFailure(code="store.conflict", detail=type(exc).__name__) from exc
     except AWAY as exc:
-        if not is_passing(exc):
-            raise
         raise StoreFailure(code="store.unavailable", detail=type(exc).__name__) from exc
     except TimeoutError as exc:
         if _is_outer_deadline():
