@@ -18,13 +18,11 @@ from tests.servers.certs import Authority
 from tests.servers.daemon import PROJECT
 from tests.stack.plan import HOME
 from tests.stack.stack import Stack
+from worker.adapters.rabbitmq.topology import Topology
 
 
 PROGRAM = PROJECT / ".venv" / "bin" / "rollcall"
 CONNECT_S = 10
-# What the worker declares under a prefix; queues of a test's own are exclusive or end with the sweep
-QUEUES = ("commands", "commands.scheduled", "commands.undeliverable")
-EXCHANGES = ("commands", "events")
 PREFIX = "t-"
 
 
@@ -99,9 +97,11 @@ def database_template(servers: Servers) -> Iterator[str]:
     """The name of a migrated database that nobody is connected to."""
     name = f"rollcall_template_{secrets.token_hex(4)}"
     asyncio.run(_execute(servers.database_url, f"CREATE DATABASE {name}"))
-    migrate(in_database(servers.database_url, name))
-    yield name
-    asyncio.run(_execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    try:
+        migrate(in_database(servers.database_url, name))
+        yield name
+    finally:
+        asyncio.run(drop_database(servers.database_url, name))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ async def database(servers: Servers, database_template: str) -> AsyncIterator[st
             f"CREATE DATABASE {name} TEMPLATE {database_template} STRATEGY file_copy"
         )
         yield in_database(servers.database_url, name)
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await drop_database(servers.database_url, name)
 
 
 @pytest.fixture
@@ -128,15 +128,25 @@ async def amqp_prefix(servers: Servers) -> AsyncIterator[str]:
     yield prefix
     async with asyncio.timeout(CONNECT_S), await aio_pika.connect(servers.amqp_url) as connection:
         channel = await connection.channel()
-        for queue in QUEUES:
-            await channel.queue_delete(f"{prefix}.{queue}")
-        for exchange in EXCHANGES:
-            await channel.exchange_delete(f"{prefix}.{exchange}")
+        for queue in Topology(prefix).queues:
+            await channel.queue_delete(queue.name)
+        for exchange in Topology(prefix).exchanges:
+            await channel.exchange_delete(exchange)
 
 
 def in_database(url: str, name: str) -> str:
     """The same server and role, another database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def drop_database(url: str, name: str) -> None:
+    """Drop a database of a test, whoever is still connected."""
+    async with _connection(url) as connection:
+        try:
+            # ends an autovacuum by itself, which FORCE may not: that is a superuser's process
+            await connection.execute(f"DROP DATABASE {name}")
+        except asyncpg.ObjectInUseError:
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ from worker.adapters.telemetry import (
     PrometheusTelemetry,
     collections_timed,
     configure_logs,
+    library_lines,
 )
 from worker.domain.failures import StoreFailure
 from worker.domain.model import ClaimedRun
@@ -42,9 +43,24 @@ from worker.flows.accept import Accept
 from worker.flows.bell import Bell
 from worker.flows.relay import RelayPorts, relay
 from worker.flows.sync import SyncPorts, sync
-from worker.ports import Clock, Intake, Orders, Outbox, Runs, SignIns, Sweeper, Vault
+from worker.ports import (
+    Clock,
+    DirectoryReader,
+    Intake,
+    Orders,
+    Outbox,
+    Runs,
+    SignIns,
+    Sweeper,
+    Vault,
+)
 from worker.settings import Settings
 
+
+PEERS_S = 5.0
+
+INTAKE_S = 5.0
+"""For the deliveries in hand at a stop."""
 
 FLUSH_S = 5.0
 """For the outbox at a stop: what is not confirmed by then goes out with the next start."""
@@ -65,9 +81,10 @@ class Parts:
     sign_ins: SignIns
     clock: Clock
     vault: Vault
-    directory: LdapReader
+    directory: DirectoryReader
     publisher: Publisher
     telemetry: PrometheusTelemetry
+    pool: Pool
     release_outbox: Callable[[], Awaitable[None]]
     ping_store: Callable[[], Awaitable[None]]
     carry_bell: Bell = field(default_factory=Bell)
@@ -98,7 +115,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
     outbox = PostgresOutbox(pool, owner)
     return Parts(
         runs=runs,
-        orders=PostgresOrders(pool, clock, timedelta(seconds=settings.command_wait_s)),
+        orders=PostgresOrders(pool, clock, telemetry, timedelta(seconds=settings.command_wait_s)),
         intake=PostgresIntake(pool, clock, vault),
         outbox=outbox,
         sweeper=PostgresSweeper(pool, clock, runs),
@@ -108,6 +125,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
         directory=LdapReader(),
         publisher=Publisher(broker(settings), now=_wall_clock),
         telemetry=telemetry,
+        pool=pool,
         release_outbox=outbox.release,
         ping_store=partial(_ping, clock),
     )
@@ -148,15 +166,15 @@ async def run(settings: Settings, *, rewire: Rewire = lambda parts: parts) -> No
 
     Raises StoreFailure when the database is not migrated, or stays away at the start.
     """
-    telemetry = PrometheusTelemetry(
-        configure_logs(sys.stderr, level=settings.log_level, form=settings.log_format)
-    )
+    logger = configure_logs(sys.stderr, level=settings.log_level, form=settings.log_format)
+    telemetry = PrometheusTelemetry(logger)
     pending = await migrations.pending(settings.database_url.reveal())
     if pending:
         raise StoreFailure(
             code="store.not_migrated", detail=f"run `rollcall migrate` first: {pending}"
         )
     async with AsyncExitStack() as stack:
+        stack.enter_context(library_lines(logger))
         stack.enter_context(collections_timed(telemetry))
         pool = await open_pool(settings.database_url.reveal(), size=settings.pool_size)
         stack.push_async_callback(_close_pool, pool)
@@ -238,12 +256,13 @@ class _Worker:
         """Work until a signal, then stop in order."""
         settings, stopping = self._settings, asyncio.Event()
         async with (
-            serving(self._health, host=settings.health_host, port=settings.health_port),
+            serving(self._health, host=settings.health_host, port=settings.health_port) as port,
             _signals(stopping),
             asyncio.TaskGroup() as group,
         ):
             tasks = {name: group.create_task(job, name=name) for name, job in self._jobs().items()}
             self._health.tasks = {name: partial(_is_alive, task) for name, task in tasks.items()}
+            self._parts.telemetry.event("health_listening", port=port)
             await stopping.wait()
             self._parts.telemetry.event("stopping")
             self._health.is_stopping = True
@@ -257,6 +276,7 @@ class _Worker:
             "relay": relay(self._relay_ports),
             "sweep": work.sweep(parts.sweeper, found=parts.run_bell, telemetry=parts.telemetry),
             "watch": self._watch.run(),
+            "peers": self._watch_peers(),
             "figures": work.figures(parts.sweeper, telemetry=parts.telemetry),
         }
         for number in range(CARRIERS):
@@ -268,10 +288,27 @@ class _Worker:
             )
         return jobs
 
+    async def _watch_peers(self) -> None:
+        """Feed the metrics from what the adapters count for themselves, until cancelled."""
+        telemetry, pool = self._parts.telemetry, self._parts.pool
+        consumer, publisher = self._consumer.figures, self._parts.publisher.figures
+        told: dict[str, int] = {}
+        while True:
+            for metric, count in (
+                ("redelivered", consumer.redelivered),
+                ("stale_ack", consumer.stale_acks),
+                ("amqp_reconnects", max(0, consumer.connects - 1) + max(0, publisher.connects - 1)),
+            ):
+                telemetry.count(metric, count - told.get(metric, 0))
+                told[metric] = count
+            telemetry.gauge("amqp_blocked", int(publisher.is_blocked))
+            telemetry.gauge("pool_in_use", pool.get_size() - pool.get_idle_size())
+            await asyncio.sleep(PEERS_S)
+
     async def _stop(self, tasks: dict[str, "asyncio.Task[None]"]) -> None:
         """No new deliveries and claims; runs may end; then the outbox is flushed; then all is closed."""
         self._executor.stop()
-        await self._consumer.stop()
+        await self._stop_intake()
         for name, task in tasks.items():
             if name.startswith("carry") or name == "sweep":
                 task.cancel()
@@ -279,6 +316,14 @@ class _Worker:
         await self._flush()
         for task in tasks.values():
             task.cancel()
+
+    async def _stop_intake(self) -> None:
+        """Finish what was delivered; with a store that hangs, what is not acked comes again."""
+        try:
+            async with asyncio.timeout(INTAKE_S):
+                await self._consumer.stop()
+        except TimeoutError:
+            self._parts.telemetry.event("intake_not_finished")
 
     async def _flush(self) -> None:
         try:

@@ -1,6 +1,6 @@
 """What the spines need of the world, as Protocols in domain types. No driver, cursor or channel is named here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from worker.domain.commands import (
     DeleteDirectory,
+    Envelope,
     FieldError,
     Received,
     Refused,
@@ -19,7 +20,17 @@ from worker.domain.commands import (
 from worker.domain.events import Event
 from worker.domain.failures import StageResult
 from worker.domain.guard import Evidence, Ruling
-from worker.domain.model import ClaimedRun, DirectoryId, Mode, RunId, Secret, Trigger
+from worker.domain.model import (
+    Change,
+    ClaimedRun,
+    DirectoryId,
+    Mode,
+    RunId,
+    RunState,
+    Secret,
+    TenantId,
+    Trigger,
+)
 from worker.domain.outcomes import Failed, Outcome, Skipped, Tally
 from worker.domain.plan import ReadPlan
 from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
@@ -281,10 +292,7 @@ class Orders(Protocol):
     """Stored commands, taken one at a time, in stored order per tenant."""
 
     async def carry_next(self, carry: Callable[[Desk], Awaitable[Settled]]) -> bool:
-        """Take the next command that is due, carry it out and settle it in one transaction; False if none is due.
-
-        A bug that the carrying raises rejects the command as ``internal`` and is raised on after that commit.
-        """
+        """Take the next command that is due, carry it out and settle it in one transaction; False if none is due."""
         ...
 
 
@@ -342,8 +350,8 @@ class Runs(Protocol):
         """Claim up to that many due runs: manual first, fair between resellers and tenants. Bounded."""
         ...
 
-    async def keep(self, run: ClaimedRun, *, entries: int | None) -> None:
-        """Renew the lease; with entries, also tell the progress.
+    async def keep(self, run: ClaimedRun, *, progress: tuple[int, int] | None) -> None:
+        """Renew the lease; with progress (entries and addresses so far), also tell it.
 
         Raises LeaseLost, or RunStopped when the run is to end.
         """
@@ -413,6 +421,112 @@ class Outbox(Protocol):
 
     async def confirmed(self, numbers: Sequence[int]) -> None:
         """Forget what the broker has confirmed."""
+        ...
+
+
+# --- the store: what people look at ------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run as it stands; ``counts``, ``seconds``, ``reasons`` and ``finding`` as in its outcome event."""
+
+    run: RunId
+    directory: DirectoryId
+    trigger: Trigger
+    mode: Mode
+    state: RunState
+    verdict: str | None
+    attempt: int
+    counts: Mapping[str, object]
+    seconds: Mapping[str, object]
+    reasons: Sequence[Mapping[str, object]]
+    finding: Mapping[str, object] | None
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """What became of one address; directory and run are None for changes by hand."""
+
+    at: datetime
+    directory: DirectoryId | None
+    run: RunId | None
+    address: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryLine:
+    """One directory as it stands."""
+
+    tenant: TenantId
+    directory: DirectoryId
+    name: str
+    type: str
+    state: str
+    """``in_force``, ``pending`` or ``paused``."""
+    paused: str | None
+    last_good_at: datetime | None
+    failing_since: datetime | None
+    """Of the first run that failed since the last good one."""
+    failing: str | None
+    """The code of the last finding since then."""
+    next_sync_at: datetime | None
+    queued: int
+    running: int
+    held: int
+    """Addresses in its standing hold."""
+    held_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which runs or changes are wanted; None: whichever. The newest first, so many at most."""
+
+    tenant: TenantId
+    directory: DirectoryId | None = None
+    run: RunId | None = None
+    address: str | None = None
+    most: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a stored command so far."""
+
+    state: str
+    """``stored``, ``done`` or ``rejected``."""
+    errors: Sequence[FieldError]
+    run: RunLine | None
+    """The run that answers it."""
+    is_behind: bool
+    """Whether that run waits for another of the same directory."""
+
+
+class Reports(Protocol):
+    """Reads what is recorded, for people; changes nothing."""
+
+    async def runs(self, look: Look) -> list[RunLine]:
+        """Return runs."""
+        ...
+
+    async def changes(self, look: Look) -> list[ChangeLine]:
+        """Return changes of addresses."""
+        ...
+
+    async def directories(self, tenant: TenantId | None, *, most: int) -> list[DirectoryLine]:
+        """Return directories of one tenant or of all, those in trouble first."""
+        ...
+
+    async def knows(self, tenant: TenantId) -> bool:
+        """Tell whether there is such a tenant."""
+        ...
+
+    async def standing(self, envelope: Envelope) -> Standing | None:
+        """Return what became of a command; None if there is none."""
         ...
 
 

@@ -76,6 +76,10 @@ def _key(value: object) -> Secret:
     return Secret(text)
 
 
+def _secret(value: object) -> Secret:
+    return value if isinstance(value, Secret) else Secret(str(value))
+
+
 def _network(value: str) -> str:
     return str(ipaddress.ip_network(value, strict=False))
 
@@ -174,6 +178,15 @@ class Settings(BaseSettings):
             "Enter prefixes with commas between, none of which could name a queue of ours.",
         ),
     ] = ()
+
+    password: Annotated[
+        Secret,
+        PlainValidator(_secret),
+        _setting(
+            "The directory account's password for `rollcall preview` and `rollcall check`; a worker never looks at it.",
+            "Enter the password of the account that signs in to the directory.",
+        ),
+    ] = _ABSENT
 
     # --- bounds of one read --------------------------------------------------
 
@@ -422,6 +435,8 @@ def _shown(default: object) -> str:
         return ",".join(map(_shown, default))
     if isinstance(default, float):
         return f"{default:g}"
+    if isinstance(default, Secret):
+        return ""
     return "" if default is None else str(default)
 
 

@@ -475,7 +475,7 @@ BEGIN
         GRANT USAGE ON SCHEMA rollcall, api TO rollcall_run;
         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA rollcall TO rollcall_run;
         GRANT SELECT ON ALL TABLES IN SCHEMA api TO rollcall_run;
-        GRANT SELECT ON public.rollcall_migration TO rollcall_run; -- readiness looks whether anything is pending
+        GRANT SELECT ON public.rollcall_migration TO rollcall_run; -- a worker starts on this release's schema only
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rollcall_read') THEN
         GRANT USAGE ON SCHEMA api TO rollcall_read;

@@ -17,6 +17,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 POLL_S = 0.02
 TAIL_LINES = 25
+PORT_TRIES = 100
 
 # A server gets a known environment, not the caller's: a stray RABBITMQ_NODENAME or LDAPTLS_CACERT of
 # a developer's shell would change what is tested. Only the marks by which leftovers are found pass.
@@ -26,6 +27,10 @@ MARKS = ("STACK_OWNER", "STACK_RUN")
 # Popen objects by pid: one that is dropped while its process runs warns, and one that is never
 # polled leaves a zombie, which looks alive to everyone else.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+
+# Ports handed out by this process: the kernel may offer one twice in a row, and a server with two
+# listeners asks twice before it takes either.
+_given: set[int] = set()
 
 
 class ServerError(RuntimeError):
@@ -46,11 +51,15 @@ def wait_until(holds: Callable[[], bool], *, within_s: float) -> bool:
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port nobody listens on now; somebody else may take it before you do."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on now, and none that was given before; others may still take it before you do."""
+    for _ in range(PORT_TRIES):
+        with socket.socket() as probe:
+            probe.bind((address, 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
+    raise ServerError(server=address, why="no port is free that was not given before")
 
 
 def inherited_marks() -> dict[str, str]:

@@ -39,7 +39,13 @@ def message(message_id: int, *parts: bytes) -> bytes:
 
 
 def result(
-    message_id: int, tag: int, code: int = 0, words: str = "", *, tail: bytes = b"", control: bytes = b""
+    message_id: int,
+    tag: int,
+    code: int = 0,
+    words: str = "",
+    *,
+    tail: bytes = b"",
+    control: bytes = b"",
 ) -> bytes:
     """One LDAPResult; ``tail`` belongs to the operation, ``control`` to the message."""
     body = tlv(tag, number(code, 0x0A), octets(""), octets(words), tail)
@@ -99,6 +105,8 @@ class Request:
     base: str = ""
     scope: int = 0
     attributes: tuple[str, ...] = ()
+    dereference: int = 0
+    time_limit: int = 0
     page_size: int | None = None
     cookie: bytes = b""
 
@@ -118,7 +126,8 @@ def parse(body: bytes) -> Request:
             (_, raw_size), (_, cookie) = parts(parts(value)[0][1])
             size = int.from_bytes(raw_size, "big")
     base, scope = fields[0][1].decode(), fields[1][1][0]
-    return Request(message_id, operation, base, scope, names, size, cookie)
+    dereference, time_limit = (int.from_bytes(fields[at][1], "big") for at in (2, 4))
+    return Request(message_id, operation, base, scope, names, dereference, time_limit, size, cookie)
 
 
 class Client:
@@ -162,13 +171,15 @@ class ScriptedLdap:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ScriptedLdap"]:
         """Listen on loopback; end with all its connections."""
-        clients: set[asyncio.StreamWriter] = set()
+        clients: set[asyncio.Task[None]] = set()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            clients.add(writer)
+            task = asyncio.current_task()
+            assert task is not None
+            clients.add(task)
             with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 await self._serve(Client(reader, writer))
-            clients.discard(writer)
+            clients.discard(task)
             writer.transport.abort()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -177,8 +188,8 @@ class ScriptedLdap:
             yield self
         finally:
             server.close()
-            for writer in clients:
-                writer.transport.abort()
+            for task in clients:
+                task.cancel()
             await server.wait_closed()
 
     async def _serve(self, client: Client) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from tests.servers.daemon import ENVIRONMENT, PROJECT, ServerError, inherited_marks
+from tests.servers.daemon import ENVIRONMENT, PROJECT, ServerError
 
 
 HOME = PROJECT / ".stack"
@@ -35,11 +35,13 @@ class Plan:
     broker_user: str = "rollcall"
 
     @classmethod
-    def make(cls, *, home: Path, postgres_home: Path, durable: bool = False) -> Self:
-        """Choose ports and passwords for a new stack and save them."""
+    def make(
+        cls, *, home: Path, base_port: int, postgres_home: Path, durable: bool = False
+    ) -> Self:
+        """Choose passwords for a new stack and save it."""
         plan = cls(
             home=home,
-            base_port=choose_ports(home),
+            base_port=base_port,
             postgres_home=postgres_home,
             durable=durable,
             broker_password=secrets.token_hex(12),
@@ -81,8 +83,11 @@ class Plan:
 
     @property
     def marks(self) -> dict[str, str]:
-        """Every process of this stack carries this, so that leftovers are found after a crash."""
-        return {**inherited_marks(), "STACK_OWNER": str(self.home)}
+        """Every process of this stack carries this, so that leftovers are found after a crash.
+
+        A server that a test starts again is the stack's, not left behind by that test's run.
+        """
+        return {"STACK_OWNER": str(self.home), "STACK_RUN": ""}
 
     @property
     def environment(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.daemon import Daemon, ServerError
+from tests.stack import leftovers
 from tests.stack.plan import Plan
 
 
@@ -49,6 +50,7 @@ class RabbitMQ:
         home = self.home
         return {
             **self.plan.environment,
+            "STACK_SERVICE": str(self.home),
             "HOME": str(home),
             "RABBITMQ_NODENAME": f"stack{self.plan.base_port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
@@ -85,11 +87,14 @@ class RabbitMQ:
         self.daemon.stop(within_s=30)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End it as a crash would, and a start that is half done."""
         self.daemon.kill()
+        leftovers.end("STACK_SERVICE", str(self.home), at_once=True)
 
     def is_ready(self) -> bool:
         """Whether it answers a protocol header; an open port comes seconds earlier."""
+        if not self.daemon.is_running:
+            return False
         try:
             with socket.create_connection(("127.0.0.1", self.plan.amqp_port), 2) as peer:
                 peer.sendall(HEADER)

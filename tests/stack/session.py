@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from tests.servers.daemon import PROJECT, ServerError
 from tests.stack import leftovers
+from tests.stack.plan import HOME
 from tests.stack.stack import Stack, down, up
 
 
@@ -41,7 +41,7 @@ def run(command: Sequence[str], *, durable: bool) -> int:
 
 def _call(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run it and end whatever it leaves behind."""
-    mark = uuid.uuid4().hex
+    mark = str(HOME)
     child = subprocess.Popen(
         command, env={**os.environ, **environment, "STACK_RUN": mark}, cwd=PROJECT
     )

@@ -3,6 +3,7 @@
 Standard library only: it runs before the project's environment exists.
 """
 
+import contextlib
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from tests.servers.daemon import ServerError
 from tests.servers.slapd import Slapd, Tree
 from tests.stack import leftovers
 from tests.stack.openldap import openldap
-from tests.stack.plan import HOME, Plan, ports_are_free, write_private
+from tests.stack.plan import HOME, Plan, choose_ports, ports_are_free, write_private
 from tests.stack.postgres import Postgres, choose_home
 from tests.stack.rabbitmq import RabbitMQ
 
@@ -134,45 +135,57 @@ def _start_afresh(service: Service) -> None:
 
 
 def up(*, home: Path = HOME, durable: bool = False) -> Stack:
-    """Bring the stack up, or find it so."""
-    for attempt in range(TRIES):
-        stack = _planned(home, durable=durable)
+    """Bring the stack up, or find it so. A server that was stopped is started with what it held."""
+    stack = Stack.load(home)
+    if stack is not None and (home / "env").exists() and any(stack.state().values()):
+        with contextlib.suppress(ServerError):
+            return _mended(stack, durable=durable)
+    return _made_anew(home, durable=durable)
+
+
+def _mended(stack: Stack, *, durable: bool) -> Stack:
+    if stack.plan.durable != durable:
+        stack.postgres.stop()
+        stack = Stack(stack.plan.with_durable(durable))
+    stack.start()
+    return stack
+
+
+def _made_anew(home: Path, *, durable: bool) -> Stack:
+    for tries_left in reversed(range(TRIES)):
+        down(home=home)
+        base_port = choose_ports(home)
+        home.mkdir(mode=0o700)
+        plan = Plan.make(
+            home=home, base_port=base_port, postgres_home=choose_home(home), durable=durable
+        )
+        stack = Stack(plan)
         try:
             stack.start()
         except ServerError:
             down(home=home)
-            # somebody else took one of the ports between the look and the start: look again
-            if attempt + 1 == TRIES or ports_are_free(stack.plan.base_port):
+            # unless somebody took a port between the look and the start, it would fail again
+            if not tries_left or ports_are_free(plan.base_port):
                 raise
             continue
-        lines = [
-            f"export {name}={shlex.quote(value)}" for name, value in stack.environment().items()
-        ]
-        write_private(home / "env", "\n".join(lines) + "\n")
+        # last, for it says that the start was whole
+        exports = (
+            f"export {name}={shlex.quote(text)}" for name, text in stack.environment().items()
+        )
+        write_private(home / "env", "\n".join(exports) + "\n")
         return stack
     raise AssertionError
 
 
-def _planned(home: Path, *, durable: bool) -> Stack:
-    stack = Stack.load(home)
-    if stack is None or not any(stack.state().values()):
-        down(home=home)
-        home.mkdir(mode=0o700)
-        return Stack(Plan.make(home=home, postgres_home=choose_home(home), durable=durable))
-    if stack.plan.durable == durable:
-        return stack
-    stack.postgres.stop()
-    return Stack(stack.plan.with_durable(durable))
-
-
 def down(*, home: Path = HOME) -> None:
-    """End everything that was started here, also by a start that crashed, and forget it."""
+    """End everything that was started here, also by a start or a run that crashed, and forget it."""
     stack = Stack.load(home)
     if stack is not None:
         with ThreadPoolExecutor() as pool:
             for name in NAMES:
                 pool.submit(stack.service(name).stop)
-    leftovers.end("STACK_OWNER", str(home))
+    for mark in ("STACK_RUN", "STACK_OWNER"):
+        leftovers.end(mark, str(home))
     if stack is not None:
         shutil.rmtree(stack.plan.postgres_home, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)

@@ -61,7 +61,6 @@ _LEVELS: Mapping[str, int] = {
 
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^\s/]+@")
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-_AGES = (60, 900, 3600, 6 * 3600, 12 * 3600, 24 * 3600, 48 * 3600, 7 * 24 * 3600)
 
 # --- metrics -----------------------------------------------------------------
 
@@ -78,13 +77,14 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    # steps: intake, fetch, compare, record, relay
-    Metric(Counter, "stage", "Steps finished, by stage.", ("stage",)),
-    Metric(Counter, "stage_errors", "Steps failed, by stage and code.", ("stage", "code")),
-    Metric(Histogram, "stage_seconds", "Time a step took.", ("stage",)),
+    Metric(
+        Histogram,
+        "stage_seconds",
+        "Time a step of a run took: connect, read, compare, record.",
+        ("stage",),
+    ),
     # intake
     Metric(Counter, "commands", "Commands made durable, by name.", ("name",)),
-    Metric(Counter, "commands_repeated", "Deliveries of a command that was known already."),
     Metric(Counter, "commands_parked", "Messages parked, by their first code.", ("code",)),
     Metric(Counter, "redelivered", "Deliveries that the broker made again."),
     Metric(Counter, "stale_ack", "Acks for a channel that had gone."),
@@ -95,8 +95,6 @@ METRICS: tuple[Metric, ...] = (
     Metric(Counter, "runs", "Runs ended, by final state and trigger.", ("state", "trigger")),
     Metric(Histogram, "run_queue_seconds", "Time from request to start.", ("trigger",)),
     Metric(Counter, "lease_lost", "Leases that lapsed under a run."),
-    Metric(Counter, "fenced_write", "Final transactions refused by the fencing token."),
-    Metric(Histogram, "sync_age_seconds", "Age of a directory's last good run.", buckets=_AGES),
     Metric(Counter, "sync_changes", "Addresses changed, by what became of them.", ("change",)),
     Metric(Counter, "sync_skipped_unchanged", "Complete runs that found an equal digest."),
     # outbox
@@ -109,7 +107,6 @@ METRICS: tuple[Metric, ...] = (
     Metric(Counter, "amqp_reconnects", "Connections to the broker that were made again."),
     Metric(Gauge, "amqp_blocked", "1 while the broker takes no publishing."),
     Metric(Gauge, "pool_in_use", "Database connections in use."),
-    Metric(Histogram, "pool_wait_seconds", "Time waited for a database connection."),
     # the process
     Metric(Gauge, "loop_lag_seconds", "How late the event loop last woke."),
     Metric(Histogram, "gc_pause_seconds", "Time a garbage collection took.", ("generation",)),
@@ -228,6 +225,9 @@ def _processors(stream: TextIO, form: LogFormat) -> list[structlog.typing.Proces
     ]
 
 
+WHOLE_MESSAGES = "Unhandled message"
+
+
 class _Library(logging.Handler):
     """Takes what libraries log by the standard library into our lines, warnings and worse."""
 
@@ -237,7 +237,11 @@ class _Library(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        keys: dict[str, object] = {"library": record.name, "text": record.getMessage()}
+        # aiormq fills a whole message, body included, into one line of its own: that one stays a form
+        text = (
+            str(record.msg) if str(record.msg).startswith(WHOLE_MESSAGES) else record.getMessage()
+        )
+        keys: dict[str, object] = {"library": record.name, "text": text}
         self._logger.log(
             min(record.levelno, logging.ERROR), "library_spoke", exc_info=record.exc_info, **keys
         )

@@ -275,6 +275,8 @@ class ClaimedRun:
     domains: tuple[str, ...]
     """The tenant's domains whose addresses may become recipients (lower-case A-labels)."""
     tier: Tier
+    saved_at: datetime
+    """When these settings were saved."""
     queued_at: datetime
     queue_s: float
     traceparent: str | None = None

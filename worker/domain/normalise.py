@@ -1,19 +1,16 @@
 """Entries as a directory gave them to rows as the store takes them: the hot path, one pass over each page.
 
-A value becomes one row's address or is counted under one reason; nothing is dropped in silence. Rows are text for
-Postgres' COPY as they stand (its manual, "COPY", text format): address, entry id, kind, primary, enabled, name.
+A value becomes one row's address or is counted under one reason; nothing is dropped in silence. Rows are lines that
+Postgres' COPY reads as they stand (its manual, COPY, "Text Format"): address, entry id, kind, primary, enabled, name.
 
-What is plain ASCII and in a known domain, nearly every value, is decided by one expression over bytes; the rest
-goes through ``addresses``, which is the rule. A property test holds the two to the same answers.
+What is plain ASCII and in one of the tenant's domains, nearly every value, is decided by one expression over bytes.
+The rest goes through ``addresses``, which is the rule; a property test holds the two to the same answers.
 """
 
-import enum
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
-from uuid import NAMESPACE_X500, uuid5
 
 from worker.domain.addresses import (
     ADDRESS_MAX_BYTES,
@@ -22,64 +19,50 @@ from worker.domain.addresses import (
     normal_address,
     normal_domain,
 )
-from worker.domain.failures import Unfinished
-from worker.domain.model import Kind
+from worker.domain.entries import (
+    KINDS,
+    Attributes,
+    EntryReader,
+    Nature,
+    Shape,
+    display_name,
+    entry_id,
+    is_any_set,
+)
 from worker.domain.patterns import Patterns
 from worker.domain.plan import ReadPlan
-from worker.domain.presets import IdForm, Marker, Preset, Syntax
-from worker.domain.syntax import dn_key
+from worker.domain.presets import Syntax
+from worker.domain.reasons import Example, Reason, Rejects
 
 
-Attributes = Mapping[str, Sequence[bytes]]
 Entries = Iterable[tuple[str, Attributes]]
-
-KINDS = tuple(Kind)
-"""A kind's place here is its number in rows."""
 
 DIGEST_BYTES = 16
 DIGESTS = 1 << (8 * DIGEST_BYTES)
 
-NAME_MAX_CHARACTERS = 256
-"""Of a display name; Active Directory allows no more (attribute displayName, rangeUpper)."""
-
-EXAMPLES_MAX_COUNT = 20
-EXAMPLE_MAX_CHARACTERS = 320
 FOREIGN_NAMES_MAX_COUNT = 50
-KNOWN_DOMAINS_MAX_COUNT = 5_000
+KNOWN_FOREIGN_MAX_COUNT = 5_000
+ADOPTED_MAX_COUNT = 5_000
 VALUE_MAX_BYTES = 4_096
 """Of a value that is looked at closely; proxyAddresses holds at most 1,123 characters."""
 
-MEMO_MAX_COUNT = 4_096
-"""Shapes and classes of entries that are remembered; a directory has a handful, a hostile one must not cost memory."""
+_PLAIN_ADDRESS = re.compile(
+    rf"(?=[^@]{{1,{LOCAL_MAX_BYTES}}}@)[{ATEXT}]+(?:\.[{ATEXT}]+)*@([a-z0-9.-]+)".encode("ascii")
+).fullmatch
+_PLAIN_DOMAIN_MAX_BYTES = ADDRESS_MAX_BYTES - LOCAL_MAX_BYTES - 1
+"""In a domain up to this long no address can be too long, so the expression need not count."""
 
-
-class Reason(enum.StrEnum):
-    """Why a value became no recipient."""
-
-    OTHER_TYPE = "other_type"
-    """An address of another sort (``X500:``, ``SIP:``), as every Exchange directory holds."""
-    NO_TYPE = "no_type"
-    """Without ``smtp:`` where addresses carry it."""
-    MALFORMED = "malformed"
-    CATCH_ALL = "catch_all"
-    """``@domain`` alone."""
-    OTHER_DOMAIN = "other_domain"
-    LEFT_OUT = "left_out"
-    SYSTEM = "system"
-    """Of a mailbox that the mail system made for itself."""
-    KIND = "kind"
-    """Of an entry of a kind that is not wanted."""
-    NO_MAIL = "no_mail"
-    """Of an entry that its own mail server refuses mail for."""
-    NO_ADDRESS = "no_address"
-    """An entry without any value; the one reason that counts entries."""
-
-
-class Example(NamedTuple):
-    """One value that became no recipient, and where it stands."""
-
-    value: str
-    dn: str
+_TYPED = re.compile(rb"([A-Za-z0-9-]{1,16}):").match
+_IS_PRIMARY = {b"SMTP:": True, b"smtp:": False}
+_FLAGS = {
+    (kind, is_enabled): tuple(
+        b"\t%d\t%b\t%b\t" % (kind, is_primary, b"t" if is_enabled else b"f")
+        for is_primary in (b"t", b"f")
+    )
+    for kind in range(len(KINDS))
+    for is_enabled in (True, False)
+}
+"""The columns between id and name, of a primary address and of another, by kind and state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,63 +74,46 @@ class Chunk:
     row_count: int
     entries: int
     digest: int
-    """Sum modulo 2**128 of a digest per entry: whatever the order of entries and values, equal rows give equal sums."""
-
-
-class _Shape(NamedTuple):
-    """Which of an entry's attributes, as the server spells them, say what; learnt once per set of attributes."""
-
-    addresses: tuple[tuple[str, Syntax], ...]
-    ids: tuple[tuple[str, Callable[[bytes], bytes | None]], ...]
-    names: tuple[str, ...]
-    classes: str | None
-    type: str | None
-    disabled: tuple[tuple[str, Marker], ...]
-    bounces: tuple[tuple[str, Marker], ...]
-
-
-class _Nature(NamedTuple):
-    """What sort of entry it is, and why it is none of ours, if so."""
-
-    kind: bytes
-    """Its number with the tabs around it."""
-    reason: Reason | None
-    is_typed: bool
-    """Whether a type told, so that names need not."""
-
-
-_PLAIN_ADDRESS = re.compile(
-    rf"(?=[^@]{{1,{LOCAL_MAX_BYTES}}}@)[{ATEXT}]+(?:\.[{ATEXT}]+)*@([a-z0-9.-]+)".encode("ascii")
-).fullmatch
-_TYPE = re.compile(r"[A-Za-z0-9-]{1,16}").fullmatch
-_NOT_AS_IT_STANDS = re.compile(rb"[\x00-\x1f\\]").search
-_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-_HEX_DIGITS = re.compile(rb"[0-9a-f]{32}").fullmatch
-_COPY_ESCAPES = str.maketrans({"\0": "", "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_NO_NAME = b"\\N"
+    """Sum modulo 2**128 of one digest per entry: equal rows give equal sums in whatever order entries and values come."""
 
 
 class Normaliser:
-    """Turns the pages of one reading into rows, and keeps the totals of the reading."""
+    """Turns the pages of one reading into rows, and keeps its totals."""
 
-    def __init__(self, plan: ReadPlan, domains: Iterable[str]) -> None:
+    def __init__(self, plan: ReadPlan, domains: Iterable[str] | None) -> None:
+        """``domains``: those of the tenant, as lower-case A-labels; None: every one that is met counts as theirs."""
         self.entries = 0
         self.rows = 0
         self.digest = 0
         """Of all pages so far, as in ``Chunk``."""
-        self.ignored: dict[str, int] = {}
-        """Values that became no row, by reason."""
         self.foreign_domains: dict[str, int] = {}
         """The first 50 domains met that are not the tenant's, with how many addresses each."""
-        self.examples: dict[str, list[Example]] = {}
-        """Up to 20 of the values behind each reason. Addresses: not for logs."""
-        self._preset: Preset = plan.preset
-        self._wanted = frozenset(plan.settings.kinds)
-        self._is_ours = {name.encode("ascii"): True for name in domains}
+        self._reader = EntryReader(plan.preset, plan.settings.kinds)
+        self._takes_any = domains is None
+        self._domains: set[bytes] = set()
+        self._plain_domains: set[bytes] = set()
+        for name in domains or ():
+            self._adopt(name.encode("ascii"))
+        self._foreign: set[bytes] = set()
         self._is_left_out = Patterns(plan.settings.leave_out).match
-        self._system_dn, self._system_address = _system_expressions(plan.preset)
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._natures: dict[tuple[bytes, ...], _Nature] = {}
+        self._rejects: Mapping[Reason, Rejects] = {reason: Rejects() for reason in Reason}
+        # by name, since hashing an enum's member is slow and these two are met all the time
+        self._other_type = self._rejects[Reason.OTHER_TYPE]
+        self._other_domain = self._rejects[Reason.OTHER_DOMAIN]
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """Values that became no row, by reason."""
+        return {reason.value: found.count for reason, found in self._rejects.items() if found.count}
+
+    @property
+    def examples(self) -> dict[str, tuple[Example, ...]]:
+        """Up to 20 of the values behind each reason. Addresses: not for logs."""
+        return {
+            reason.value: tuple(found.examples)
+            for reason, found in self._rejects.items()
+            if found.count
+        }
 
     def page(self, entries: Entries) -> Chunk:
         """Turn one page into rows. Raises Unfinished if the server held back some of an entry's addresses."""
@@ -168,51 +134,63 @@ class Normaliser:
 
     def _lines(self, dn: str, attributes: Attributes) -> list[bytes]:
         """Return the rows of one entry in their canonical order."""
-        shape = self._shapes.get(tuple(attributes)) or self._learn(tuple(attributes))
+        shape = self._reader.shape(attributes)
         found = self._addresses(dn, attributes, shape)
         if not found:
             return []
-        nature = self._nature(attributes, shape)
+        nature = self._reader.nature(attributes, shape)
         reason = nature.reason or self._entry_reason(dn, attributes, shape, found, nature)
         if reason:
             for address in found:
-                self._reject(reason, address, dn)
+                self._rejects[reason].add(address, dn)
             return []
-        before = b"\t" + _entry_id(dn, attributes, shape) + nature.kind
-        after = (
-            (b"\tf\t" if _is_any_set(attributes, shape.disabled) else b"\tt\t")
-            + _name(attributes, shape)
-            + b"\n"
-        )
-        primary, other = before + b"t" + after, before + b"f" + after
-        return sorted(
-            [address + (primary if is_primary else other) for address, is_primary in found.items()]
-        )
+        is_enabled = not is_any_set(attributes, shape.disabled)
+        identity, name = entry_id(dn, attributes, shape), display_name(attributes, shape)
+        as_primary, as_other = _FLAGS[nature.kind, is_enabled]
+        primary = b"\t%b%b%b\n" % (identity, as_primary, name)
+        other = b"\t%b%b%b\n" % (identity, as_other, name)
+        return sorted([address + (primary if first else other) for address, first in found.items()])
+
+    def _entry_reason(
+        self, dn: str, attributes: Attributes, shape: Shape, found: Iterable[bytes], nature: Nature
+    ) -> Reason | None:
+        """Say why this one entry is no recipient although others of its sort are."""
+        if not nature.is_typed and self._reader.is_system(dn, found):
+            return Reason.SYSTEM
+        if is_any_set(attributes, shape.bounces):
+            return Reason.NO_MAIL
+        return None
 
     # --- addresses -----------------------------------------------------------
 
-    def _addresses(self, dn: str, attributes: Attributes, shape: _Shape) -> dict[bytes, bool]:
-        """Return the entry's normal addresses in the tenant's domains, and which of them are primary."""
+    def _addresses(self, dn: str, attributes: Attributes, shape: Shape) -> dict[bytes, bool]:
+        """Return the entry's normal addresses in the tenant's domains, each with whether it is primary.
+
+        The first attribute that names a primary decides.
+        """
         found: dict[bytes, bool] = {}
         has_value = has_primary = False
         for name, syntax in shape.addresses:
             values = attributes[name]
-            has_value = has_value or bool(values)
+            if not values:
+                continue
+            has_value = True
             if syntax is Syntax.PLAIN:
-                primary = self._take_plain(values, dn, found)
+                primaries = self._take_plain(values, dn, found)
             else:
-                primary = self._take_prefixed(values, dn, found, syntax)
-            if primary and not has_primary:
+                primaries = self._take_prefixed(values, dn, found, syntax)
+            if primaries and not has_primary:
                 has_primary = True
-                found.update(dict.fromkeys(primary, True))
+                for address in primaries:
+                    found[address] = True
         if not has_value:
-            self._reject(Reason.NO_ADDRESS, b"", dn)
+            self._rejects[Reason.NO_ADDRESS].add(b"", dn)
         return found
 
     def _take_plain(
         self, values: Sequence[bytes], dn: str, found: dict[bytes, bool]
     ) -> list[bytes]:
-        """Add the addresses; the primary of several is the smallest, since values come in no order (RFC 4511 4.1.7)."""
+        """Add the addresses; primary is the smallest, since values come in no order (RFC 4511 section 4.1.7)."""
         taken = [address for value in values if (address := self._address(value, dn))]
         for address in taken:
             found.setdefault(address, False)
@@ -221,14 +199,19 @@ class Normaliser:
     def _take_prefixed(
         self, values: Sequence[bytes], dn: str, found: dict[bytes, bool], syntax: Syntax
     ) -> list[bytes]:
+        """Add the addresses; primary are those written with ``SMTP:``."""
         primaries: list[bytes] = []
+        plain_domains = self._plain_domains
         for value in values:
-            prefix = value[:5]
-            is_primary = prefix == b"SMTP:"
-            if is_primary or prefix == b"smtp:":
-                address = self._address(value[5:], dn)
-            else:
+            is_primary = _IS_PRIMARY.get(value[:5])
+            if is_primary is None:
                 is_primary, address = self._odd_value(value, dn, syntax)
+            else:
+                address = value[5:].lower()
+                plain = _PLAIN_ADDRESS(address)
+                # what nearly every value comes to; written out, as a call each would cost a tenth of all
+                if plain is None or plain[1] not in plain_domains or self._is_left_out is not None:
+                    address = self._address(value[5:], dn)
             if address:
                 found.setdefault(address, False)
                 if is_primary:
@@ -236,128 +219,73 @@ class Normaliser:
         return primaries
 
     def _odd_value(self, value: bytes, dn: str, syntax: Syntax) -> tuple[bool, bytes | None]:
-        """Read a value that begins neither with ``SMTP:`` nor with ``smtp:``; tells if it is primary."""
-        prefix, colon, rest = (
-            value[:VALUE_MAX_BYTES].decode("utf-8", "replace").strip().partition(":")
-        )
-        if colon and prefix.lower() == "smtp":
-            return prefix == "SMTP", self._address(value.partition(b":")[2], dn)
-        if colon and _TYPE(prefix):
-            return False, self._reject(Reason.OTHER_TYPE, value, dn)
+        """Read a value that begins neither with ``SMTP:`` nor with ``smtp:``; tells whether it is primary."""
+        typed = _TYPED(value)
+        if typed and typed[1].lower() != b"smtp":
+            self._other_type.add(value, dn)
+            return False, None
+        prefix, colon, rest = value[:VALUE_MAX_BYTES].partition(b":")
+        written = prefix.decode("utf-8", "replace").strip()
+        if colon and written.lower() == "smtp":
+            return written == "SMTP", self._address(rest, dn)
         if syntax is Syntax.PREFIXED:
-            return False, self._reject(Reason.NO_TYPE, value, dn)
+            self._rejects[Reason.NO_TYPE].add(value, dn)
+            return False, None
         return False, self._address(value, dn)
 
     def _address(self, value: bytes, dn: str) -> bytes | None:
-        """Return the normal form of an address that is the tenant's, or count it under a reason."""
-        address = value.lower()
-        plain = _PLAIN_ADDRESS(address)
-        is_ours = self._is_ours.get(plain[1]) if plain else None
-        if is_ours is None or len(address) > ADDRESS_MAX_BYTES:
-            return self._any_address(value, dn)
-        if not is_ours:
-            return self._reject(Reason.OTHER_DOMAIN, value, dn, address)
-        if self._is_left_out and self._is_left_out(address):
-            return self._reject(Reason.LEFT_OUT, value, dn)
+        """Return the normal form of an address that is the tenant's; else count it under a reason."""
+        lowered = value.lower()
+        plain = _PLAIN_ADDRESS(lowered)
+        address: bytes | None = lowered
+        if plain is None or plain[1] not in self._plain_domains:
+            address = self._odd_address(value, dn, plain)
+        if address and self._is_left_out is not None and self._is_left_out(address):
+            self._rejects[Reason.LEFT_OUT].add(value, dn)
+            return None
         return address
 
-    def _any_address(self, value: bytes, dn: str) -> bytes | None:
-        """Do the same by the whole rule, for what is not plain or in a domain not met before."""
+    def _odd_address(self, value: bytes, dn: str, plain: re.Match[bytes] | None) -> bytes | None:
+        """Do the same by the whole rule, for what is not plain or not in a domain of ours."""
+        if plain is not None and plain[1] in self._foreign:
+            self._add_foreign(plain[1], value, dn)
+            return None
         text = _text(value)
         normal = normal_address(text)
         if normal is None:
-            return self._reject(self._why_none(text), value, dn)
+            self._rejects[self._why_none(text)].add(value, dn)
+            return None
         address = normal.encode()
         domain = address.rpartition(b"@")[2]
-        if not self._is_ours.get(domain):
-            if len(self._is_ours) < KNOWN_DOMAINS_MAX_COUNT:
-                self._is_ours[domain] = False
-            return self._reject(Reason.OTHER_DOMAIN, value, dn, address)
-        if self._is_left_out and self._is_left_out(address):
-            return self._reject(Reason.LEFT_OUT, value, dn)
-        return address
+        if self._is_ours(domain):
+            return address
+        self._add_foreign(domain, value, dn)
+        return None
+
+    def _is_ours(self, domain: bytes) -> bool:
+        if self._takes_any and len(self._domains) < ADOPTED_MAX_COUNT:
+            self._adopt(domain)
+        return self._takes_any or domain in self._domains
+
+    def _adopt(self, domain: bytes) -> None:
+        self._domains.add(domain)
+        if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES:
+            self._plain_domains.add(domain)
+
+    def _add_foreign(self, domain: bytes, value: bytes, dn: str) -> None:
+        if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES and len(self._foreign) < KNOWN_FOREIGN_MAX_COUNT:
+            self._foreign.add(domain)
+        self._other_domain.add(value, dn)
+        name = domain.decode("ascii")
+        if name in self.foreign_domains or len(self.foreign_domains) < FOREIGN_NAMES_MAX_COUNT:
+            self.foreign_domains[name] = self.foreign_domains.get(name, 0) + 1
 
     def _why_none(self, text: str) -> Reason:
         local, at, name = text.strip().rpartition("@")
         domain = normal_domain(name) if at and not local else None
         if domain is None:
             return Reason.MALFORMED
-        return (
-            Reason.CATCH_ALL if self._is_ours.get(domain.encode("ascii")) else Reason.OTHER_DOMAIN
-        )
-
-    def _reject(self, reason: Reason, value: bytes, dn: str, address: bytes | None = None) -> None:
-        """Count one value under one reason; with the whole address, also its domain."""
-        self.ignored[reason.value] = self.ignored.get(reason.value, 0) + 1
-        examples = self.examples.setdefault(reason.value, [])
-        if len(examples) < EXAMPLES_MAX_COUNT:
-            shown = value[:VALUE_MAX_BYTES].decode("utf-8", "replace")
-            examples.append(Example(shown[:EXAMPLE_MAX_CHARACTERS], dn[:VALUE_MAX_BYTES]))
-        if address is not None:
-            name = address.rpartition(b"@")[2].decode("ascii")
-            if name in self.foreign_domains or len(self.foreign_domains) < FOREIGN_NAMES_MAX_COUNT:
-                self.foreign_domains[name] = self.foreign_domains.get(name, 0) + 1
-
-    # --- the entry -----------------------------------------------------------
-
-    def _nature(self, attributes: Attributes, shape: _Shape) -> _Nature:
-        """Tell the sort of an entry by its type and classes; equal ones were decided before."""
-        types = attributes[shape.type] if shape.type else ()
-        classes = attributes[shape.classes] if shape.classes else ()
-        key = (types[0] if types else b"", *classes)
-        nature = self._natures.get(key)
-        if nature is None:
-            if len(self._natures) >= MEMO_MAX_COUNT:
-                self._natures.clear()
-            nature = self._natures[key] = self._decide_nature(key[0], classes)
-        return nature
-
-    def _decide_nature(self, type_value: bytes, classes: Sequence[bytes]) -> _Nature:
-        table = self._preset.types
-        number = int(type_value) if type_value.isdigit() and len(type_value) < 20 else None  # noqa: PLR2004 -- 64 bits
-        kind = _kind_by_class(self._preset, classes)
-        reason = None
-        if table is not None and number is not None:
-            kind = table.kinds.get(number, kind)
-            reason = Reason.SYSTEM if number in table.system else None
-            reason = Reason.NO_MAIL if number in table.no_mail else reason
-        if reason is None and kind not in self._wanted:
-            reason = Reason.KIND
-        return _Nature(b"\t%d\t" % KINDS.index(kind), reason, number is not None)
-
-    def _entry_reason(
-        self,
-        dn: str,
-        attributes: Attributes,
-        shape: _Shape,
-        found: Iterable[bytes],
-        nature: _Nature,
-    ) -> Reason | None:
-        """Say why this one entry is none of ours although its sort is."""
-        is_named_so = self._system_dn is not None and not nature.is_typed
-        if is_named_so and (self._system_dn(dn) or any(map(self._system_address, found))):
-            return Reason.SYSTEM
-        return Reason.NO_MAIL if _is_any_set(attributes, shape.bounces) else None
-
-    # --- shapes --------------------------------------------------------------
-
-    def _learn(self, names: tuple[str, ...]) -> _Shape:
-        """Find out which of these attributes say what; names ignore case and may carry options (RFC 4512 2.5)."""
-        spellings: dict[str, list[str]] = {}
-        for name in names:
-            base, _, options = name.lower().partition(";")
-            spellings.setdefault(base, []).append(name)
-            if options.startswith("range=") and not options.endswith("-*"):
-                self._refuse_range(base, name)
-        if len(self._shapes) >= MEMO_MAX_COUNT:
-            self._shapes.clear()
-        shape = self._shapes[names] = _shape(self._preset, spellings)
-        return shape
-
-    def _refuse_range(self, base: str, name: str) -> None:
-        """Active Directory gives the first 1,500 values as ``name;range=0-1499``: that is not all (MS-ADTS 3.1.1.3.1.3.3)."""
-        if base in {address.name.lower() for address in self._preset.addresses}:
-            raise Unfinished("read.too_many_values", name)
+        return Reason.CATCH_ALL if self._is_ours(domain.encode("ascii")) else Reason.OTHER_DOMAIN
 
 
 def snapshot_digest(rows_digest: int, *, scope: str, domains: Iterable[str]) -> bytes:
@@ -366,107 +294,6 @@ def snapshot_digest(rows_digest: int, *, scope: str, domains: Iterable[str]) -> 
     return blake2b("\n".join(parts).encode(), digest_size=DIGEST_BYTES).digest()
 
 
-def _shape(preset: Preset, spellings: Mapping[str, Sequence[str]]) -> _Shape:
-    def spelt(name: str) -> Sequence[str]:
-        return spellings.get(name.lower(), ())
-
-    return _Shape(
-        addresses=tuple(
-            (name, each.syntax) for each in preset.addresses for name in spelt(each.name)
-        ),
-        ids=tuple((name, _ID_FORMS[each.form]) for each in preset.ids for name in spelt(each.name)),
-        names=tuple(name for each in preset.display_names for name in spelt(each)),
-        classes=next(iter(spelt("objectClass")), None) if preset.classes else None,
-        type=next(iter(spelt(preset.types.attribute)), None) if preset.types else None,
-        disabled=tuple((name, each) for each in preset.disabled for name in spelt(each.attribute)),
-        bounces=tuple((name, each) for each in preset.bounces for name in spelt(each.attribute)),
-    )
-
-
-def _kind_by_class(preset: Preset, classes: Sequence[bytes]) -> Kind:
-    given = {name.lower() for name in classes}
-    return next((kind for name, kind in preset.classes if name in given), Kind.MAILBOX)
-
-
-def _is_any_set(attributes: Attributes, markers: Iterable[tuple[str, Marker]]) -> bool:
-    for name, marker in markers:
-        if any(map(marker.is_set_by, attributes[name])):
-            return True
-    return False
-
-
-def _system_expressions(
-    preset: Preset,
-) -> tuple[Callable[[str], object] | None, Callable[[bytes], object]]:
-    """Return what knows a system mailbox by the first value of its DN, and by an address; None if nothing does."""
-    names = "|".join(preset.system_names) or "(?!)"
-    by_dn = re.compile(rf"[^=]*=(?:{names})", re.IGNORECASE).match if preset.system_names else None
-    return by_dn, re.compile(names.encode("ascii")).match
-
-
-def _entry_id(dn: str, attributes: Attributes, shape: _Shape) -> bytes:
-    """Return the entry's stable id as the text of a UUID; one without any is known by its DN (RFC 4122 section 4.3)."""
-    for name, decode in shape.ids:
-        values = attributes[name]
-        entry_id = decode(values[0]) if values else None
-        if entry_id:
-            return entry_id
-    return str(uuid5(NAMESPACE_X500, dn_key(dn))).encode("ascii")
-
-
-def _guid(value: bytes) -> bytes | None:
-    """Write 16 bytes as ``uuid.UUID(bytes_le=…)`` does, in a third of its time."""
-    if len(value) != 16:  # noqa: PLR2004 -- a GUID
-        return None
-    h = value.hex()
-    return (
-        f"{h[6:8]}{h[4:6]}{h[2:4]}{h[0:2]}-{h[10:12]}{h[8:10]}-{h[14:16]}{h[12:14]}-{h[16:20]}-{h[20:]}"
-    ).encode("ascii")
-
-
-def _hex_id(value: bytes) -> bytes | None:
-    lowered = value.lower()
-    if _UUID(lowered):
-        return lowered
-    digits = lowered.replace(b"-", b"")
-    if not _HEX_DIGITS(digits):
-        return None
-    return b"-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-_ID_FORMS: Mapping[IdForm, Callable[[bytes], bytes | None]] = {
-    IdForm.GUID: _guid,
-    IdForm.HEX: _hex_id,
-}
-
-
-def _name(attributes: Attributes, shape: _Shape) -> bytes:
-    """Return the display name as COPY reads it; the smallest of several, since values come in no order."""
-    for attribute in shape.names:
-        values = attributes[attribute]
-        value = min(values) if values else b""
-        if value:
-            return _copy_text(value)
-    return _NO_NAME
-
-
-def _copy_text(value: bytes) -> bytes:
-    if len(value) <= NAME_MAX_CHARACTERS and not _NOT_AS_IT_STANDS(value) and _is_utf8(value):
-        return value
-    text = value[: 4 * NAME_MAX_CHARACTERS].decode("utf-8", "replace")[:NAME_MAX_CHARACTERS]
-    return text.translate(_COPY_ESCAPES).encode()
-
-
-def _is_utf8(value: bytes) -> bool:
-    if value.isascii():
-        return True
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _text(value: bytes) -> str:
-    """Return the text of an address; octets that are no UTF-8 become characters that no address may hold."""
+    """Return the text of an address; octets that are no UTF-8 become a character that no address may hold."""
     return value[:VALUE_MAX_BYTES].decode("utf-8", "replace").replace("\ufffd", "\0")

@@ -106,12 +106,32 @@ def domain_changes(known: Collection[Domain], wanted: Collection[Domain] | None)
 
 
 def directory_errors(
-    command: SaveDirectory, known: DirectoryRecord | None, tier: Tier
+    command: SaveDirectory, known: DirectoryRecord | None, tenant: TenantRecord
 ) -> tuple[FieldError, ...]:
     """Say why a directory.save cannot be carried out, all faults at once."""
     if is_stale(command.revision, known.asked_revision if known else None):
         return (stale("revision", command.revision),)
-    return (*plan_errors(command.settings, tier), *secret_errors(command, known))
+    return (
+        *plan_errors(command.settings, tenant.tier),
+        *canary_errors(command.settings, tenant.domains),
+        *secret_errors(command, known),
+    )
+
+
+def canary_errors(
+    settings: DirectorySettings, domains: Collection[Domain]
+) -> tuple[FieldError, ...]:
+    """Name the canaries that no run could ever find, because their domain is not the tenant's."""
+    ours = {domain.name for domain in domains}
+    return tuple(
+        FieldError(
+            f"removals.canaries.{place}",
+            "canary.other_domain",
+            f"{canary} is in none of this tenant's domains; name an address that must always be found.",
+        )
+        for place, canary in enumerate(settings.removals.canaries)
+        if canary.rpartition("@")[2] not in ours
+    )
 
 
 def plan_errors(settings: DirectorySettings, tier: Tier) -> tuple[FieldError, ...]:

@@ -48,19 +48,19 @@ def may_sign_in(
     recent: Sequence[Attempt],
     *,
     is_known_refused: bool,
-    settings_since: datetime,
+    changed_at: datetime,
     now: datetime,
 ) -> Wait | None:
-    """Return None if the password may be sent, else why not. ``recent`` is the youngest first.
+    """Return None if the password may be sent, else why not.
 
-    What was refused before the settings were saved says nothing of them to an automatic run, unless it is the
-    same password.
+    ``recent`` is the youngest first; ``changed_at`` is when the settings were last saved.
 
     A sign-in whose answer was never recorded counts as refused: its worker may have died after the server
     counted it.
     """
     if trigger is Trigger.SCHEDULED and (
-        is_known_refused or _refused_in_a_row(recent, settings_since)
+        is_known_refused
+        or _refused_in_a_row([attempt for attempt in recent if attempt.at >= changed_at])
     ):
         return Wait("sign_in.known_refused", "this password was refused before")
     counted = [attempt for attempt in _since_success(recent) if now - attempt.at < WINDOW]
@@ -81,8 +81,6 @@ def _since_success(recent: Sequence[Attempt]) -> list[Attempt]:
     return since
 
 
-def _refused_in_a_row(recent: Sequence[Attempt], since: datetime) -> bool:
-    settled = [
-        attempt for attempt in recent if attempt.outcome is not Sent.PENDING and attempt.at >= since
-    ]
+def _refused_in_a_row(recent: Sequence[Attempt]) -> bool:
+    settled = [attempt for attempt in recent if attempt.outcome is not Sent.PENDING]
     return [attempt.outcome for attempt in settled[:2]] == [Sent.REFUSED, Sent.REFUSED]

@@ -39,6 +39,17 @@ _PART = re.compile(
 _ESCAPE = re.compile(rb"""\\([0-9A-Fa-f]{2}|[ "#+,;<=>\\])""")
 
 
+_TOO_LONG = f"Enter a filter of at most {FILTER_MAX_CHARACTERS} characters."
+_TOO_DEEP = f"Enter a filter with brackets at most {FILTER_MAX_DEPTH} deep."
+_NO_BRACKET = "Begin each part of the filter with a bracket, for example (mail=*)."
+_NOT_CLOSED = "Close every bracket of the filter, for example (&(objectClass=person)(mail=*))."
+_BAD_LIST = "Put exactly one part in brackets after !, and at least one after & and |."
+_BAD_ITEM = "Write each part as (attribute=value); in a value, write \\28 for (, \\29 for ), \\2a for * and \\5c for \\."
+_MORE_THAN_ONE = (
+    "Enter one filter in one pair of brackets; to combine several, write (|(…)(…)) or (&(…)(…))."
+)
+
+
 class _Wrong(Exception):  # noqa: N818 -- carries a sentence for the form out of the recursion, never leaves the module
     """A text is not what it should be."""
 
@@ -46,31 +57,29 @@ class _Wrong(Exception):  # noqa: N818 -- carries a sentence for the form out of
 def filter_error(text: str) -> str | None:
     """Say what to enter instead of a text that is no filter, or None. Spaces between brackets are let through."""
     if len(text) > FILTER_MAX_CHARACTERS:
-        return f"Enter a filter of at most {FILTER_MAX_CHARACTERS} characters."
+        return _TOO_LONG
     try:
         end = _end_of_filter(text, 0, depth=1)
     except _Wrong as wrong:
         return str(wrong)
     if end < len(text):
-        return "Enter one filter in one pair of brackets; to combine several, write (|(…)(…)) or (&(…)(…))."
+        return _MORE_THAN_ONE
     return None
 
 
 def _end_of_filter(text: str, start: int, *, depth: int) -> int:
     """Return where the filter that begins at ``start`` ends."""
     if depth > FILTER_MAX_DEPTH:
-        raise _Wrong(f"Enter a filter with brackets at most {FILTER_MAX_DEPTH} deep.")
+        raise _Wrong(_TOO_DEEP)
     if not text.startswith("(", start):
-        raise _Wrong("Begin each part of the filter with a bracket, for example (mail=*).")
+        raise _Wrong(_NO_BRACKET)
     inside = _skip_space(text, start + 1)
     if text[inside : inside + 1] in {"&", "|", "!"}:
         end = _end_of_list(text, inside, depth=depth)
     else:
         end = _end_of_item(text, inside)
     if not text.startswith(")", end):
-        raise _Wrong(
-            "Close every bracket of the filter, for example (&(objectClass=person)(mail=*))."
-        )
+        raise _Wrong(_NOT_CLOSED)
     return end + 1
 
 
@@ -81,22 +90,21 @@ def _end_of_list(text: str, operator: int, *, depth: int) -> int:
         end = _skip_space(text, _end_of_filter(text, end, depth=depth + 1))
         count += 1
     if not count or (text[operator] == "!" and count > 1):
-        raise _Wrong("Put one part in brackets after !, and at least one after & and |.")
+        raise _Wrong(_BAD_LIST)
     return end
 
 
 def _end_of_item(text: str, start: int) -> int:
     item = _ITEM.match(text, start)
     if item is None:
-        raise _Wrong(
-            "Write each part as (attribute=value); in a value, write \\28 for (, \\29 for ), \\2a for * and \\5c for \\."
-        )
+        raise _Wrong(_BAD_ITEM)
     return item.end()
 
 
 def _skip_space(text: str, start: int) -> int:
     # libldap passes over it too, and filters are pasted from pages that break the line
-    return start + len(_SPACE.match(text, start)[0])  # type: ignore[index] -- it matches the empty text
+    space = _SPACE.match(text, start)
+    return space.end() if space else start
 
 
 def dn_error(text: str) -> str | None:

@@ -74,7 +74,7 @@ async def save_tenant(desk: Desk, command: SaveTenant, known: TenantRecord | Non
 async def save_directory(desk: Desk, command: SaveDirectory, tenant: TenantRecord) -> Settled:
     """Save a revision of the form; Save & Sync makes it pending and asks for a run."""
     known = await desk.directories.find(command.directory)
-    errors = rulings.directory_errors(command, known, tenant.tier)
+    errors = rulings.directory_errors(command, known, tenant)
     if errors:
         return Rejected(errors)
     saved = await desk.directories.save(

@@ -15,6 +15,7 @@ from worker.domain.failures import (
     DirectoryFailure,
     Failure,
     LeaseLost,
+    Misdirected,
     RequestFailure,
     StageResult,
     StoreFailure,
@@ -24,7 +25,7 @@ from worker.domain.failures import (
 from worker.domain.findings import finding
 from worker.domain.guard import judge
 from worker.domain.ldapsearch import ldapsearch_line
-from worker.domain.model import ClaimedRun, Limits
+from worker.domain.model import Change, ClaimedRun, Limits
 from worker.domain.normalise import Normaliser, snapshot_digest
 from worker.domain.outcomes import (
     Applied,
@@ -52,8 +53,13 @@ from worker.ports import (
 )
 
 
+OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
+"""Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
+
 FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
 """Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
+
+DOMAINS_SHOWN = 10
 
 RECORD_PAUSES_S = (0.5, 2.0, 5.0)
 
@@ -83,9 +89,12 @@ class Progress:
     """How far a run has come; read by the beat, written by the reading."""
 
     entries: int = 0
+    addresses: int = 0
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
+    seen: str = ""
+    """What a finding about the addresses shows the customer: domains or reasons with counts."""
 
 
 async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
@@ -99,9 +108,13 @@ async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
         except asyncio.CancelledError:
             await asyncio.shield(given_back(run, ports=ports))
             raise
+        except Exception as bug:  # noqa: BLE001 - not even recording may end the worker: the lease lapses
+            ports.telemetry.event("recording_broke", level="error", error=bug)
+            outcome = Postponed("recording broke")
         told = type(outcome).__name__.lower()
         ports.telemetry.event("run_ended", outcome=told, **figures(outcome))
         ports.telemetry.count("runs", state=told, trigger=run.trigger)
+        measure(outcome, ports.telemetry)
     ports.relay_bell.ring()
     return outcome
 
@@ -161,8 +174,9 @@ async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surr
         ):
             async for page in pages:
                 spool.add(normaliser.page(page).rows)
-                progress.entries = normaliser.entries
+                progress.entries, progress.addresses = normaliser.entries, normaliser.rows
             proof = pages.proof
+        check_addresses(normaliser, progress)
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
     return _snapshot(run, plan, spool, _Read(normaliser, proof, read_at))
@@ -173,6 +187,21 @@ class _Read:
     normaliser: Normaliser
     proof: Proof
     read_at: datetime
+
+
+def check_addresses(normaliser: Normaliser, progress: Progress) -> None:
+    """Refuse a listing in which not one address is the tenant's: that is a wrong place, not a departure.
+
+    Raises Misdirected ``addresses.other_domains`` or ``addresses.none_valid``.
+    """
+    if normaliser.rows:
+        return
+    if normaliser.foreign_domains:
+        most = sorted(normaliser.foreign_domains.items(), key=lambda each: (-each[1], each[0]))
+        progress.seen = ", ".join(f"{name} ({count})" for name, count in most[:DOMAINS_SHOWN])
+        raise Misdirected("addresses.other_domains")
+    progress.seen = ", ".join(f"{why}: {count}" for why, count in normaliser.ignored.items())
+    raise Misdirected("addresses.none_valid")
 
 
 def _snapshot(run: ClaimedRun, plan: ReadPlan, spool: Spool, read: _Read) -> Snapshot:
@@ -218,10 +247,10 @@ async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None
     """
     while True:
         await asyncio.sleep(ports.beat_s)
-        news = progress.entries if progress.entries != progress.told else None
+        news = (progress.entries, progress.addresses) if progress.entries != progress.told else None
         try:
             async with asyncio.timeout(ports.beat_s * 5):
-                await ports.runs.keep(run, entries=news)
+                await ports.runs.keep(run, progress=news)
         except (LeaseLost, RunStopped):
             raise
         except (StoreFailure, TimeoutError) as away:
@@ -250,6 +279,8 @@ def failed(run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Pro
     return Failed(
         finding(
             failure.code,
+            seen=progress.seen or (failure.detail if failure.code in OURS_TO_SHOW else ""),
+            until=failure.detail,
             stages=tuple(progress.stages),
             ldapsearch=ldapsearch_line(plan, server) if plan else "",
             egress=ports.egress,
@@ -272,6 +303,19 @@ async def recorded(
             ports.telemetry.event("store_away", code=away.code, detail=away.detail)
             await asyncio.sleep(pause_s)
     return Postponed("store away")
+
+
+def measure(outcome: Outcome, telemetry: Telemetry) -> None:
+    """Feed the metrics from what a complete run came to."""
+    if not isinstance(outcome, Applied | Unchanged | Held | Previewed):
+        return
+    for stage in ("connect", "read", "compare", "record"):
+        telemetry.observe("stage_seconds", getattr(outcome.seconds, stage), stage=stage)
+    if isinstance(outcome, Unchanged):
+        telemetry.count("sync_skipped_unchanged")
+    if not isinstance(outcome, Previewed):
+        for change in Change:
+            telemetry.count("sync_changes", getattr(outcome.counts, change), change=change)
 
 
 def lost_lease(lost: LeaseLost, ports: SyncPorts) -> Postponed:

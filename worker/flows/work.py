@@ -33,10 +33,6 @@ async def carry_out(
             telemetry.event("carrying_waits", code=away.code, detail=away.detail)
             await asyncio.sleep(AWAY_S)
             continue
-        except Exception as bug:  # noqa: BLE001 - the command was settled as rejected; the next ones must not wait for us
-            telemetry.event("command_broke", level="error", error=bug)
-            await asyncio.sleep(AWAY_S)
-            continue
         if carried:
             for waiting in done:
                 waiting.ring()

@@ -56,9 +56,7 @@ async def test_a_pinned_fingerprint_is_enough(slapd: Slapd, secured: Server) -> 
     assert len(await reading.names()) == PEOPLE
 
 
-async def test_the_expected_name_may_differ_from_the_host(
-    secured: Server, own_ca: Trust
-) -> None:
+async def test_the_expected_name_may_differ_from_the_host(secured: Server, own_ca: Trust) -> None:
     """Domain controllers carry their internal name, while we dial a public address."""
     plan = plan_for(secured, security=Security.LDAPS, trust=own_ca, certificate_name="localhost")
 
@@ -171,7 +169,9 @@ async def test_a_server_that_allows_only_small_pages_is_read_in_small_pages(
     tmp_path: Path,
 ) -> None:
     """OpenLDAP's size.pr refuses a page that is too large instead of making it smaller."""
-    tree = replace(TREE, lines=[f'limits dn.exact="{TREE.reader}" size.pr=12 size.prtotal=unlimited'])
+    tree = replace(
+        TREE, lines=[f'limits dn.exact="{TREE.reader}" size.pr=12 size.prtotal=unlimited']
+    )
     with Slapd(tmp_path, [tree]) as server:
         plan = plan_for(Server("127.0.0.1", server.port), page_size=100)
 

@@ -54,7 +54,7 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Outcome, Tally
 from worker.flows.carry import carry
-from worker.ports import Snapshot, Vault
+from worker.ports import NoTelemetry, Snapshot, Vault
 
 
 TENANT = TenantId("acme")
@@ -143,7 +143,7 @@ class House:
     @property
     def orders(self) -> PostgresOrders:
         """What carries out stored commands."""
-        return PostgresOrders(self.pool, self.clock)
+        return PostgresOrders(self.pool, self.clock, NoTelemetry())
 
     @property
     def intake(self) -> PostgresIntake:

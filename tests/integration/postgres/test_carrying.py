@@ -135,8 +135,7 @@ async def test_a_command_that_breaks_us_stops_nobody(house: House) -> None:
         await carry(desk)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        await house.orders.carry_next(broken)
+    assert await house.orders.carry_next(broken)
 
     assert await rejections(house) == [("", "internal")]
     assert await house.value("SELECT count(*) FROM rollcall.tenant") == 0
@@ -148,8 +147,7 @@ async def test_a_stored_command_that_cannot_be_read_stops_nobody(house: House) -
     await house.store(house.received(SaveTenant(Tier.BASIC, (Domain("example.com"),), None, None)))
     await house.pool.execute("""UPDATE rollcall.command SET body = '{"tier": "platinum"}'""")
 
-    with pytest.raises(Exception, match="unreadable"):
-        await house.orders.carry_next(carry)
+    assert await house.orders.carry_next(carry)
 
     assert await rejections(house) == [("", "internal")]
     assert not await house.orders.carry_next(carry)

@@ -161,7 +161,7 @@ async def test_a_lapsed_run_begins_again_and_its_worker_writes_nothing(house: Ho
 
     assert await house.sweeper.sweep() == 1
     with pytest.raises(LeaseLost):
-        await sleeper.keep(slept, entries=None)
+        await sleeper.keep(slept, progress=None)
     run = await house.claim()
 
     assert (run.lease.run, run.lease.token) == (slept.lease.run, 2)
@@ -188,7 +188,7 @@ async def test_a_worker_that_slept_cannot_keep_a_run_that_was_queued_again(house
 
     awake = house.worker("sleeper")
     with pytest.raises(LeaseLost):
-        await awake.keep(slept, entries=5)
+        await awake.keep(slept, progress=(5, 5))
 
     assert len(await house.runs.claim(1)) == 1
 
@@ -386,7 +386,7 @@ async def test_a_wish_to_cancel_is_seen_at_the_next_beat_and_in_the_end(house: H
     wish = await house.send(CancelSync(run.lease.run))
 
     with pytest.raises(RunStopped, match="cancelled"):
-        await house.runs.keep(run, entries=1)
+        await house.runs.keep(run, progress=(1, 1))
     with pytest.raises(RunStopped, match="cancelled"):
         await house.conclude(run, house.snapshot(run, rows("ada@example.com")))
     await house.runs.end(run, Skipped("cancelled"))
@@ -415,8 +415,8 @@ async def test_progress_is_told_without_a_place_in_the_order(house: House) -> No
     await house.request()
     run = await house.claim()
 
-    await house.runs.keep(run, entries=120)
-    await house.runs.keep(run, entries=None)
+    await house.runs.keep(run, progress=(120, 300))
+    await house.runs.keep(run, progress=None)
 
     (told,) = await house.events("sync.progress")
     assert told["data"]["entries"] == 120

@@ -4,8 +4,11 @@ And the worker's own neighbours: an acceptance that remembers, and a wait under 
 """
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Self
 
 import aio_pika
@@ -13,13 +16,16 @@ from aio_pika.abc import AbstractIncomingMessage
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
+from tests.stack.rabbitmq import RabbitMQ
 from worker.adapters.rabbitmq.connection import Backoff
 from worker.adapters.rabbitmq.consumer import Consumer, ConsumerPorts, IntakeLimits
+from worker.adapters.rabbitmq.publisher import Publisher
 from worker.adapters.rabbitmq.topology import Broker, declare
 from worker.domain.failures import StoreFailure
 from worker.ports import Delivery, NoTelemetry
 
 
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 WAIT_S = 15.0
 QUICK = Backoff(first_s=0.05, most_s=0.5)
 
@@ -189,6 +195,33 @@ async def consuming(
                 await consumer.stop()
         finally:
             running.cancel()
+
+
+@asynccontextmanager
+async def publishing(broker: Broker, *, publish_s: float = 2.0) -> AsyncIterator[Publisher]:
+    """Give a publisher, closed at the end of the scope."""
+    publisher = Publisher(broker, now=lambda: NOW, publish_s=publish_s)
+    try:
+        yield publisher
+    finally:
+        await publisher.close()
+
+
+@asynccontextmanager
+async def frozen(server: RabbitMQ) -> AsyncIterator[None]:
+    """A broker that answers nothing and closes nothing, as behind a cut cable."""
+    server.daemon.send(signal.SIGSTOP)
+    try:
+        await until(lambda: _is_stopped(server.daemon.pid))
+        yield
+    finally:
+        server.daemon.send(signal.SIGCONT)
+
+
+def _is_stopped(pid: int | None) -> bool:
+    """Whether the last of its threads has stopped; one that has not could still confirm a publish."""
+    states = (path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
 
 
 async def until(condition: Callable[[], bool], *, within_s: float = WAIT_S) -> None:

@@ -3,11 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
-from tests.integration.rabbitmq.neighbours import Acceptance, Platform, consuming, until
+from tests.integration.rabbitmq.neighbours import (
+    NOW,
+    Acceptance,
+    Platform,
+    consuming,
+    publishing,
+    until,
+)
 from tests.stack.rabbitmq import RabbitMQ
 from worker.adapters.rabbitmq.connection import connected
 from worker.adapters.rabbitmq.publisher import Publisher
@@ -18,7 +24,6 @@ from worker.ports import Message
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
-NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 EVENT = Message(
     number=1,
     id="event-1",
@@ -38,9 +43,8 @@ def event(number: int) -> Message:
 @pytest.fixture
 async def publisher(broker: Broker) -> AsyncIterator[Publisher]:
     """Give a publisher with a short deadline."""
-    made = Publisher(broker, now=lambda: NOW, publish_s=2.0)
-    yield made
-    await made.close()
+    async with publishing(broker) as made:
+        yield made
 
 
 async def test_an_event_reaches_whoever_bound_with_all_it_says_about_itself(

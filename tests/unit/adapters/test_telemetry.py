@@ -186,7 +186,7 @@ def test_metrics_are_exposed_by_name() -> None:
     told.count("runs", state="completed", trigger="manual")
     told.count("published", 3)
     told.observe("stage_seconds", 0.2, stage="fetch")
-    told.observe("pool_wait_seconds", 0.2)
+    told.observe("gc_pause_seconds", 0.2, generation="2")
     told.gauge("outbox_rows", 7)
     told.gauge("runs_ready", 2, trigger="manual")
 
@@ -260,5 +260,5 @@ def test_silence_and_speech_are_the_same_port(silent: bool) -> None:  # noqa: FB
     with port.bind(tenant="tenant-17"):
         port.event("tried", level="debug")
     port.count("published")
-    port.observe("pool_wait_seconds", 0.1)
+    port.observe("gc_pause_seconds", 0.1, generation="0")
     port.gauge("outbox_rows", 0)

@@ -27,11 +27,17 @@ from worker.adapters.directory.vetting import Address, vet
 from worker.adapters.directory.wire import (
     EXTENDED_RESPONSE,
     SEQUENCE,
-    Malformed,
     header,
     parse_result,
 )
-from worker.domain.failures import DirectoryFailure, Misdirected, Stage, Unreachable, Untrusted
+from worker.domain.failures import (
+    DirectoryFailure,
+    Misdirected,
+    Stage,
+    Unfinished,
+    Unreachable,
+    Untrusted,
+)
 from worker.domain.model import Limits, Security
 
 
@@ -63,7 +69,7 @@ class TcpConnector:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            sock.setblocking(False)
+            sock.setblocking(False)  # noqa: FBT003 -- the standard library's signature
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
         except BaseException:
@@ -330,7 +336,7 @@ async def start_tls(sock: socket.socket) -> None:
         more = await loop.sock_recv(sock, START_TLS_ANSWER_BYTES)
         answer += more
         if not more or answer[0] == TLS_ALERT:
-            raise EOFError("hung up on StartTLS")
+            raise EOFError
         if start_tls_answered(answer):
             return
     raise Untrusted("secure.early_data", "the answer to StartTLS does not end")
@@ -345,8 +351,8 @@ def start_tls_answered(answer: bytes) -> bool:
         result = parse_result(answer[start:stop])
     except IndexError:
         return False
-    except Malformed as exc:
-        raise Untrusted("secure.failed", str(exc)) from exc
+    except Unfinished as exc:
+        raise Untrusted("secure.failed", exc.detail) from exc
     if operation != EXTENDED_RESPONSE or result.code != 0:
         raise Untrusted("secure.starttls_refused", f"{result.code} {result.diagnostic}")
     if stop != len(answer):

@@ -9,6 +9,9 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import cast
+
+from typing_extensions import override
 
 from worker.adapters.directory.wire import Bounds, Framer, WireResult
 from worker.domain.failures import DirectoryFailure
@@ -26,15 +29,14 @@ class Side(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.is_lost = False
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport. The far side stays quiet until somebody listens."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- narrows: stream transports only here
-        self.transport = transport
-        if self._is_far:
-            transport.pause_reading()
-        else:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)  # only streams are made here
+        if not self._is_far:
             self._forwarder.near_connected(self)
 
+    @override
     def data_received(self, data: bytes) -> None:
         """Hand on what arrived."""
         if self._is_far:
@@ -42,18 +44,21 @@ class Side(asyncio.Protocol):
         else:
             self._forwarder.from_client(data)
 
+    @override
     def pause_writing(self) -> None:
         """This end takes no more for now, so the other must not read: back-pressure."""
         other = self._forwarder.other(self)
         if other.transport is not None and not other.is_lost:
             other.transport.pause_reading()
 
+    @override
     def resume_writing(self) -> None:
         """This end takes bytes again."""
         other = self._forwarder.other(self)
         if other.transport is not None and not other.is_lost:
             other.transport.resume_reading()
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         """End the other side too, after it has got what was on its way."""
         self.is_lost = True
@@ -77,6 +82,7 @@ class Forwarder:
         """Why the far side was lost; None also when it simply hung up."""
         self.last_result: WireResult | None = None
         """The last result taken."""
+        self._is_closed = False
         self._server: asyncio.Server | None = None
         self._folder: Path | None = None
 
@@ -95,6 +101,11 @@ class Forwarder:
         """All that the server has sent."""
         return self._framer.total_bytes
 
+    @property
+    def entries_waiting(self) -> int:
+        """Entries of the answer that is under way, or has come and was not taken."""
+        return self._framer.entries_waiting
+
     def take_result(self) -> WireResult | None:
         """Return the oldest result not taken yet: there is one before the library can see it."""
         if not self._framer.results:
@@ -106,9 +117,11 @@ class Forwarder:
         """Offer the connection once, on a socket in a directory of our own (0700); return its ldapi URL."""
         self._folder = Path(tempfile.mkdtemp(prefix=f"rollcall-{os.getpid()}-"))
         path = self._folder / "s"
+        # in two steps: cancelled while it starts to serve, a server not yet returned would listen for ever
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Side(self, is_far=False), str(path), backlog=1
+            lambda: Side(self, is_far=False), str(path), backlog=1, start_serving=False
         )
+        await self._server.start_serving()
         # bonsai lower-cases the host part of a URL, so other characters are percent-encoded
         return "ldapi://" + "".join(
             character if character in PLAIN_CHARACTERS else f"%{ord(character):02x}"
@@ -116,20 +129,20 @@ class Forwarder:
         )
 
     def near_connected(self, side: Side) -> None:
-        """Take the first who comes and nobody after; then let the server speak."""
-        if self.near.transport is not None:
-            assert side.transport is not None  # noqa: S101 -- narrows: it has just connected
-            side.transport.abort()
-            return
-        self.near = side
-        self._unlisten()
-        if self.far.transport is not None and not self.far.is_lost:
-            self.far.transport.resume_reading()
-        elif side.transport is not None:
+        """Take the first who comes, if the server is still there, and nobody after."""
+        is_first = self.near.transport is None
+        if is_first:
+            self.near = side
+            self._unlisten()
+        if side.transport is not None and (not is_first or self._is_closed or self.far.is_lost):
             side.transport.abort()
 
     def from_server(self, data: bytes) -> None:
-        """Count and bound, then hand on; a bound that is hit closes both sides."""
+        """Count and bound, then hand on; a bound that is hit closes both sides.
+
+        The far side is read from the start, though a server has nothing to say before it is asked:
+        an alert of TLS 1.3 (no client certificate) must be heard before a write fails.
+        """
         try:
             self._framer.feed(data)
         except DirectoryFailure as failure:
@@ -150,7 +163,9 @@ class Forwarder:
 
     def _unlisten(self) -> None:
         if self._server is not None:
-            self._server.close()
+            # not at once: asyncio (3.11) drops a connection it has accepted but not yet attached to
+            # its server, without closing it, when the server is closed in between
+            asyncio.get_running_loop().call_soon(self._server.close)
             self._server = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -158,6 +173,7 @@ class Forwarder:
 
     def close(self) -> None:
         """Drop both sides at once and remove the socket."""
+        self._is_closed = True
         self._unlisten()
         for side in (self.far, self.near):
             if side.transport is not None:

@@ -26,6 +26,7 @@ from worker.adapters.directory.session import (
 from worker.adapters.directory.stages import Progress
 from worker.adapters.directory.wire import Bounds
 from worker.domain.failures import (
+    Denied,
     DirectoryFailure,
     Misdirected,
     Stage,
@@ -48,6 +49,7 @@ NEXT_SERVER_CODES = frozenset(
         "sign_in.busy",
         "sign_in.unavailable",
         "sign_in.timed_out",
+        "sign_in.lost_connection",
         "base.busy",
         "base.unavailable",
         "base.timed_out",
@@ -56,7 +58,7 @@ NEXT_SERVER_CODES = frozenset(
 )
 """Faults of a server, not of the settings. A refused sign-in is never tried elsewhere: it counts towards a lockout."""
 
-WRONG_PORT_SIGNS = frozenset({"reach.reset", "read.malformed"})
+WRONG_PORT_SIGNS = frozenset({"sign_in.lost_connection", "read.malformed"})
 PAGE_TOO_LARGE = frozenset({"read.size_limit", "read.admin_limit"})
 SMALLEST_PAGE = 10
 UNPAGED_ENTRIES = 50_000
@@ -67,6 +69,10 @@ SERVICE_CONTEXTS = frozenset(
     {"cn=config", "cn=schema", "cn=monitor", "cn=changelog", "o=netscaperoot", "o=ipaca"}
 )
 DATA_CONTEXTS = ("dc=", "o=")
+
+
+class NotEndedError(RuntimeError):
+    """A listing proves nothing before its end."""
 
 
 class LdapReader:
@@ -199,8 +205,6 @@ class WholeListing:
         self._plan = plan
         self._opened = opened
         self._entries = Entries(session, plan.attributes, values=plan.limits.values_per_entry)
-        self._bases = list(opened.bases)
-        self._asked: int | None = None
         self._given = self._references = 0
         self._began = asyncio.get_running_loop().time()
         self._progress = progress
@@ -208,9 +212,9 @@ class WholeListing:
 
     @property
     def proof(self) -> Proof:
-        """What was proved. Raises RuntimeError before the iteration has ended."""
+        """What was proved. Raises NotEndedError before the iteration has ended."""
         if self._proof is None:
-            raise RuntimeError("a listing proves nothing before its end")
+            raise NotEndedError
         return self._proof
 
     def __aiter__(self) -> AsyncIterator[Page]:
@@ -307,7 +311,9 @@ def check_plan(plan: ReadPlan) -> None:
 
 
 def another_may_do(failure: DirectoryFailure) -> bool:
-    """Tell whether the next server is worth trying after this failure."""
+    """Tell whether the next server is worth trying after this failure. A refusal, the gate's too, is final."""
+    if isinstance(failure, Denied):
+        return False
     stage = failure.code.partition(".")[0]
     return stage in NEXT_SERVER_STAGES or failure.code in NEXT_SERVER_CODES
 

@@ -6,14 +6,14 @@ unfinished bind as success, a missing base as an empty list. It never passes a s
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bonsai
 
 from worker.adapters.directory.forwarder import Forwarder
 from worker.adapters.directory.quiet import QuietConnection
-from worker.adapters.directory.translate import SUB_CODES, refusal, translated
+from worker.adapters.directory.translate import SUB_CODES, Doing, refusal, translated
 from worker.adapters.directory.wire import PAGED_RESULTS, SEARCH_DONE, WireResult
 from worker.domain.failures import Denied, Misdirected, Stage, Unfinished
 from worker.domain.model import Credentials, DirectorySettings, Limits
@@ -32,6 +32,9 @@ ROOT_ATTRIBUTES = (
     "supportedControl",
     "supportedExtension",
 )
+PAGED_ENTRIES = 10_000
+"""In one page, when pages of at most 1,000 or so are asked for: bonsai's cursor takes the square of their number."""
+ANY = "(objectClass=*)"
 SETTLE_S = 30.0
 """For recording a sign-in's answer, also when the run is being cancelled."""
 
@@ -64,7 +67,6 @@ class Session:
         self._raw = unique((*plan.attributes, *ROOT_ATTRIBUTES))
         self._client = bonsai.LDAPClient()
         self._client.set_raw_attributes(self._raw)
-        self._client.set_async_connection_class(QuietConnection)
         identify(self._client, plan.settings, plan.credentials)
         self._connection: QuietConnection | None = None
 
@@ -88,13 +90,9 @@ class Session:
 
     async def _bind(self) -> None:
         # held here alone: a connection whose bind failed has no close, it ends with its last reference
-        self._connection = QuietConnection(self._client)
-        await translated(
-            self._connection.ask(self._connection.open),
-            self._forwarder,
-            Stage.SIGN_IN,
-            deadline=self._within(self._limits.bind_s),
-        )
+        self._connection = QuietConnection(self._client, self._forwarder)
+        opening = self._connection.ask(self._connection.open)
+        await self._await(opening, Doing(Stage.SIGN_IN), within_s=self._limits.bind_s)
         self._result(Stage.SIGN_IN)
 
     async def root(self) -> RootDse:
@@ -117,12 +115,8 @@ class Session:
         if WHO_AM_I not in root.extensions:
             return
         connection = self._open_connection()
-        name: str = await translated(
-            connection.ask(connection.whoami),
-            self._forwarder,
-            Stage.SIGN_IN,
-            deadline=self._within(self._limits.bind_s),
-        )
+        asking = connection.ask(connection.whoami)
+        name: str = await self._await(asking, Doing(Stage.SIGN_IN), within_s=self._limits.bind_s)
         self._result(Stage.SIGN_IN)
         if name.lower() in NOBODY or name.lower().endswith(ANONYMOUS_LOGON):
             raise Denied("sign_in.anonymous", f"the server takes us for '{name}'")
@@ -139,11 +133,9 @@ class Session:
         """Read one entry; ``raw`` names further attributes that come back as bytes."""
         connection = self._open_connection()
         self._client.set_raw_attributes(unique((*self._raw, *raw)))
-        found: list[RawEntry] = await translated(
-            connection.ask(lambda: connection.search(name, 0, "(objectClass=*)", list(attributes))),
-            self._forwarder,
-            stage,
-            deadline=self._within(self._limits.page_s),
+        asking = connection.ask(lambda: connection.search(name, 0, ANY, list(attributes)))
+        found: list[RawEntry] = await self._await(
+            asking, Doing(stage), within_s=self._limits.page_s
         )
         result = self._result(stage)
         self._client.set_raw_attributes(self._raw)
@@ -167,14 +159,11 @@ class Session:
         return await self._page(self._open_connection().answer(message_id), is_first=False)
 
     async def _page(self, operation: Awaitable[Any], *, is_first: bool) -> "Answer":
-        found = await translated(
-            operation,
-            self._forwarder,
-            Stage.READ,
-            deadline=self._within(self._limits.page_s),
-            is_first_page=is_first,
-        )
+        doing = Doing(Stage.READ, is_first_page=is_first)
+        found = await self._await(operation, doing, within_s=self._limits.page_s)
         result = self._result(Stage.READ, is_first_page=is_first)
+        if not isinstance(found, list) and result.entries > PAGED_ENTRIES:
+            raise Unfinished("read.no_paging", f"{result.entries} entries in one page")
         entries: list[RawEntry] = list(found)
         check_count(result, len(entries))
         if result.cookie and isinstance(found, list):
@@ -211,8 +200,11 @@ class Session:
             raise Unfinished("read.lost_connection", "the connection is closed")
         return self._connection
 
-    def _within(self, seconds: float) -> float:
-        return min(asyncio.get_running_loop().time() + seconds, self._run_deadline)
+    async def _await(self, operation: Awaitable[Any], doing: Doing, *, within_s: float) -> Any:
+        deadline = asyncio.get_running_loop().time() + within_s
+        if deadline > self._run_deadline:
+            doing, deadline = replace(doing, is_last_chance=True), self._run_deadline
+        return await translated(operation, self._forwarder, doing, deadline=deadline)
 
     def _result(self, stage: Stage, *, is_first_page: bool = True) -> WireResult:
         """Take the wire's word for what the library has just called a success."""

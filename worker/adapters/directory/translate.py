@@ -1,17 +1,18 @@
-"""LDAP result codes and broken connections to failures with names. Reads codes and types, never words,
-except the hexadecimal sub-code that Active Directory puts into the diagnostic of result 49.
+"""LDAP result codes and broken connections to failures with names.
 
-The code comes from the wire: bonsai reports referrals and partial results as success.
+Reads codes and types, never words, except the hexadecimal sub-code that Active Directory puts into
+the diagnostic of result 49. The code comes from the wire: bonsai reports referrals and partial results as success.
 Sources: RFC 4511 appendix A; Microsoft's Win32 error codes 1317 to 1907.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from worker.adapters.directory.forwarder import Forwarder
-from worker.adapters.directory.quiet import LibraryFault
+from worker.adapters.directory.quiet import LibraryError
 from worker.adapters.directory.secure import is_alert
 from worker.adapters.directory.wire import WireResult
 from worker.domain.failures import (
@@ -74,14 +75,15 @@ BASE: dict[int, Finding] = {
 
 READ: dict[int, Finding] = {
     1: (Denied, "read.not_allowed"),
+    2: (Misdirected, "read.protocol_error"),
     3: (Unfinished, "read.time_limit"),
     4: (Unfinished, "read.size_limit"),
     9: (Unfinished, "read.partial"),
     10: (Misdirected, "read.referral"),
     11: (Unfinished, "read.admin_limit"),
     12: (Misdirected, "read.no_paging"),
-    16: (Misdirected, "read.bad_filter"),
-    17: (Misdirected, "read.bad_filter"),
+    16: (Misdirected, "read.bad_attribute"),
+    17: (Misdirected, "read.bad_attribute"),
     18: (Misdirected, "read.bad_filter"),
     21: (Misdirected, "read.bad_filter"),
     32: (Misdirected, "base.not_found"),
@@ -89,6 +91,7 @@ READ: dict[int, Finding] = {
     50: (Denied, "read.not_allowed"),
     51: (Unfinished, "read.busy"),
     52: (Unfinished, "read.unavailable"),
+    80: (Unfinished, "read.server_error"),
 }
 
 COOKIE: dict[int, Finding] = {
@@ -102,7 +105,7 @@ TABLES = {Stage.SIGN_IN: SIGN_IN, Stage.BASE: BASE, Stage.READ: READ}
 FILTER_ERROR = -7
 """libldap's own code for a filter it cannot encode."""
 LOST: dict[Stage, Finding] = {
-    Stage.SIGN_IN: (Unreachable, "reach.reset"),
+    Stage.SIGN_IN: (Unreachable, "sign_in.lost_connection"),
     Stage.BASE: (Unreachable, "base.lost_connection"),
     Stage.READ: (Unfinished, "read.lost_connection"),
 }
@@ -130,35 +133,53 @@ def sub_code(diagnostic: str) -> str:
     return SUB_CODES.get(number, "sign_in.wrong_password")
 
 
-def broken(
-    exc: Exception, forwarder: Forwarder, stage: Stage, *, is_first_page: bool = True
-) -> DirectoryFailure:
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What an operation is part of, to name what ends it."""
+
+    stage: Stage
+    is_first_page: bool = True
+    is_last_chance: bool = False
+    """True if its deadline is that of the whole run."""
+
+
+def broken(exc: Exception, forwarder: Forwarder, doing: Doing) -> DirectoryFailure:
     """Name what ended an operation: our bound, the server's words, the lost line, the library, in that order."""
     if forwarder.failure is not None:
         return forwarder.failure
-    result = forwarder.take_result() or forwarder.notice
+    result = forwarder.take_result()
     if result is not None and result.code != 0:
-        return refusal(result, stage, is_first_page=is_first_page)
-    if isinstance(exc, LibraryFault) and exc.code == FILTER_ERROR:
+        return refusal(result, doing.stage, is_first_page=doing.is_first_page)
+    if isinstance(exc, LibraryError) and exc.code == FILTER_ERROR:
         return Misdirected("read.bad_filter", str(exc))
-    if is_alert(forwarder.fault):
-        return Untrusted("secure.client_certificate", str(forwarder.fault))
     if isinstance(exc, TimeoutError):
-        kind, code = TOO_LATE[stage]
-    elif forwarder.is_lost:
-        kind, code = LOST[stage]
-    else:
-        kind, code = Unfinished, "read.malformed"
-    return kind(code, f"{exc} {forwarder.fault or ''}".strip())
+        return too_late(doing)
+    return cut_off(exc, forwarder, doing.stage)
+
+
+def too_late(doing: Doing) -> DirectoryFailure:
+    """Name the deadline that passed."""
+    if doing.stage is Stage.READ and doing.is_last_chance:
+        return Unfinished("read.run_deadline")
+    kind, code = TOO_LATE[doing.stage]
+    return kind(code)
+
+
+def cut_off(exc: Exception, forwarder: Forwarder, stage: Stage) -> DirectoryFailure:
+    """Name how the connection ended, if it did; else the library could not make sense of the answer."""
+    detail = f"{exc} {forwarder.fault or ''}".strip()
+    if forwarder.notice is not None and stage is Stage.READ:
+        return Unfinished("read.disconnected", forwarder.notice.diagnostic)
+    if forwarder.notice is not None:
+        return refusal(forwarder.notice, stage)
+    if is_alert(forwarder.fault):
+        return Untrusted("secure.client_certificate", detail)
+    kind, code = LOST[stage] if forwarder.is_lost else (Unfinished, "read.malformed")
+    return kind(code, detail)
 
 
 async def translated(
-    operation: Awaitable[Answer],
-    forwarder: Forwarder,
-    stage: Stage,
-    *,
-    deadline: float,
-    is_first_page: bool = True,
+    operation: Awaitable[Answer], forwarder: Forwarder, doing: Doing, *, deadline: float
 ) -> Answer:
     """Await one operation until a deadline (loop time); what ends it early is raised as a DirectoryFailure.
 
@@ -168,6 +189,6 @@ async def translated(
     try:
         async with asyncio.timeout_at(deadline):
             return await operation
-    except (TimeoutError, LibraryFault) as exc:
-        failure = broken(exc.with_traceback(None), forwarder, stage, is_first_page=is_first_page)
+    except (TimeoutError, LibraryError) as exc:
+        failure = broken(exc.with_traceback(None), forwarder, doing)
     raise failure

@@ -64,10 +64,6 @@ class WireResult:
     references: int = 0
 
 
-class Malformed(ValueError):
-    """Bytes that are no LDAP message."""
-
-
 class Framer:
     """Is fed every byte a server sends, in order, before anybody else may see it."""
 
@@ -101,13 +97,15 @@ class Framer:
         self.total_bytes = 0
         self.total_entries = 0
 
+    @property
+    def entries_waiting(self) -> int:
+        """Entries since the last result, and of results not taken."""
+        return self._entries + sum(result.entries for result in self.results)
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes. Raises Unfinished (``read.too_…``, ``read.malformed``): then forward nothing."""
         self._bound_bytes(len(chunk))
-        try:
-            self._scan(self._head + chunk if self._head else chunk)
-        except Malformed as exc:
-            raise Unfinished("read.malformed", str(exc)) from exc
+        self._scan(self._head + chunk if self._head else chunk)
         self._bound_entries()
 
     def _bound_bytes(self, count: int) -> None:
@@ -140,17 +138,12 @@ class Framer:
             except IndexError:  # the header itself is cut: wait for the rest of it
                 self._head = data[at:]
                 return
-            size = stop - at
-            if size > largest:
-                raise Unfinished("read.message_too_large", f"{size} bytes")
-            if operation == ENTRY:
+            if stop - at > largest:
+                raise Unfinished("read.message_too_large", f"{stop - at} bytes")
+            if operation == ENTRY and stop - at <= INSPECT_BYTES:
                 self._entries += 1
-            elif operation == REFERENCE:
-                self._references += 1
-            elif stop - start > RESULT_BYTES:
-                raise Unfinished("read.message_too_large", f"a result of {size} bytes")
-            if size > INSPECT_BYTES or (operation not in {ENTRY, REFERENCE}):
-                self._keep(data, start, stop, operation)
+            else:
+                self._take(data, start, stop, operation)
             at = stop
         self._left = at - end
 
@@ -164,7 +157,15 @@ class Framer:
                 self._look_into()
         return take
 
-    def _keep(self, data: bytes, start: int, stop: int, operation: int) -> None:
+    def _take(self, data: bytes, start: int, stop: int, operation: int) -> None:
+        """Count a message that is not just another small entry, and keep it if it is looked into."""
+        if operation == REFERENCE:
+            self._references += 1
+            return
+        if operation == ENTRY:
+            self._entries += 1
+        elif stop - start > RESULT_BYTES:
+            raise Unfinished("read.message_too_large", f"a result of {stop - start} bytes")
         self._operation = operation
         self._kept = bytearray(data[start:stop])
         if stop <= len(data):
@@ -185,45 +186,45 @@ class Framer:
         self.total_entries += self._entries
         self._entries = self._references = self._answer_bytes = 0
         if len(self.results) >= UNREAD_RESULTS:
-            raise Malformed("results nobody asked for")
+            raise Unfinished("read.malformed", "results nobody asked for")
         self.results.append(result)
 
 
 def header(data: bytes, at: int) -> tuple[int, int, int]:
     """Return where the message's contents begin, where they end, and the operation's tag.
 
-    Raises IndexError when the header is not whole yet, Malformed when it is none.
+    Raises IndexError when the header is not whole yet, Unfinished when it is none.
     """
     if data[at] != SEQUENCE:
-        raise Malformed(f"tag {data[at]:#04x} where a message should begin")
+        raise Unfinished("read.malformed", f"tag {data[at]:#04x} where a message should begin")
     size, start = data[at + 1], at + 2
     if size >= LONG_FORM:
         length_bytes = size - LONG_FORM
         if not 0 < length_bytes <= MAX_LENGTH_BYTES:  # indefinite lengths: RFC 4511 section 5.1
-            raise Malformed(f"a length of {length_bytes} bytes")
+            raise Unfinished("read.malformed", f"a length of {length_bytes} bytes")
         start += length_bytes
-        data[start]
+        data[start]  # IndexError: a length cut short would be taken for a smaller one
         size = int.from_bytes(data[start - length_bytes : start], "big")
     id_bytes = data[start + 1]
     if data[start] != INTEGER or not 0 < id_bytes <= MAX_ID_BYTES or size < id_bytes + 4:
-        raise Malformed("no message id")
+        raise Unfinished("read.malformed", "no message id")
     return start, start + size, data[start + 2 + id_bytes]
 
 
 def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
-    """Return tag, start and stop of the element at ``at``. Raises Malformed if it leaves ``end``."""
+    """Return tag, start and stop of the element at ``at``. Raises Unfinished ``read.malformed`` if it leaves ``end``."""
     try:
         tag, size, start = data[at], data[at + 1], at + 2
     except IndexError as exc:
-        raise Malformed("cut short") from exc
+        raise Unfinished("read.malformed", "cut short") from exc
     if size >= LONG_FORM:
         length_bytes = size - LONG_FORM
         if not 0 < length_bytes <= MAX_LENGTH_BYTES:
-            raise Malformed(f"a length of {length_bytes} bytes")
+            raise Unfinished("read.malformed", f"a length of {length_bytes} bytes")
         size = int.from_bytes(data[start : start + length_bytes], "big")
         start += length_bytes
     if start + size > end:
-        raise Malformed("an element longer than what holds it")
+        raise Unfinished("read.malformed", "an element longer than what holds it")
     return tag, start, start + size
 
 
@@ -250,7 +251,7 @@ def bound_entry(body: bytes, *, values: int) -> None:
 
 
 def parse_result(body: bytes, *, entries: int = 0, references: int = 0) -> WireResult:
-    """Read an LDAPResult (RFC 4511 section 4.1.9) from the contents of its message. Raises Malformed."""
+    """Read an LDAPResult (RFC 4511 section 4.1.9) from the contents of its message. Raises Unfinished ``read.malformed``."""
     end = len(body)
     _, start, at = element(body, 0, end)
     message_id = int.from_bytes(body[start:at], "big")

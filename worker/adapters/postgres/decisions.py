@@ -35,8 +35,6 @@ async def depart(
     await db.run(on, "clear_touched")
     when = {"tenant_id": decision.tenant_id, "now": decision.now, "grace": grace}
     await db.run(on, "touch_decided", **when, **about)
-    if domain is not None:
-        await db.run(on, "lower_baselines", tenant_id=decision.tenant_id, domain=domain)
     await db.run(on, "decide_departures", **when, **about)
     await db.run(on, "name_decided", tenant_id=decision.tenant_id)
     await _tell(decision, directory_id)

@@ -15,7 +15,7 @@ import orjson
 from worker.adapters.postgres import decisions, pool as db
 from worker.adapters.postgres.announce import Answer, Place, announce, take_places
 from worker.adapters.postgres.endings import RunRow, cancelled, end_run
-from worker.adapters.postgres.translate import is_passing
+from worker.adapters.postgres.translate import PASSING
 from worker.codec.stored import decode_command, dump_settings, load_settings
 from worker.domain import events
 from worker.domain.addresses import display_domain
@@ -45,19 +45,21 @@ from worker.domain.rulings import (
     keeps_client_key,
     keeps_password,
 )
-from worker.ports import Clock, Desk, Done, Rejected, Settled, Waiting
+from worker.ports import Clock, Desk, Done, Rejected, Settled, Telemetry, Waiting
 
 
 DECIDED_GRACE = timedelta(hours=72)
 """How long an address is known after a person took its domain off."""
 
 LOOK_AGAIN = timedelta(seconds=1)
+LOOK_AT_MOST = 20
+"""Tenants whose next command is tried before giving up for now: the others' rows are locked."""
 
 INTERNAL = FieldError(
-    "",
-    "internal",
-    "Something broke on our side while this was carried out. We have been told; it will not be tried again.",
+    "", "internal", "This could not be carried out because of a fault of ours; we have been told."
 )
+
+Carry = Callable[[Desk], Awaitable[Settled]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,45 +68,49 @@ class PostgresOrders:
 
     pool: db.Pool
     clock: Clock
+    telemetry: Telemetry
     patience: timedelta = timedelta(seconds=60)
     """How long a command waits for a tenant or directory that is not known yet."""
 
-    async def carry_next(self, carry: Callable[[Desk], Awaitable[Settled]]) -> bool:
-        """Carry out the next due command; what it writes and how it is settled commit together.
-
-        One that breaks us is rejected as ``internal``, so that it stops no other, and its bug raised after that.
-        """
+    async def carry_next(self, carry: Carry) -> bool:
+        """Carry out the next due command; what it writes and how it is settled commit together."""
         now = await self.clock.now()
-        broken: Exception | None = None
         async with db.transaction(self.pool) as connection:
             await db.run(connection, "make_touched")
-            record = await db.row(connection, "take_command", now=now)
+            record = await self._take(connection, now)
             if record is None:
                 return False
             try:
                 async with connection.transaction():
-                    desk = PostgresDesk(connection, _stored(record), now)
-                    await self._settle(desk, await carry(desk))
-            except (
-                Exception
-            ) as exc:  # the one place where a bug in a command ends: settled, raised on
-                if is_passing(exc):
-                    raise
-                broken = exc
-                hand = Hand(connection, record["number"], _envelope(record), now)
-                await hand.reject((INTERNAL,))
-        if broken is not None:
-            raise broken
+                    await self._carry(PostgresDesk(connection, _stored(record), now), carry)
+            except PASSING:
+                raise
+            except Exception as bug:  # noqa: BLE001 - a command that breaks us is refused, not met for ever
+                self.telemetry.event("command_broke", level="error", error=bug)
+                slip = Slip(connection, record["number"], _envelope(record), now)
+                await slip.reject(Rejected((INTERNAL,)))
         return True
+
+    async def _take(self, connection: db.Connection, now: datetime) -> asyncpg.Record | None:
+        for due in await db.rows(connection, "due_commands", now=now, most=LOOK_AT_MOST):
+            taken = await db.row(
+                connection, "take_command", number=due["number"], tenant=due["tenant"]
+            )
+            if taken is not None:
+                return taken
+        return None
+
+    async def _carry(self, desk: "PostgresDesk", carry: Carry) -> None:
+        await self._settle(desk, await carry(desk))
 
     async def _settle(self, desk: "PostgresDesk", settled: Settled) -> None:
         match settled:
             case Waiting(missing) if desk.now - desk.stored.received_at < self.patience:
                 await desk.wait(desk.now + LOOK_AGAIN)
             case Waiting(missing):
-                await desk.hand.reject((missing,))
-            case Rejected(errors):
-                await desk.hand.reject(errors)
+                await desk.slip.reject(Rejected((missing,)))
+            case Rejected():
+                await desk.slip.reject(settled)
             case Done():
                 await desk.finish(settled)
 
@@ -131,46 +137,40 @@ def _envelope(record: asyncpg.Record) -> Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
-    """One command in hand, whether or not it can be understood."""
+class Slip:
+    """What settles a command whatever it means: its number and where its answer goes."""
 
     connection: db.Connection
     number: int
     envelope: Envelope
     now: datetime
 
-    async def reject(self, errors: tuple[FieldError, ...]) -> None:
+    async def reject(self, rejected: Rejected) -> None:
         """Answer what is wrong, park the reason, settle the command."""
         await db.run(
             self.connection,
             "park_command",
             now=self.now,
             number=self.number,
-            reason=orjson.dumps(errors).decode(),
+            reason=orjson.dumps(rejected.errors).decode(),
         )
-        await self.answer(events.command_rejected(self.envelope, errors), place=None)
+        await self.answer(events.command_rejected(self.envelope, rejected.errors), place=None)
         await self.close("rejected")
 
     async def answer(self, event: Event, *, place: Place | None) -> None:
-        """Tell the outcome, also to whoever asked for a reply, and keep it for a repeat."""
+        """Tell an event that is the command's outcome."""
         answer = Answer(self.number, self.envelope.reply_to, self.envelope.correlation_id)
-        await self.tell(event, place=place, answers=(answer,))
-
-    async def tell(
-        self, event: Event, *, place: Place | None, answers: Sequence[Answer] = ()
-    ) -> None:
-        """Put an event into the outbox."""
         await announce(
             self.connection,
             event,
             now=self.now,
             place=place,
-            answers=answers,
+            answers=(answer,),
             traceparent=self.envelope.traceparent,
         )
 
     async def close(self, state: str) -> None:
-        """Settle the command: it is never looked at again."""
+        """Settle the command; its body, which may hold a sealed secret, goes."""
         await db.run(
             self.connection, "finish_command", number=self.number, state=state, now=self.now
         )
@@ -183,7 +183,6 @@ class PostgresDesk:
         self.connection = connection
         self.stored = stored
         self.now = now
-        self.hand = Hand(connection, stored.number, stored.envelope, now)
         self.tenant = PostgresTenants(self)
         self.directories = PostgresDirectories(self)
         self.runs = PostgresRunBook(self)
@@ -211,19 +210,29 @@ class PostgresDesk:
             self.connection, "wait_for_its_tenant", number=self.stored.number, try_after=until
         )
 
+    @property
+    def slip(self) -> Slip:
+        """What settles the command."""
+        return Slip(self.connection, self.stored.number, self.stored.envelope, self.now)
+
     async def finish(self, done: Done) -> None:
         """Tell what was done, settle the command, and look again at those that waited for it."""
         if done.outcome is not None:
-            await self.hand.answer(done.outcome, place=await self._place(done.outcome))
+            await self.slip.answer(done.outcome, place=await self._place(done.outcome))
         for event in done.also:
-            await self.hand.tell(event, place=await self._place(event))
-        await self.hand.close("done")
+            await announce(
+                self.connection,
+                event,
+                now=self.now,
+                place=await self._place(event),
+                traceparent=self.stored.envelope.traceparent,
+            )
+        await self.slip.close("done")
         await db.run(
             self.connection, "wake_waiting", tenant=self.stored.envelope.tenant, now=self.now
         )
 
     async def _place(self, event: Event) -> Place | None:
-        """Take the event's place in the tenant's order, if it has one."""
         if not event.sequenced:
             return None
         return await take_places(self.connection, tenant_id=self.tenant_id, count=1)
@@ -311,6 +320,7 @@ class PostgresTenants:
     async def _change_domains(self, changes: DomainChanges) -> None:
         on, tenant_id = self.desk.connection, self.desk.tenant_id
         for name in changes.taken_off:
+            await db.run(on, "shrink_baseline", tenant_id=tenant_id, domain=name)
             await decisions.depart(
                 self.desk_decision(), domain=name, directory_id=None, grace=DECIDED_GRACE
             )

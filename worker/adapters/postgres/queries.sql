@@ -388,7 +388,7 @@ WITH begun AS (
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
-    v.settings, v.password_sealed, v.client_key_sealed,
+    v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
     ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
     ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
 FROM begun
@@ -411,6 +411,10 @@ UPDATE rollcall.lease SET expires_at = clock_timestamp() + :length::interval
 WHERE run_id = :run_id AND token = :token
     AND (SELECT state FROM rollcall.run WHERE run_id = :run_id) = 'running'
 RETURNING (SELECT cancel_reason FROM rollcall.run WHERE run_id = :run_id) AS cancel_reason
+
+-- name: tell_progress
+-- How far a run has come, for those who look at it; its outcome replaces it.
+UPDATE rollcall.run SET counts = jsonb_build_object('entries', :entries::bigint, 'addresses', :addresses::bigint) WHERE run_id = :run_id AND state = 'running'
 
 -- name: end_lease
 -- Give the lease back: it lapses now, its token stays.
@@ -469,7 +473,7 @@ FOR NO KEY UPDATE OF r
 UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 1, attempt = attempt - 1 WHERE run_id = :run_id
 
 -- name: finish_run
--- The recorded outcome.
+-- The recorded outcome. A run that never began has no start.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
     seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id
 WHERE run_id = :run_id
@@ -601,16 +605,25 @@ SELECT :now, source, id, tenant, name, :reason, coalesce(octet_length(body::text
 -- carrying out
 -- ============================================================================
 
--- name: take_command
--- The oldest command that is due, of a tenant nobody else is at work for; later ones of a tenant wait their turn
--- unless the earlier one itself waits for its tenant or directory.
-SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+-- name: due_commands
+-- The next command of each tenant that has one due, the oldest first; later ones of a tenant wait their turn unless the
+-- earlier one itself waits for its tenant or directory.
+SELECT c.number, c.tenant
 FROM rollcall.command c
 WHERE c.state = 'stored' AND c.try_after <= :now
     AND NOT EXISTS (SELECT FROM rollcall.command e WHERE e.state = 'stored' AND e.tenant = c.tenant AND e.number < c.number AND e.try_after <= :now)
-ORDER BY c.number
-LIMIT 1
-FOR NO KEY UPDATE SKIP LOCKED
+ORDER BY c.number LIMIT :most
+
+-- name: take_command
+-- One of them, with its tenant's row; none if another worker has either: a tenant whose run is being recorded holds up nobody.
+WITH t AS (
+    SELECT tenant_id FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT c.number, c.source, c.id, c.tenant, c.name, c.body, c.reply_to, c.correlation_id, c.traceparent, c.received_at
+FROM rollcall.command c
+WHERE c.number = :number AND c.state = 'stored'
+    AND (EXISTS (SELECT FROM t) OR NOT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL))
+FOR NO KEY UPDATE OF c SKIP LOCKED
 
 -- name: wait_for_its_tenant
 -- Look at a command again later: what it names may yet come.
@@ -689,19 +702,17 @@ WHERE h.tenant_id = :tenant_id
     AND coalesce(d.step, 'missing') = 'missing'
 ORDER BY h.address, h.is_primary DESC, h.kind
 
--- name: lower_baselines
--- What leaves by decision is no loss to be alarmed about: the last applied runs count as if they had not held it.
-UPDATE rollcall.directory i SET applied_addresses = greatest(0, i.applied_addresses - decided.addresses)
+-- name: shrink_baseline
+-- What a person takes off is not missed by the guard: the last applied run counts as if it had not held it.
+UPDATE rollcall.directory i SET applied_addresses = greatest(0, i.applied_addresses - gone.addresses)
 FROM (
     SELECT h.directory_id, count(DISTINCT h.address) AS addresses
     FROM rollcall.holding h
-    JOIN rollcall.directory o USING (tenant_id, directory_id)
     LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
-    WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain
-        AND (d.step IS NULL OR d.step = 'missing' AND d.left_at > o.applied_started_at)
-    GROUP BY h.directory_id
-) decided
-WHERE i.tenant_id = :tenant_id AND i.directory_id = decided.directory_id
+    WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND d.step IS NULL
+    GROUP BY 1
+) gone
+WHERE i.tenant_id = :tenant_id AND i.directory_id = gone.directory_id
 
 -- name: decide_departures
 -- Departures by decision: grace at once, then the clock alone.
@@ -873,13 +884,6 @@ SELECT s.fingerprint, s.at, s.outcome FROM rollcall.sign_in s JOIN rollcall.tena
 WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND s.bind_name = :bind_name AND s.outcome <> 'broken'
 ORDER BY s.at DESC, s.sign_in_id DESC LIMIT 20
 
--- name: settings_since
--- Since when a directory has the settings that a run uses.
-SELECT v.saved_at FROM rollcall.directory_revision v
-JOIN rollcall.directory i USING (directory_id)
-JOIN rollcall.run r USING (directory_id)
-WHERE r.run_id = :run_id AND v.revision = :revision
-
 -- name: is_known_refused
 -- Whether this very password was refused and never accepted since.
 SELECT coalesce((
@@ -1023,3 +1027,90 @@ DELETE FROM rollcall.domain WHERE domain_id IN (SELECT domain_id FROM rollcall.d
 -- name: tenant_purged
 -- Nothing is left but the row that keeps the epoch.
 UPDATE rollcall.tenant SET purged_at = :now WHERE tenant_id = :tenant_id
+
+-- ============================================================================
+-- what people look at
+-- ============================================================================
+
+-- name: report_runs
+-- Runs of a tenant, the newest first.
+SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding,
+    r.queued_at, r.started_at, r.finished_at
+FROM api.run r
+WHERE r.tenant = :tenant AND (:directory::text IS NULL OR r.directory = :directory) AND (:run::uuid IS NULL OR r.run = :run)
+ORDER BY r.queued_at DESC, r.run LIMIT :most
+
+-- name: report_changes
+-- What became of addresses of a tenant, the newest first.
+SELECT h.at, h.directory, h.run, h.address, h.change
+FROM api.history h
+WHERE h.tenant = :tenant AND (:directory::text IS NULL OR h.directory = :directory)
+    AND (:run::uuid IS NULL OR h.run = :run) AND (:address::text IS NULL OR h.address = :address)
+ORDER BY h.at DESC, h.address LIMIT :most
+
+-- name: report_directories
+-- Directories of one tenant or of all, those in trouble first.
+SELECT t.tenant, i.directory, v.settings ->> 'name' AS name, v.settings ->> 'type' AS type,
+    CASE WHEN i.paused IS NOT NULL THEN 'paused' WHEN i.revision_in_force IS NULL THEN 'pending' ELSE 'in_force' END AS state,
+    i.paused, i.last_good_at, i.next_sync_at, bad.since AS failing_since, bad.code AS failing, open.queued, open.running,
+    coalesce(o.held, 0) AS held, o.since AS held_since
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.directory_revision v
+    ON v.directory_id = i.directory_id AND v.revision = coalesce(i.revision_pending, i.revision_in_force)
+CROSS JOIN LATERAL (
+    SELECT min(r.finished_at) AS since, (array_agg(r.finding ->> 'code' ORDER BY r.finished_at DESC))[1] AS code
+    FROM rollcall.run r
+    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state = 'failed' AND r.mode = 'apply'
+        AND r.finished_at > coalesce(i.last_good_at, '-infinity')
+) bad
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE r.state = 'queued') AS queued, count(*) FILTER (WHERE r.state = 'running') AS running
+    FROM rollcall.run r
+    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state IN ('queued', 'running')
+) open
+LEFT JOIN LATERAL (
+    SELECT h.since, (SELECT count(*) FROM rollcall.change_set c WHERE c.set_id = h.hold_id) AS held
+    FROM rollcall.hold h WHERE h.directory_id = i.directory_id AND h.state = 'open'
+) o ON true
+WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL AND (:tenant::text IS NULL OR t.tenant = :tenant)
+ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :most
+
+-- name: report_tenant
+-- Whether there is such a tenant.
+SELECT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL) AS known
+
+-- name: report_command
+-- What became of a command, and the run that answers it: its own, or one it joined that was queued up to a day before.
+SELECT m.state, p.reason, c.run_id,
+    EXISTS (SELECT FROM rollcall.run b WHERE b.directory_id = c.directory_id AND b.state = 'running' AND b.run_id <> c.run_id) AS is_behind
+FROM rollcall.command m
+LEFT JOIN LATERAL (
+    SELECT parked.reason FROM rollcall.parked
+    WHERE m.state = 'rejected' AND parked.source = m.source AND parked.id = m.id ORDER BY parked.at DESC LIMIT 1
+) p ON true
+LEFT JOIN LATERAL (
+    SELECT r.run_id, r.directory_id
+    FROM rollcall.tenant t
+    JOIN rollcall.run r ON r.tenant_id = t.tenant_id AND r.queued_at > m.received_at - interval '1 day'
+    JOIN rollcall.run_cause k ON k.run_id = r.run_id AND k.number = m.number
+    WHERE t.tenant = m.tenant AND t.deleted_at IS NULL LIMIT 1
+) c ON true
+WHERE m.source = :source AND m.id = :id
+
+-- ============================================================================
+-- sealing again
+-- ============================================================================
+
+-- name: sealed_secrets
+-- The next revisions with a secret, in a bounded bite.
+SELECT directory_id, revision, password_sealed, client_key_sealed FROM rollcall.directory_revision
+WHERE (directory_id, revision) > (:directory_id::integer, :revision::bigint)
+    AND (password_sealed IS NOT NULL OR client_key_sealed IS NOT NULL)
+ORDER BY directory_id, revision LIMIT :most
+
+-- name: seal_again
+-- The same secrets under the newest key, unless a worker erased or replaced them meanwhile.
+UPDATE rollcall.directory_revision SET password_sealed = :password_sealed, client_key_sealed = :client_key_sealed
+WHERE directory_id = :directory_id AND revision = :revision
+    AND password_sealed IS NOT DISTINCT FROM :old_password AND client_key_sealed IS NOT DISTINCT FROM :old_client_key

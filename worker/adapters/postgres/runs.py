@@ -125,6 +125,7 @@ class PostgresRuns:
             fault=fault,
             domains=tuple(begun["domains"]),
             tier=tier,
+            saved_at=begun["saved_at"],
             queued_at=begun["queued_at"],
             queue_s=max(0.0, (now - begun["run_after"]).total_seconds()),
             traceparent=begun["traceparent"],
@@ -146,8 +147,8 @@ class PostgresRuns:
 
     # --- keep ----------------------------------------------------------------
 
-    async def keep(self, run: ClaimedRun, *, entries: int | None) -> None:
-        """Renew the lease; with entries, tell the progress."""
+    async def keep(self, run: ClaimedRun, *, progress: tuple[int, int] | None) -> None:
+        """Renew the lease; with entries and addresses so far, tell the progress."""
         now = await self.clock.now()
         async with db.transaction(self.pool) as connection:
             await db.run(connection, "lazily")
@@ -162,11 +163,23 @@ class PostgresRuns:
                 raise LeaseLost(code="store.lease_lost", detail=f"token {run.lease.token}")
             if kept["cancel_reason"] is not None:
                 raise RunStopped(kept["cancel_reason"])
-            if entries is not None:
+            if progress is not None:
+                entries, addresses = progress
+                await db.run(
+                    connection,
+                    "tell_progress",
+                    run_id=run.lease.run,
+                    entries=entries,
+                    addresses=addresses,
+                )
                 await announce(
                     connection,
                     events.sync_progress(
-                        run.lease.tenant, _ref(run), stage="read", entries=entries, addresses=0
+                        run.lease.tenant,
+                        _ref(run),
+                        stage="read",
+                        entries=entries,
+                        addresses=addresses,
                     ),
                     now=now,
                     traceparent=run.traceparent,

@@ -68,16 +68,11 @@ class PostgresGate:
                 connection, "is_known_refused", fingerprints=list(fingerprints), **who
             )
             recent = await db.rows(connection, "recent_sign_ins", **who)
-            settings = await db.row(
-                connection, "settings_since", run_id=run.lease.run, revision=run.revision
-            )
-            if settings is None:
-                raise RunStopped("deleted")
             answer = may_sign_in(
                 run.trigger,
                 [Attempt(record["at"], Sent(record["outcome"])) for record in recent],
                 is_known_refused=known["refused"],
-                settings_since=settings["saved_at"],
+                changed_at=run.saved_at,
                 now=now,
             )
             if answer is None:

@@ -14,6 +14,9 @@ from worker.ports import Backlog, Clock
 KEPT = timedelta(days=30)
 """Idempotency keys, removed addresses, rows of deleted tenants (contract section 1, design section 5)."""
 
+HELD_FOR = timedelta(minutes=3)
+"""How long one worker keeps house before another may take over."""
+
 BITE = 5_000
 """Rows one statement may delete, so that no lock is held long."""
 
@@ -59,8 +62,18 @@ class PostgresSweeper:
         )
 
     async def housekeep(self) -> None:
-        """Take one bounded bite of everything that time alone brings about."""
+        """Take one bounded bite of everything that time alone brings about; one worker at a time does."""
         now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            held = await db.row(
+                connection,
+                "hold_service",
+                service="housekeeper",
+                owner=self.runs.claiming.owner,
+                length=HELD_FOR,
+            )
+        if held is None:
+            return
         async with db.transaction(self.pool) as connection:
             await db.only(connection, "partitions_ahead", now=now)
         async with db.transaction(self.pool) as connection:

@@ -190,14 +190,14 @@ class Consumer:
         """Store batch after batch until there are no more, or the store stays away."""
         if self._stopping.is_set():  # asked while this was being set up
             await subscription.finish()
-        limits, started_at = self._limits, _seconds()
+        limits, started_at, was_careful = self._limits, _seconds(), self._is_careful
         while batch := await subscription.inbox.batch(
             most=limits.batch_count, linger_s=limits.linger_s
         ):
             self.figures.redelivered += sum(bool(message.redelivered) for message in batch)
             if not await self._store(batch):
                 return
-            if self._is_careful and self._has_lasted(started_at):
+            if was_careful and self._has_lasted(started_at):
                 self._is_careful = False
                 await subscription.finish()  # and start again with the whole prefetch
 

@@ -1,0 +1,46 @@
+"""What others may read of the database: the views and functions of schema ``api``."""
+
+from collections import Counter
+from typing import Any
+
+import asyncpg
+
+
+WITHIN_S = 10
+
+
+class Store:
+    """Asks as the mail filter does; a connection a question, so that a restart in between does no harm."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
+        """Run one query."""
+        connection = await asyncpg.connect(self.url, timeout=WITHIN_S, command_timeout=WITHIN_S)
+        try:
+            found: list[asyncpg.Record] = await connection.fetch(query, *values)
+        finally:
+            await connection.close(timeout=WITHIN_S)
+        return found
+
+    async def recipients(self, tenant: str) -> dict[str, str]:
+        """Return a tenant's addresses with their states."""
+        query = "SELECT address, state FROM api.recipient WHERE tenant = $1"
+        return {row["address"]: row["state"] for row in await self.rows(query, tenant)}
+
+    async def history(self, tenant: str) -> Counter[tuple[str, str]]:
+        """Return how often each change of an address was recorded."""
+        query = "SELECT address, change FROM api.history WHERE tenant = $1"
+        return Counter((row["address"], row["change"]) for row in await self.rows(query, tenant))
+
+    async def runs(self, tenant: str) -> list[dict[str, Any]]:
+        """Return a tenant's runs, the oldest first."""
+        query = "SELECT * FROM api.run WHERE tenant = $1 ORDER BY queued_at"
+        return [dict(row) for row in await self.rows(query, tenant)]
+
+    async def lookup(self, address: str) -> str:
+        """Return what SMTP is told of an address."""
+        (row,) = await self.rows("SELECT state FROM api.lookup($1)", address)
+        state: str = row["state"]
+        return state

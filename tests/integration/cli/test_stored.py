@@ -1,0 +1,262 @@
+"""What needs the database: ``migrate``, ``sync``, ``history``, ``status``, ``keys``, and how ``run`` refuses."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conftest import Servers
+from tests.harness.lab import Branch
+from tests.harness.worker import Worker
+from tests.integration.cli.conftest import Desk, Program
+from tests.servers.daemon import free_port
+from worker.adapters.secrets import SealedVault, generate_key
+from worker.cli.exits import Exit
+from worker.domain.commands import Sealed
+from worker.domain.model import Secret
+
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+NOWHERE = "postgresql://rollcall:correct-horse@127.0.0.1:{}/rollcall"
+STORED_COMMANDS = (
+    ("migrate",),
+    ("sync", "t1", "hq"),
+    ("history", "t1"),
+    ("status",),
+    ("keys", "rotate"),
+)
+
+
+@pytest.fixture
+async def tenant(desk: Desk, branch: Branch, worker: Worker) -> AsyncIterator[str]:
+    """Give a tenant with two people in its directory, and a worker whose broker is away."""
+    branch.add("ada", "bob")
+    made = await desk.join(branch)
+    worker.spawn()
+    yield made
+    worker.kill()
+
+
+def test_a_sync_works_without_a_broker(program: Program, branch: Branch, tenant: str) -> None:
+    """An operator can act while the broker is away: the outcome is in the database."""
+    ran = program("sync", tenant, "hq")
+
+    assert ran.code == Exit.OK, ran.err
+    assert "completed" in ran.out
+    assert program("history", tenant, "--json").json["runs"][0]["counts"]["added"] == 2
+
+
+def test_a_preview_changes_nothing(program: Program, tenant: str) -> None:
+    """What would happen can be seen before it does."""
+    ran = program("sync", tenant, "hq", "--preview", "--json")
+
+    assert ran.code == Exit.OK
+    assert (ran.json["run"]["state"], ran.json["run"]["counts"]["added"]) == ("previewed", 2)
+    assert program("history", tenant, "--changes", "--json").json["changes"] == []
+
+
+def test_one_need_not_wait(program: Program, tenant: str) -> None:
+    """A script may ask and go on."""
+    ran = program("sync", tenant, "hq", "--no-wait", "--json")
+
+    assert ran.code == Exit.OK
+    assert ran.json.keys() == {"command"}
+
+
+async def test_a_failed_run_is_told_with_what_to_do(
+    program: Program, desk: Desk, branch: Branch, worker: Worker
+) -> None:
+    """The same finding as everywhere, and an exit code that a script notices."""
+    tenant = await desk.join(branch, password="wrong-password")
+    worker.spawn()
+
+    ran = program("sync", tenant, "hq")
+
+    assert ran.code == Exit.NO
+    assert "[sign_in.wrong_password]" in ran.out
+    assert "What to do:" in ran.out
+    status = program("status", tenant, "--json").json["directories"][0]
+    assert status["failing"] == "sign_in.wrong_password"
+    assert status["failing_since"] is not None
+    assert status["last_good_at"] is None
+
+
+async def test_a_worker_that_is_not_there_is_missed(
+    program: Program, desk: Desk, branch: Branch, worker: Worker
+) -> None:
+    """A forgotten worker is the usual reason why nothing happens; the request is kept for it."""
+    branch.add("ada")
+    tenant = await desk.join(branch)
+
+    ran = program("sync", tenant, "hq", "--patience", "0.5")
+
+    assert ran.code == Exit.AWAY
+    assert "No worker has begun" in ran.err
+    worker.spawn()
+    worker.wait_for(lambda: _states(program, tenant) == ["completed"])
+
+
+def _states(program: Program, tenant: str) -> list[str]:
+    return [each["state"] for each in program("history", tenant, "--json").json["runs"]]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("sync", "t2", "hq"), ("history", "t2"), ("status", "t2"), ("sync", "t 2", "hq")]
+)
+def test_a_tenant_that_is_not_there_is_wrong_usage(
+    program: Program, arguments: tuple[str, ...]
+) -> None:
+    """A slip in a name is told at once."""
+    ran = program(*arguments)
+
+    assert ran.code == Exit.USAGE
+    assert ran.err
+
+
+def test_a_directory_that_is_not_there_is_wrong_usage(program: Program, tenant: str) -> None:
+    """The same for its directory, and nothing is stored that would wait for it."""
+    program("sync", tenant, "hq")
+
+    ran = program("sync", tenant, "lab")
+
+    assert ran.code == Exit.USAGE
+    assert "[directory.unknown]" in ran.err
+
+
+def test_history_tells_of_addresses(program: Program, branch: Branch, tenant: str) -> None:
+    """Since when is this address valid, and which run made it so?"""
+    run = program("sync", tenant, "hq", "--json").json["run"]["run"]
+
+    of_ada = program("history", tenant, "--address", f"ADA@{branch.domain}", "--json").json
+    of_run = program("history", tenant, "hq", "--run", run, "--json").json
+    no_run = program("history", tenant, "--run", "00000000-0000-0000-0000-000000000000")
+
+    assert [(each["address"], each["change"]) for each in of_ada["changes"]] == [
+        (branch.address("ada"), "added")
+    ]
+    assert {each["address"] for each in of_run["changes"]} == set(branch.addresses("ada", "bob"))
+    assert [each["run"] for each in of_run["runs"]] == [run]
+    assert no_run.code == Exit.USAGE
+
+
+def test_history_goes_into_a_spreadsheet(program: Program, branch: Branch, tenant: str) -> None:
+    """An address that begins like a formula stays text."""
+    branch.add("=hyperlink")
+    program("sync", tenant, "hq")
+
+    ran = program("history", tenant, "--changes", "--csv", "--limit", "10")
+
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert ran.code == Exit.OK
+    assert f"'=hyperlink@{branch.domain}" in {each["address"] for each in rows}
+
+
+def test_status_tells_what_stands_and_what_waits(program: Program, tenant: str) -> None:
+    """One look: which directories are well, and what the queues hold while the broker is away."""
+    program("sync", tenant, "hq")
+
+    told, shown = program("status", "--json"), program("status")
+
+    [directory] = told.json["directories"]
+    assert told.code == shown.code == Exit.OK
+    assert (directory["tenant"], directory["state"]) == (tenant, "in_force")
+    assert directory["last_good_at"] is not None
+    assert directory["failing"] is None
+    assert told.json["backlog"]["outbox_rows"] > 0
+    assert "events for the broker" in shown.out
+
+
+async def test_rotating_seals_all_with_the_newest_key(
+    program: Program, desk: Desk, branch: Branch, tenant: str
+) -> None:
+    """A key that may be known can be taken out of use without asking any customer."""
+    program("sync", tenant, "hq")
+    old = program.environment["ROLLCALL_KEYS"]
+    new = generate_key()
+
+    ran = program("keys", "rotate", "--json", ROLLCALL_KEYS=f"{new},{old}")
+    again = program("keys", "rotate", "--json", ROLLCALL_KEYS=f"{new},{old}")
+
+    assert ran.code == Exit.OK
+    assert ran.json == {"looked_at": 1, "sealed": 1, "unreadable": 0}
+    assert again.json == {"looked_at": 1, "sealed": 0, "unreadable": 0}
+    [row] = await desk.rows("SELECT password_sealed FROM rollcall.directory_revision")
+    opened = SealedVault([Secret(new)]).unseal(Sealed(row["password_sealed"]))
+    assert opened.reveal() == branch.form()["password"]
+
+
+async def test_a_secret_that_no_key_opens_is_counted(
+    program: Program, desk: Desk, tenant: str
+) -> None:
+    """Whose password has to be entered again must not stay unsaid."""
+    program("sync", tenant, "hq")
+
+    ran = program("keys", "rotate", ROLLCALL_KEYS=generate_key())
+
+    assert ran.code == Exit.NO
+    assert "1 unreadable" in ran.out
+
+
+def test_migrating_twice_does_nothing_twice(program: Program) -> None:
+    """It is run at every roll-out."""
+    assert program("migrate").out == "nothing to apply\n"
+    assert program("migrate", "--json").json == {"applied": []}
+
+
+@pytest.mark.parametrize("arguments", [*STORED_COMMANDS, ("run",)])
+def test_a_database_that_is_away_is_told(alone: Program, arguments: tuple[str, ...]) -> None:
+    """No traceback, no password, and an exit code that says: try again later."""
+    ran = alone(
+        *arguments,
+        ROLLCALL_DATABASE_URL=NOWHERE.format(free_port()),
+        ROLLCALL_KEYS=generate_key(),
+        ROLLCALL_AMQP_URL="amqp://a:b@127.0.0.1:1/",
+    )
+
+    assert ran.code == Exit.AWAY
+    assert "ROLLCALL_DATABASE_URL" in ran.err
+    assert "correct-horse" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [*STORED_COMMANDS, ("run",)])
+def test_a_database_that_refuses_us_is_told(
+    alone: Program, servers: Servers, arguments: tuple[str, ...]
+) -> None:
+    """A wrong password or database is for an operator to mend: waiting does not help."""
+    ran = alone(
+        *arguments,
+        ROLLCALL_DATABASE_URL=servers.database_url.rpartition("/")[0] + "/no_such_database",
+        ROLLCALL_KEYS=generate_key(),
+        ROLLCALL_AMQP_URL="amqp://a:b@127.0.0.1:1/",
+    )
+
+    assert ran.code == Exit.USAGE
+    assert "refuses" in ran.err
+
+
+@pytest.mark.parametrize("arguments", [*STORED_COMMANDS[1:], ("run",)])
+def test_a_database_without_the_schema_is_told(
+    alone: Program, servers: Servers, arguments: tuple[str, ...]
+) -> None:
+    """The first start of a fresh installation says what to do."""
+    ran = alone(
+        *arguments,
+        ROLLCALL_DATABASE_URL=servers.database_url.rpartition("/")[0] + "/postgres",
+        ROLLCALL_KEYS=generate_key(),
+        ROLLCALL_AMQP_URL="amqp://a:b@127.0.0.1:1/",
+    )
+
+    assert ran.code == Exit.USAGE
+    assert "rollcall migrate" in ran.err
+
+
+def test_a_health_port_that_is_taken_is_told(program: Program, servers: Servers) -> None:
+    """Two workers on one machine is the usual reason."""
+    taken = servers.database_url.rpartition(":")[2].partition("/")[0]
+
+    ran = program("run", ROLLCALL_AMQP_URL=servers.amqp_url, ROLLCALL_HEALTH_PORT=taken)
+
+    assert ran.code == Exit.USAGE
+    assert "ROLLCALL_HEALTH_PORT" in ran.err

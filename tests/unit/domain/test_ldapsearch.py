@@ -1,0 +1,62 @@
+import shlex
+
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.model import (
+    Credentials,
+    DirectorySettings,
+    Limits,
+    Secret,
+    Security,
+    Server,
+    Trust,
+)
+from worker.domain.plan import ReadPlan
+from worker.domain.presets import PRESETS
+
+
+def plan(security: Security = Security.LDAPS, trust: Trust = Trust()) -> ReadPlan:  # noqa: B008 -- frozen
+    """Return a plan with awkward values."""
+    form = DirectorySettings(
+        "HQ",
+        "openldap",
+        (Server("dc1.example.com"),),
+        "cn=o'neil,dc=x",
+        security=security,
+        trust=trust,
+    )
+    return ReadPlan(
+        form,
+        Credentials(Secret("never shown")),
+        PRESETS["openldap"],
+        ("dc=x y",),
+        "(&(mail=*)(cn=$HOME))",
+        ("mail", "proxyAddresses"),
+        Limits(page_size=500),
+    )
+
+
+def test_the_line_can_be_pasted() -> None:
+    """An admin repeats the very search on their own shell; the password is a variable."""
+    line = ldapsearch_line(plan(), Server("dc1.example.com"))
+
+    assert line == (
+        "ldapsearch -LLL -x -D 'cn=o'\"'\"'neil,dc=x' -w \"$LDAP_PASSWORD\""
+        " -H ldaps://dc1.example.com:636 -b 'dc=x y' -s sub -E pr=500/noprompt"
+        " '(&(mail=*)(cn=$HOME))' mail proxyAddresses"
+    )
+
+
+def test_starttls_and_certificates_are_named() -> None:
+    """The line does what the program does."""
+    line = ldapsearch_line(
+        plan(security=Security.STARTTLS, trust=Trust(ca_pem="…")), Server("::1", 3890)
+    )
+
+    words = shlex.split(line)
+    assert words[0] == "LDAPTLS_CACERT=ca.pem"
+    assert {"-ZZ", "ldap://[::1]:3890"} <= set(words)
+
+
+def test_a_secret_is_never_in_it() -> None:
+    """Lines are logged and shown."""
+    assert "never shown" not in ldapsearch_line(plan(), Server("x"))

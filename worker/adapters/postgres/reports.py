@@ -1,0 +1,111 @@
+"""What is recorded, read for people: runs, changes, directories, the fate of a command. Changes nothing."""
+
+from dataclasses import dataclass
+
+import asyncpg
+import orjson
+
+from worker.adapters.postgres import pool as db
+from worker.domain.commands import Envelope, FieldError
+from worker.domain.model import Change, DirectoryId, Mode, RunId, RunState, TenantId, Trigger
+from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresReports:
+    """The Reports port over Postgres."""
+
+    pool: db.Pool
+
+    async def runs(self, look: Look) -> list[RunLine]:
+        """Return runs, the newest first. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            return await _runs(connection, look)
+
+    async def changes(self, look: Look) -> list[ChangeLine]:
+        """Return changes of addresses, the newest first. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(
+                connection,
+                "report_changes",
+                tenant=look.tenant,
+                directory=look.directory,
+                run=look.run,
+                address=look.address,
+                most=look.most,
+            )
+        return [
+            ChangeLine(
+                each["at"],
+                each["directory"],
+                each["run"],
+                each["address"],
+                Change(each["change"]),
+            )
+            for each in found
+        ]
+
+    async def directories(self, tenant: TenantId | None, *, most: int) -> list[DirectoryLine]:
+        """Return directories, those in trouble first. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(connection, "report_directories", tenant=tenant, most=most)
+        return [DirectoryLine(**dict(each)) for each in found]
+
+    async def knows(self, tenant: TenantId) -> bool:
+        """Tell whether there is such a tenant. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            return bool((await db.only(connection, "report_tenant", tenant=tenant))["known"])
+
+    async def backlog(self) -> Backlog:
+        """Count what waits. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            return Backlog(**dict(await db.only(connection, "backlog")))
+
+    async def standing(self, envelope: Envelope) -> Standing | None:
+        """Return what became of a command. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.row(
+                connection, "report_command", source=envelope.source, id=envelope.id
+            )
+            if found is None:
+                return None
+            run = found["run_id"] and await _runs(
+                connection, Look(envelope.tenant, run=found["run_id"], most=1)
+            )
+        return Standing(
+            state=found["state"],
+            errors=tuple(FieldError(**error) for error in orjson.loads(found["reason"] or "[]")),
+            run=run[0] if run else None,
+            is_behind=found["is_behind"],
+        )
+
+
+async def _runs(connection: db.Connection, look: Look) -> list[RunLine]:
+    found = await db.rows(
+        connection,
+        "report_runs",
+        tenant=look.tenant,
+        directory=look.directory,
+        run=look.run,
+        most=look.most,
+    )
+    return [_run_line(each) for each in found]
+
+
+def _run_line(record: asyncpg.Record) -> RunLine:
+    return RunLine(
+        run=RunId(record["run"]),
+        directory=DirectoryId(record["directory"]),
+        trigger=Trigger(record["trigger"]),
+        mode=Mode(record["mode"]),
+        state=RunState(record["state"]),
+        verdict=record["verdict"],
+        attempt=record["attempt"],
+        counts=orjson.loads(record["counts"] or "{}"),
+        seconds=orjson.loads(record["seconds"] or "{}"),
+        reasons=orjson.loads(record["reasons"] or "[]"),
+        finding=orjson.loads(record["finding"] or "null"),
+        queued_at=record["queued_at"],
+        started_at=record["started_at"],
+        finished_at=record["finished_at"],
+    )

@@ -1,0 +1,200 @@
+"""``history`` and ``status``: what is recorded, and how things stand."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from worker import errands
+from worker.cli import findings, screen
+from worker.cli.exits import Exit, refusals, refuse
+from worker.cli.options import AsJson
+from worker.domain.addresses import normal_address
+from worker.domain.model import DirectoryId, RunId, TenantId
+from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine
+from worker.settings import load
+
+
+NEEDS = ("database_url",)
+MOST_MAX = 1_000_000
+RUN_COLUMNS = (
+    "finished (UTC)",
+    "directory",
+    "trigger",
+    "mode",
+    "state",
+    "entries",
+    "addresses",
+    "added",
+    "missing",
+    "grace",
+    "removed",
+    "held",
+    "why",
+    "run",
+)
+CHANGE_COLUMNS = ("at (UTC)", "directory", "change", "address", "run")
+DIRECTORY_COLUMNS = (
+    "tenant",
+    "directory",
+    "type",
+    "state",
+    "last good (UTC)",
+    "failing since (UTC)",
+    "finding",
+    "held",
+    "queued",
+    "running",
+    "next (UTC)",
+)
+
+Tenant = Annotated[str, typer.Argument(help="The tenant.")]
+
+
+def history(  # noqa: PLR0913 - each is an option of the command line
+    tenant: Tenant,
+    directory: Annotated[str | None, typer.Argument(help="Only this directory.")] = None,
+    *,
+    address: Annotated[
+        str | None, typer.Option("--address", help="What became of one address.")
+    ] = None,
+    run: Annotated[UUID | None, typer.Option("--run", help="One run, and what it changed.")] = None,
+    changes: Annotated[
+        bool, typer.Option("--changes", help="What became of addresses, instead of runs.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_MAX, help="Lines at most.")] = 50,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Answer as CSV that a spreadsheet shows as it is.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the runs of a tenant, the newest first; with --changes, --address or --run what became of addresses."""
+    with refusals():
+        look = Look(
+            TenantId(tenant),
+            DirectoryId(directory) if directory else None,
+            RunId(run) if run else None,
+            _normal(address),
+            limit,
+        )
+        with_changes = changes or address is not None or run is not None
+        found = asyncio.run(errands.history(load(needs=NEEDS), look, with_changes=with_changes))
+    if run is not None and not found.runs:
+        refuse("This tenant has no such run.", Exit.USAGE)
+    if as_json:
+        screen.as_json(found)
+    elif as_csv:
+        _as_csv(found, with_changes=with_changes)
+    else:
+        _show_history(found, with_changes=with_changes)
+
+
+def _normal(address: str | None) -> str | None:
+    if address is None:
+        return None
+    normal = normal_address(address)
+    if normal is None:
+        refuse("--address: Enter a mail address, for example it@example.com.", Exit.USAGE)
+    return normal
+
+
+def _as_csv(found: errands.History, *, with_changes: bool) -> None:
+    if with_changes:
+        screen.as_csv(CHANGE_COLUMNS, map(_change, found.changes))
+    else:
+        screen.as_csv(RUN_COLUMNS, map(run_row, found.runs))
+
+
+def _show_history(found: errands.History, *, with_changes: bool) -> None:
+    if found.runs or not with_changes:
+        show_runs(found.runs)
+    if with_changes:
+        screen.table(CHANGE_COLUMNS, map(_change, found.changes))
+        if not found.changes:
+            screen.say("No change is recorded.")
+    if with_changes and found.runs and found.runs[0].finding:
+        findings.show(found.runs[0].finding)
+
+
+def show_runs(runs: Iterable[RunLine]) -> None:
+    """Print runs as a table."""
+    rows = list(map(run_row, runs))
+    screen.table(RUN_COLUMNS, rows)
+    if not rows:
+        screen.say("No run is recorded.")
+
+
+def run_row(run: RunLine) -> tuple[object, ...]:
+    """Return one run as a row of ``RUN_COLUMNS``."""
+    counts = [run.counts.get(name) for name in RUN_COLUMNS[5:12]]
+    return (
+        run.finished_at,
+        run.directory,
+        run.trigger,
+        run.mode,
+        run.state,
+        *counts,
+        _why(run),
+        run.run,
+    )
+
+
+def _why(run: RunLine) -> str:
+    if run.finding:
+        return str(run.finding["code"])
+    return ", ".join(str(reason.get("code", "")) for reason in run.reasons)
+
+
+def _change(each: ChangeLine) -> tuple[object, ...]:
+    return (each.at, each.directory or "by hand", each.change, each.address, each.run)
+
+
+def status(
+    tenant: Annotated[str | None, typer.Argument(help="Only this tenant.")] = None,
+    *,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST_MAX, help="Directories at most.")
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show how directories stand, those in trouble first, and what waits in the queues.
+
+    The exit code is 0 whatever is shown: this is a report, not a check.
+    """
+    with refusals():
+        wanted = TenantId(tenant) if tenant else None
+        found = asyncio.run(errands.status(load(needs=NEEDS), wanted, most=limit))
+    if as_json:
+        screen.as_json(found)
+        return
+    screen.table(DIRECTORY_COLUMNS, map(_directory, found.directories))
+    if len(found.directories) == limit:
+        screen.say(f"The first {limit:,} are shown; --limit shows more.")
+    screen.table(("waiting", "count", "oldest (s)"), _backlog(found.backlog))
+
+
+def _directory(each: DirectoryLine) -> tuple[object, ...]:
+    return (
+        each.tenant,
+        each.directory,
+        each.type,
+        f"paused: {each.paused}" if each.paused else each.state,
+        each.last_good_at or "never",
+        each.failing_since,
+        each.failing,
+        each.held or None,
+        each.queued,
+        each.running,
+        each.next_sync_at,
+    )
+
+
+def _backlog(backlog: Backlog) -> list[tuple[str, int, str]]:
+    run_age, outbox_age = f"{backlog.run_age_s:.0f}", f"{backlog.outbox_age_s:.0f}"
+    return [
+        ("runs asked for by people", backlog.manual_ready, run_age),
+        ("runs of schedules", backlog.scheduled_ready, run_age),
+        ("events for the broker", backlog.outbox_rows, outbox_age),
+    ]

@@ -1,0 +1,136 @@
+"""What one command of the command line needs: built, used once and closed. Decides nothing, like ``app``."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from worker.adapters import secrets
+from worker.adapters.directory.reader import LdapReader
+from worker.adapters.postgres import migrations
+from worker.adapters.postgres.clock import PostgresClock
+from worker.adapters.postgres.intake import PostgresIntake
+from worker.adapters.postgres.pool import Pool, open_pool
+from worker.adapters.postgres.reports import PostgresReports
+from worker.adapters.postgres.reseal import Resealed, reseal
+from worker.adapters.secrets import SealedVault
+from worker.adapters.telemetry import configure_logs
+from worker.domain.commands import Envelope
+from worker.domain.failures import StoreFailure
+from worker.domain.model import Mode, TenantId
+from worker.flows.ask import AskPorts, Followed, Patience, Refusal, ask_sync, follow
+from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
+from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine, Standing
+from worker.settings import Settings
+
+
+CONNECTIONS = 2
+CLOSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How everything stands."""
+
+    directories: tuple[DirectoryLine, ...]
+    backlog: Backlog
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened, the newest first."""
+
+    runs: tuple[RunLine, ...]
+    changes: tuple[ChangeLine, ...]
+
+
+class UnknownTenantError(LookupError):
+    """There is no such tenant."""
+
+
+async def look_at(settings: Settings, asked: Asked, *, tell: Callable[[int], None]) -> Diagnosis:
+    """Read a directory as the doctor does; its networks may be private, since it is the reader's own."""
+    configure_logs(sys.stderr, level="warning", form="console")
+    ports = DiagnosePorts(
+        LdapReader(), replace(settings.limits(), allow_private=True), settings.egress_ips, tell
+    )
+    return await diagnose(asked, ports=ports)
+
+
+async def sync(
+    settings: Settings,
+    place: tuple[str, str],
+    *,
+    mode: Mode,
+    patience: Patience | None,
+    tell: Callable[[Standing], None],
+) -> Refusal | Envelope | Followed:
+    """Ask for a sync of (tenant, directory), and with patience follow it. Raises StoreFailure."""
+    async with _store(settings) as pool:
+        clock, vault = PostgresClock(pool), SealedVault(settings.keys)
+        ports = AskPorts(PostgresIntake(pool, clock, vault), PostgresReports(pool), tell)
+        asked = await ask_sync(*place, mode=mode, ports=ports)
+        if isinstance(asked, Refusal) or patience is None:
+            return asked
+        return await follow(asked, patience=patience, ports=ports)
+
+
+async def history(settings: Settings, look: Look, *, with_changes: bool) -> History:
+    """Return runs, or with changes what became of addresses. Raises StoreFailure, UnknownTenantError."""
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        await _know(reports, look.tenant)
+        if with_changes and look.run is None:
+            return History((), tuple(await reports.changes(look)))
+        changes = await reports.changes(look) if with_changes else []
+        return History(tuple(await reports.runs(look)), tuple(changes))
+
+
+async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> Status:
+    """Return how directories and queues stand. Raises StoreFailure, UnknownTenantError."""
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        if tenant is not None:
+            await _know(reports, tenant)
+        directories = await reports.directories(tenant, most=most)
+        return Status(tuple(directories), await reports.backlog())
+
+
+async def _know(reports: PostgresReports, tenant: TenantId) -> None:
+    if not await reports.knows(tenant):
+        raise UnknownTenantError
+
+
+def generate_key() -> str:
+    """Return a new private key, base64."""
+    return secrets.generate_key()
+
+
+def public_key(settings: Settings) -> str:
+    """Return the public half of the newest key, base64."""
+    return secrets.public_key(settings.keys[0])
+
+
+async def rotate(settings: Settings) -> Resealed:
+    """Seal all stored secrets with the newest key. Raises StoreFailure."""
+    async with _store(settings) as pool:
+        return await reseal(pool, SealedVault(settings.keys))
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Pool]:
+    """Connect for one errand. Raises StoreFailure, also when the database has another release's schema."""
+    url = settings.database_url.reveal()
+    pending = await migrations.pending(url)
+    if pending:
+        raise StoreFailure(code="store.not_migrated", detail=", ".join(pending))
+    pool = await open_pool(url, size=CONNECTIONS)
+    try:
+        yield pool
+    finally:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
