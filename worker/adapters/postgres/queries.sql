@@ -332,7 +332,8 @@ VALUES (:event_id, :tenant, :type, :routing_key, :reply_to, :correlation_id, :tr
 
 -- name: claim_runs
 -- Due runs, manual first, then in turns: resellers, their tenants, a tenant's runs; one a directory. Caps count what runs
--- anywhere. A run is left to others (SKIP LOCKED) or to later (its directory's lease is held).
+-- anywhere. A run is left to others (SKIP LOCKED, and then the next is looked at) or to later (its directory's lease
+-- is held).
 WITH busy AS (
     SELECT r.tenant_id, coalesce('r:' || t.reseller, 't:' || t.tenant_id) AS fair_key
     FROM rollcall.run r JOIN rollcall.tenant t USING (tenant_id)
@@ -354,17 +355,17 @@ WITH busy AS (
         row_number() OVER (PARTITION BY later, fair_key ORDER BY of_tenant, tenant_served_at NULLS FIRST, tenant_id) AS of_key
     FROM of_tenants
 ), chosen AS (
-    SELECT of_keys.run_id, of_keys.fair_key
+    SELECT of_keys.run_id, of_keys.fair_key,
+        row_number() OVER (ORDER BY later, of_key, served.last_served_at NULLS FIRST, fair_key COLLATE "C") AS place
     FROM of_keys LEFT JOIN rollcall.turn served USING (fair_key)
     WHERE of_tenant + (SELECT count(*) FROM busy WHERE busy.tenant_id = of_keys.tenant_id) <= :per_tenant
         AND of_key + (SELECT count(*) FROM busy WHERE busy.fair_key = of_keys.fair_key) <= :per_reseller
-    ORDER BY later, of_key, served.last_served_at NULLS FIRST, fair_key COLLATE "C"
-    LIMIT :most
 )
 SELECT r.run_id, r.directory_id, r.tenant_id, chosen.fair_key
 FROM rollcall.run r JOIN chosen USING (run_id)
 WHERE r.state = 'queued'
-ORDER BY r.directory_id
+ORDER BY chosen.place
+LIMIT :most
 FOR NO KEY UPDATE OF r SKIP LOCKED
 
 -- name: take_lease
