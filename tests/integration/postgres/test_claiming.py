@@ -118,6 +118,19 @@ async def test_no_tenant_has_more_runs_at_once_than_allowed(house: House) -> Non
     assert await worker.claim(10) == []
 
 
+async def test_the_bound_holds_for_workers_that_claim_at_once(house: House) -> None:
+    """It is the customer's, not the worker's."""
+    await tenants(house, "many", directories=6)
+    for number in range(6):
+        await house.request(f"d{number}", tenant="many")
+    workers = [house.worker(f"w{number}", per_tenant=2) for number in range(4)]
+
+    async with asyncio.TaskGroup() as group:
+        claims = [group.create_task(worker.claim(3)) for worker in workers]
+
+    assert sum(len(claim.result()) for claim in claims) == 2
+
+
 async def test_resellers_take_turns_whatever_the_number_of_their_tenants(house: House) -> None:
     """A reseller with a hundred customers gets no hundred turns for another's one."""
     await tenants(house, "r1a", "r1b", "r1c", reseller="r1")

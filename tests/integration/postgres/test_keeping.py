@@ -5,10 +5,12 @@ from datetime import timedelta
 
 from tests.integration.postgres.house import HQ, House, people, removals
 from worker.adapters.postgres.outbox import BATCH_BYTES, PostgresOutbox
+from worker.adapters.postgres.pool import Pool
 from worker.adapters.postgres.spool import MEMORY_BYTES, open_spool
 from worker.adapters.postgres.sweeper import PURGES
 from worker.domain.commands import DeleteDirectory, DeleteTenant
 from worker.domain.model import Mode, Trigger
+from worker.ports import Vault
 
 
 async def fill(house: House, bodies: list[tuple[str, int]]) -> None:
@@ -114,20 +116,21 @@ async def test_an_empty_backlog_is_all_zeros(house: House) -> None:
 # --- time --------------------------------------------------------------------
 
 
-async def test_partitions_of_history_are_made_ahead(house: House) -> None:
+async def test_partitions_of_history_are_made_ahead(own_pool: Pool, vault: Vault) -> None:
     """A run at midnight of the first must not fail for want of a table."""
+    house = await House.open(own_pool, vault)
     await house.founded()
     for _ in range(8):
         await house.sweeper.housekeep()
         house.clock.forward(days=31)
     await house.sweeper.housekeep()
 
-    await house.sync("ada@example.com")
+    with house.stack:
+        await house.sync("ada@example.com")
 
     assert await house.history() == [("ada@example.com", "added")]
-    assert await house.value(
-        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'rollcall.history'::regclass"
-    ) in (12, 13)
+    partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'rollcall.history'::regclass"
+    assert await house.value(partitions) in {12, 13}
 
 
 async def test_history_lies_in_the_month_of_its_time_in_utc(house: House) -> None:

@@ -27,30 +27,32 @@ async def test_a_second_migration_does_nothing(database: str) -> None:
     assert await migrate(database) == []
 
 
-async def test_an_edited_migration_is_refused(database: str, pool: Pool) -> None:
+async def test_an_edited_migration_is_refused(database: str, own_pool: Pool) -> None:
     """A database that was made by another text is not what the code believes it is."""
-    await pool.execute("UPDATE public.rollcall_migration SET digest = 'another'")
+    await own_pool.execute("UPDATE public.rollcall_migration SET digest = 'another'")
 
     with pytest.raises(StoreFailure, match="migrated_otherwise"):
         await migrate(database)
 
 
-async def test_what_is_not_applied_is_pending(servers: Servers, database: str, pool: Pool) -> None:
+async def test_what_is_not_applied_is_pending(
+    servers: Servers, database: str, own_pool: Pool
+) -> None:
     """Readiness waits for it."""
-    await pool.execute("DELETE FROM public.rollcall_migration")
+    await own_pool.execute("DELETE FROM public.rollcall_migration")
 
     assert await pending(database) == [each.name for each in all_migrations()]
     assert await pending(servers.database_url) == await pending(database)
 
 
-async def test_a_migration_that_fails_leaves_nothing(database: str, pool: Pool) -> None:
+async def test_a_migration_that_fails_leaves_nothing(database: str, own_pool: Pool) -> None:
     """Half a schema would have to be mended by hand."""
-    await pool.execute("DELETE FROM public.rollcall_migration")
+    await own_pool.execute("DELETE FROM public.rollcall_migration")
 
     with pytest.raises(asyncpg.DuplicateSchemaError):
         await migrate(database)
 
-    assert await pool.fetchval("SELECT count(*) FROM public.rollcall_migration") == 0
+    assert await own_pool.fetchval("SELECT count(*) FROM public.rollcall_migration") == 0
 
 
 def used_names() -> set[str]:
