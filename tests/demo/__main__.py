@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 
@@ -14,6 +15,7 @@ from tests.stack.session import OWN_SERVERS
 
 
 WHOLE_S = 120
+INTERRUPTED = 130
 NO_SERVERS = "demo: no servers: run make demo, or make stack and then source .stack/env"
 
 
@@ -47,7 +49,18 @@ async def played(names: Names, show: Show, claims: Claims) -> None:
         claims.equal("asked to stop, the worker stopped in order", seen=last, wanted="stopped")
 
 
+async def interruptible(show: Show) -> int:
+    """Let SIGTERM end it as Ctrl-C does: everything is cleared away first."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await demo(show)
+
+
 if __name__ == "__main__":
     if not all(name in os.environ for name in OWN_SERVERS):
         sys.exit(NO_SERVERS)
-    sys.exit(asyncio.run(demo(Show())))
+    try:
+        sys.exit(asyncio.run(interruptible(Show())))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(INTERRUPTED)

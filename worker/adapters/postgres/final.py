@@ -59,6 +59,15 @@ class _State:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """How many rows of the snapshot are new, changed in detail, or gone."""
+
+    fresh: int = 0
+    changed: int = 0
+    gone: int = 0
+
+
 @asynccontextmanager
 async def final_transaction(
     pool: db.Pool, clock: Clock, run: ClaimedRun, snapshot: Snapshot
@@ -135,6 +144,7 @@ class PostgresFinal:
         self._snapshot = snapshot
         self._state = state
         self._addresses = 0
+        self._sides = _Sides()
         self._began = time.monotonic()
         self._compared = self._began
 
@@ -167,17 +177,23 @@ class PostgresFinal:
         await db.run(connection, "fill_diff", **self._here)
         if self._snapshot.rows > ANALYZE_ABOVE_ROWS:
             await db.run(connection, "analyze_diff")
+        sides = await db.only(connection, "count_sides")
+        self._sides = _Sides(sides["fresh"], sides["changed"], sides["gone"])
         counted = await db.only(connection, "count_addresses")
         self._addresses = counted["addresses"]
-        await db.run(connection, "touch_arrivals", shared=shared, **self._here)
+        if self._sides.fresh:
+            await db.run(connection, "touch_arrivals", shared=shared, **self._here)
         await db.run(connection, "touch_returns", shared=shared, **self._here)
-        await db.run(
-            connection,
-            "touch_absent",
-            shared=shared,
-            read_at=self._snapshot.read_at,
-            **self._here,
-        )
+        if self._sides.gone:
+            await db.run(
+                connection,
+                "touch_absent",
+                shared=shared,
+                read_at=self._snapshot.read_at,
+                **self._here,
+            )
+        if self._snapshot.rows > ANALYZE_ABOVE_ROWS:
+            await db.run(connection, "analyze_touched")
 
     async def _stage(self) -> None:
         spool = self._snapshot.spool
@@ -228,7 +244,7 @@ class PostgresFinal:
         if self._run.mode is Mode.PREVIEW:
             return await self._end_preview(counts, ruling)
         hold = await self._hold(ruling)
-        await self._write_recipients()
+        await self._write_recipients(counts)
         await self._baseline(ruling)
         return await self._end_applied(counts, ruling, hold)
 
@@ -310,16 +326,19 @@ class PostgresFinal:
         )
         return hold
 
-    async def _write_recipients(self) -> None:
+    async def _write_recipients(self, counts: Counts) -> None:
         connection, now = self._connection, self._state.now
-        if not self._state.is_equal:
+        if self._sides.gone:
             await db.run(connection, "drop_replaced", **self._here)
+        if self._sides.changed:
             await db.run(connection, "change_details", **self._here)
+        if self._sides.fresh:
             await db.run(
                 connection, "insert_arrivals", now=now, shared=self._state.is_shared, **self._here
             )
+        if counts.returned:
             await db.run(connection, "renew_since", now=now, **self._here)
-            await db.run(connection, "end_departures", **self._here)
+        await db.run(connection, "end_departures", **self._here)
         await db.run(connection, "write_departures", now=now, **self._here)
         await db.run(
             connection, "write_history", now=now, run_id=self._state.row.run_id, **self._here

@@ -86,6 +86,15 @@ ANALYZE stage (address, entry_id)
 -- As above.
 ANALYZE diff (address, side)
 
+-- name: analyze_touched
+-- As above: taken for a handful, a hundred thousand rows would be joined one by one.
+ANALYZE touched
+
+-- name: count_sides
+-- How many rows differ in which way: a statement that would find none is not sent.
+SELECT count(*) FILTER (WHERE side = 'n') AS fresh, count(*) FILTER (WHERE side = 'c') AS changed, count(*) FILTER (WHERE side = 'g') AS gone
+FROM diff
+
 -- name: fill_diff
 -- One full join of snapshot and store; equal rows fall out here and cost nothing more.
 INSERT INTO diff (side, address, entry_id, kind, is_primary, enabled, name)
