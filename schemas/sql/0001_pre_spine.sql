@@ -19,7 +19,8 @@ CREATE TABLE rollcall.tenant (
     epoch           integer NOT NULL DEFAULT 1,
     sequence        bigint NOT NULL DEFAULT 0,             -- of the last state event
     created_at      timestamptz NOT NULL,
-    deleted_at      timestamptz
+    deleted_at      timestamptz,
+    purged_at       timestamptz                            -- nothing but this row, and so the epoch, is left
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 CREATE UNIQUE INDEX tenant_living ON rollcall.tenant (tenant) WHERE deleted_at IS NULL;
 CREATE INDEX tenant_by_name ON rollcall.tenant (tenant);

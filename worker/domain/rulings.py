@@ -13,6 +13,8 @@ from worker.domain.model import DirectorySettings, Domain, Tier, Trigger
 AUTOMATIC_SYNC = frozenset({Tier.STANDARD, Tier.ENTERPRISE, Tier.RESELLER})
 QUARANTINE_LOGINS = frozenset({Tier.ENTERPRISE, Tier.RESELLER})
 
+PASSWORD_REQUIRED = FieldError("password", "required", "Enter the password of the bind account.")
+
 
 @dataclass(frozen=True, slots=True)
 class TenantRecord:
@@ -163,7 +165,7 @@ def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tupl
     if command.password is not None or command.client_key is not None:
         return ()
     if known is None or not (known.has_password or known.has_client_key):
-        return (FieldError("password", "required", "Enter the password of the bind account."),)
+        return (PASSWORD_REQUIRED,)
     if not goes_to_the_same_place(command.settings, known.settings):
         return (
             FieldError(
@@ -172,7 +174,28 @@ def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tupl
                 "Enter the password again: servers, security or trust were changed.",
             ),
         )
+    if not (keeps_password(command, known) or keeps_client_key(command, known)):
+        return (PASSWORD_REQUIRED,)
     return ()
+
+
+def keeps_password(command: SaveDirectory, known: DirectoryRecord) -> bool:
+    """Whether the stored password goes on to the new revision."""
+    return (
+        command.password is None
+        and known.has_password
+        and goes_to_the_same_place(command.settings, known.settings)
+    )
+
+
+def keeps_client_key(command: SaveDirectory, known: DirectoryRecord) -> bool:
+    """Whether the stored key of the client certificate goes on: only with the certificate it belongs to."""
+    return (
+        command.client_key is None
+        and known.has_client_key
+        and command.settings.client_certificate == known.settings.client_certificate
+        and goes_to_the_same_place(command.settings, known.settings)
+    )
 
 
 def goes_to_the_same_place(new: DirectorySettings, old: DirectorySettings) -> bool:

@@ -54,11 +54,12 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Outcome, Tally
 from worker.flows.carry import carry
-from worker.ports import Snapshot, Vault
+from worker.ports import NoTelemetry, Snapshot, Vault
 
 
 TENANT = TenantId("acme")
 HQ = DirectoryId("hq")
+PASSWORD = "s3cr3t"
 MESSAGE_MAX_BYTES = 256 * 1024
 
 NAMES: dict[type[Command], str] = {
@@ -142,7 +143,7 @@ class House:
     @property
     def orders(self) -> PostgresOrders:
         """What carries out stored commands."""
-        return PostgresOrders(self.pool, self.clock)
+        return PostgresOrders(self.pool, self.clock, NoTelemetry())
 
     @property
     def intake(self) -> PostgresIntake:
@@ -230,7 +231,7 @@ class House:
         *,
         directory: str = HQ,
         tenant: str = TENANT,
-        password: str | None = "s3cr3t",
+        password: str | None = PASSWORD,
         sync: bool = False,
         force: bool = False,
         revision: int | None = None,
@@ -386,6 +387,15 @@ class House:
             for event in await self.events("recipients.changed")
             for each in event["data"]["changes"]
         ]
+
+    async def whole(self, table: str) -> list[asyncpg.Record]:
+        """All rows of a table, with what tells whether one was written again."""
+        return await self.fetch(f"SELECT ctid, xmin::text, * FROM rollcall.{table} ORDER BY 1")  # noqa: S608 - a name the test gives
+
+    async def seen(self, view: str) -> int:
+        """How many rows others see in a view."""
+        found: int = await self.value(f"SELECT count(*) FROM api.{view}")  # noqa: S608 - a name the test gives
+        return found
 
     async def forget_events(self) -> None:
         """Look at later events only; the sequence goes on."""

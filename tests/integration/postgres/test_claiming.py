@@ -118,6 +118,19 @@ async def test_no_tenant_has_more_runs_at_once_than_allowed(house: House) -> Non
     assert await worker.claim(10) == []
 
 
+async def test_the_bound_holds_for_workers_that_claim_at_once(house: House) -> None:
+    """It is the customer's, not the worker's."""
+    await tenants(house, "many", directories=6)
+    for number in range(6):
+        await house.request(f"d{number}", tenant="many")
+    workers = [house.worker(f"w{number}", per_tenant=2) for number in range(4)]
+
+    async with asyncio.TaskGroup() as group:
+        claims = [group.create_task(worker.claim(3)) for worker in workers]
+
+    assert sum(len(claim.result()) for claim in claims) == 2
+
+
 async def test_resellers_take_turns_whatever_the_number_of_their_tenants(house: House) -> None:
     """A reseller with a hundred customers gets no hundred turns for another's one."""
     await tenants(house, "r1a", "r1b", "r1c", reseller="r1")
@@ -161,7 +174,7 @@ async def test_a_lapsed_run_begins_again_and_its_worker_writes_nothing(house: Ho
 
     assert await house.sweeper.sweep() == 1
     with pytest.raises(LeaseLost):
-        await sleeper.keep(slept, entries=None)
+        await sleeper.keep(slept, progress=None)
     run = await house.claim()
 
     assert (run.lease.run, run.lease.token) == (slept.lease.run, 2)
@@ -188,7 +201,7 @@ async def test_a_worker_that_slept_cannot_keep_a_run_that_was_queued_again(house
 
     awake = house.worker("sleeper")
     with pytest.raises(LeaseLost):
-        await awake.keep(slept, entries=5)
+        await awake.keep(slept, progress=(5, 5))
 
     assert len(await house.runs.claim(1)) == 1
 
@@ -386,7 +399,7 @@ async def test_a_wish_to_cancel_is_seen_at_the_next_beat_and_in_the_end(house: H
     wish = await house.send(CancelSync(run.lease.run))
 
     with pytest.raises(RunStopped, match="cancelled"):
-        await house.runs.keep(run, entries=1)
+        await house.runs.keep(run, progress=(1, 1))
     with pytest.raises(RunStopped, match="cancelled"):
         await house.conclude(run, house.snapshot(run, rows("ada@example.com")))
     await house.runs.end(run, Skipped("cancelled"))
@@ -415,8 +428,8 @@ async def test_progress_is_told_without_a_place_in_the_order(house: House) -> No
     await house.request()
     run = await house.claim()
 
-    await house.runs.keep(run, entries=120)
-    await house.runs.keep(run, entries=None)
+    await house.runs.keep(run, progress=(120, 300))
+    await house.runs.keep(run, progress=None)
 
     (told,) = await house.events("sync.progress")
     assert told["data"]["entries"] == 120
@@ -433,7 +446,7 @@ async def test_a_secret_that_no_key_opens_fails_its_own_run_only(house: House) -
     await house.request("d0", tenant="a")
     await house.request("d0", tenant="b")
 
-    got = {run.lease.tenant: run for run in await house.runs.claim(10)}
+    got = {str(run.lease.tenant): run for run in await house.runs.claim(10)}
 
     assert got["a"].fault == "settings.unreadable_secret"
     assert got["b"].fault is None

@@ -28,8 +28,23 @@ from worker.domain.commands import (
     Stored,
 )
 from worker.domain.events import Event, TenantFacts
-from worker.domain.model import DirectoryId, Domain, Mode, RunId, TenantId, Tier, Trigger
-from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
+from worker.domain.model import (
+    DirectoryId,
+    Domain,
+    Mode,
+    RunId,
+    Secret,
+    TenantId,
+    Tier,
+    Trigger,
+)
+from worker.domain.rulings import (
+    DirectoryRecord,
+    DomainChanges,
+    TenantRecord,
+    keeps_client_key,
+    keeps_password,
+)
 from worker.ports import Clock, Desk, Done, Rejected, Settled, Telemetry, Waiting
 
 
@@ -248,7 +263,8 @@ class PostgresTenants:
         )
 
     async def taken(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return those of these domains that another tenant has."""
+        """Return those of these domains that another tenant has; nobody else takes one until the command is settled."""
+        await db.run(self.desk.connection, "lock_domains", domains=list(names))
         mine = self.desk._tenant_id or 0  # noqa: SLF001 - its own desk; a new tenant has none yet
         found = await db.rows(
             self.desk.connection, "domains_taken", domains=list(names), tenant_id=mine
@@ -401,26 +417,13 @@ class PostgresDirectories:
     async def find(self, directory: DirectoryId) -> DirectoryRecord | None:
         """Return and lock the living directory, with the settings of its newest revision."""
         found = await self._found(directory)
-        if found is None:
-            return None
-        return DirectoryRecord(
-            last_revision=found["last_revision"],
-            asked_revision=found["asked_revision"],
-            in_force=found["revision_in_force"],
-            pending=found["revision_pending"],
-            settings=load_settings(found["settings"].encode()),
-            has_password=found["password_sealed"] is not None,
-            has_client_key=found["client_key_sealed"] is not None,
-            paused=found["paused"],
-        )
+        return None if found is None else _directory(found)
 
     async def save(self, command: SaveDirectory, *, revision: int, pending: bool) -> Event:
         """Write a new revision, with the secrets given or those kept from the newest one."""
         on = self.desk.connection
         found = await self._found(command.directory)
-        secrets = (command.password, command.client_key)
-        if secrets == (None, None) and found is not None:
-            secrets = (found["password_sealed"], found["client_key_sealed"])
+        password, client_key = _secrets(command, found)
         standing = {
             "revision": revision,
             "asked_revision": command.revision,
@@ -446,8 +449,8 @@ class PostgresDirectories:
             revision=revision,
             asked_revision=command.revision,
             settings=dump_settings(command.settings).decode(),
-            password_sealed=secrets[0],
-            client_key_sealed=secrets[1],
+            password_sealed=password,
+            client_key_sealed=client_key,
             now=self.desk.now,
         )
         return events.directory_saved(
@@ -479,18 +482,15 @@ class PostgresDirectories:
             raise LookupError(command.directory)
         directory_id = found["directory_id"]
         await _stop_runs(self.desk, directory_id, command.directory)
-        here = {"tenant_id": self.desk.tenant_id, "directory_id": directory_id}
         if command.keep_by_hand:
-            await db.run(on, "keep_by_hand", **here)
-            await db.run(on, "delete_holdings", **here)
-        else:
-            settings = load_settings(found["settings"].encode())
-            await decisions.depart(
-                decision_of(self.desk, command.directory),
-                domain=None,
-                directory_id=directory_id,
-                grace=settings.removals.grace,
-            )
+            await self._hand_over(directory_id)
+        settings = load_settings(found["settings"].encode())
+        await decisions.depart(
+            decision_of(self.desk, command.directory),
+            domain=None,
+            directory_id=directory_id,
+            grace=settings.removals.grace,
+        )
         await db.run(on, "end_hold", directory_id=directory_id, now=self.desk.now)
         await db.run(on, "delete_directory", directory_id=directory_id, now=self.desk.now)
         return Done(
@@ -501,6 +501,42 @@ class PostgresDirectories:
                 keep_by_hand=command.keep_by_hand,
             )
         )
+
+    async def _hand_over(self, directory_id: int) -> None:
+        """Let "by hand" hold what is valid now; what is on its way out goes on, by the clock."""
+        here = {"tenant_id": self.desk.tenant_id, "directory_id": directory_id}
+        await db.run(self.desk.connection, "keep_by_hand", **here)
+        await db.run(self.desk.connection, "stay_by_hand", **here)
+        await db.run(self.desk.connection, "delete_handed_over", **here)
+
+
+def _directory(found: asyncpg.Record) -> DirectoryRecord:
+    return DirectoryRecord(
+        last_revision=found["last_revision"],
+        asked_revision=found["asked_revision"],
+        in_force=found["revision_in_force"],
+        pending=found["revision_pending"],
+        settings=load_settings(found["settings"].encode()),
+        has_password=found["password_sealed"] is not None,
+        has_client_key=found["client_key_sealed"] is not None,
+        paused=found["paused"],
+    )
+
+
+def _secrets(
+    command: SaveDirectory, found: asyncpg.Record | None
+) -> tuple[Secret | bytes | None, Secret | bytes | None]:
+    """Return password and client key of a new revision: those given, or those that may be kept."""
+    password: Secret | bytes | None = command.password
+    client_key: Secret | bytes | None = command.client_key
+    if found is None:
+        return password, client_key
+    known = _directory(found)
+    if keeps_password(command, known):
+        password = found["password_sealed"]
+    if keeps_client_key(command, known):
+        client_key = found["client_key_sealed"]
+    return password, client_key
 
 
 @dataclass(frozen=True, slots=True)

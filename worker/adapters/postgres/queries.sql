@@ -341,7 +341,8 @@ VALUES (:event_id, :tenant, :type, :routing_key, :reply_to, :correlation_id, :tr
 
 -- name: claim_runs
 -- Due runs, manual first, then in turns: resellers, their tenants, a tenant's runs; one a directory. Caps count what runs
--- anywhere. A run is left to others (SKIP LOCKED) or to later (its directory's lease is held).
+-- anywhere. A run is left to others (SKIP LOCKED, and then the next is looked at) or to later (its directory's lease
+-- is held).
 WITH busy AS (
     SELECT r.tenant_id, coalesce('r:' || t.reseller, 't:' || t.tenant_id) AS fair_key
     FROM rollcall.run r JOIN rollcall.tenant t USING (tenant_id)
@@ -363,17 +364,17 @@ WITH busy AS (
         row_number() OVER (PARTITION BY later, fair_key ORDER BY of_tenant, tenant_served_at NULLS FIRST, tenant_id) AS of_key
     FROM of_tenants
 ), chosen AS (
-    SELECT of_keys.run_id, of_keys.fair_key
+    SELECT of_keys.run_id, of_keys.fair_key,
+        row_number() OVER (ORDER BY later, of_key, served.last_served_at NULLS FIRST, fair_key COLLATE "C") AS place
     FROM of_keys LEFT JOIN rollcall.turn served USING (fair_key)
     WHERE of_tenant + (SELECT count(*) FROM busy WHERE busy.tenant_id = of_keys.tenant_id) <= :per_tenant
         AND of_key + (SELECT count(*) FROM busy WHERE busy.fair_key = of_keys.fair_key) <= :per_reseller
-    ORDER BY later, of_key, served.last_served_at NULLS FIRST, fair_key COLLATE "C"
-    LIMIT :most
 )
 SELECT r.run_id, r.directory_id, r.tenant_id, chosen.fair_key
 FROM rollcall.run r JOIN chosen USING (run_id)
 WHERE r.state = 'queued'
-ORDER BY r.directory_id
+ORDER BY chosen.place
+LIMIT :most
 FOR NO KEY UPDATE OF r SKIP LOCKED
 
 -- name: take_lease
@@ -686,6 +687,11 @@ UPDATE rollcall.tenant SET tier = :tier, reseller = :reseller, revision = coales
 SELECT domain, catch_all, alias_of, delimiter, by_hand FROM rollcall.domain
 WHERE tenant_id = :tenant_id AND removed_at IS NULL ORDER BY domain
 
+-- name: lock_domains
+-- One tenant at a time asks whether these are free and takes them; in one order, so that two never wait for each other.
+SELECT pg_advisory_xact_lock(hashtextextended(domain, 8))
+FROM (SELECT DISTINCT domain FROM unnest(:domains::text[]) AS domain ORDER BY domain) AS sorted
+
 -- name: domains_taken
 -- Which of these another tenant has.
 SELECT domain FROM rollcall.domain WHERE domain = ANY(:domains::text[]) AND removed_at IS NULL AND tenant_id <> :tenant_id
@@ -772,8 +778,9 @@ FROM touched WHERE d.tenant_id = :tenant_id AND d.address = touched.address AND 
 UPDATE touched SET change = CASE WHEN rollcall.state_of(:tenant_id, address) IS NULL THEN 'removed' END
 
 -- name: tenants_with_lapsed
--- Tenants that have decided departures whose grace is over.
-SELECT DISTINCT tenant_id FROM rollcall.departure WHERE decided AND step = 'grace' AND grace_until <= :now LIMIT :most
+-- Living tenants that have decided departures whose grace is over; of a deleted one nothing is told any more.
+SELECT DISTINCT tenant_id FROM rollcall.departure JOIN rollcall.tenant USING (tenant_id)
+WHERE decided AND step = 'grace' AND grace_until <= :now AND deleted_at IS NULL LIMIT :most
 
 -- name: write_decision_history
 -- One history row a change, naming the person's command; none where the clock alone did it.
@@ -790,10 +797,27 @@ WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d
 ORDER BY h.address, h.is_primary DESC, h.kind
 ON CONFLICT DO NOTHING
 
--- name: delete_holdings
--- All that a directory held.
-WITH d AS (DELETE FROM rollcall.departure WHERE tenant_id = :tenant_id AND directory_id = :directory_id)
-DELETE FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+-- name: stay_by_hand
+-- Who was held by hand before and had departed stays now, too.
+DELETE FROM rollcall.departure o
+WHERE o.tenant_id = :tenant_id AND o.directory_id = 0 AND EXISTS (
+    SELECT FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = o.tenant_id AND h.address = o.address AND h.directory_id = :directory_id
+        AND coalesce(d.step, 'missing') = 'missing')
+
+-- name: delete_handed_over
+-- What a directory held and "by hand" holds now.
+WITH handed AS (
+    SELECT h.address, h.entry_id FROM rollcall.holding h
+    LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'
+), d AS (
+    DELETE FROM rollcall.departure d USING handed
+    WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = handed.address
+)
+DELETE FROM rollcall.holding h USING handed
+WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = handed.address AND h.entry_id = handed.entry_id
 
 -- name: clear_touched
 -- Ready for the next decision of the same transaction.
@@ -975,15 +999,60 @@ DELETE FROM rollcall.sign_in s WHERE s.at < :before AND EXISTS (
     SELECT FROM rollcall.sign_in n WHERE n.tenant_id = s.tenant_id AND n.bind_name = s.bind_name AND n.fingerprint = s.fingerprint
         AND n.sign_in_id > s.sign_in_id)
 
--- name: purge_deleted_tenants
--- Rows of tenants deleted 30 days ago; a bounded bite.
-WITH old AS (SELECT tenant_id FROM rollcall.tenant WHERE deleted_at < :before), h AS (
-    SELECT tenant_id, address, directory_id, entry_id FROM rollcall.holding JOIN old USING (tenant_id) LIMIT :most
+-- name: tenants_to_purge
+-- Tenants deleted 30 days ago that something may be left of.
+SELECT tenant_id FROM rollcall.tenant WHERE deleted_at < :before AND purged_at IS NULL ORDER BY deleted_at LIMIT :most
+
+-- name: purge_holdings
+-- A bounded bite of what a deleted tenant's directories held.
+WITH old AS (
+    SELECT tenant_id, address, directory_id, entry_id FROM rollcall.holding WHERE tenant_id = :tenant_id LIMIT :most
 ), d AS (
-    DELETE FROM rollcall.departure d USING h WHERE (d.tenant_id, d.address, d.directory_id) = (h.tenant_id, h.address, h.directory_id)
+    DELETE FROM rollcall.departure d USING old WHERE (d.tenant_id, d.address, d.directory_id) = (old.tenant_id, old.address, old.directory_id)
 )
-DELETE FROM rollcall.holding x USING h
-WHERE (x.tenant_id, x.address, x.directory_id, x.entry_id) = (h.tenant_id, h.address, h.directory_id, h.entry_id)
+DELETE FROM rollcall.holding h USING old
+WHERE (h.tenant_id, h.address, h.directory_id, h.entry_id) = (old.tenant_id, old.address, old.directory_id, old.entry_id)
+
+-- name: purge_history
+-- A bounded bite of a deleted tenant's history.
+DELETE FROM rollcall.history WHERE tenant_id = :tenant_id AND (tableoid, ctid) IN (
+    SELECT tableoid, ctid FROM rollcall.history WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_holds
+-- A deleted tenant's holds with their sets.
+WITH old AS (SELECT hold_id FROM rollcall.hold WHERE tenant_id = :tenant_id LIMIT :most), c AS (
+    DELETE FROM rollcall.change_set c USING old WHERE c.set_id = old.hold_id
+)
+DELETE FROM rollcall.hold o USING old WHERE o.hold_id = old.hold_id
+
+-- name: purge_runs
+-- A bounded bite of a deleted tenant's runs.
+DELETE FROM rollcall.run WHERE run_id IN (SELECT run_id FROM rollcall.run WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_tenant_sign_ins
+-- A bounded bite of a deleted tenant's sign-ins.
+DELETE FROM rollcall.sign_in WHERE sign_in_id IN (SELECT sign_in_id FROM rollcall.sign_in WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_revisions
+-- A bounded bite of a deleted tenant's forms.
+DELETE FROM rollcall.directory_revision WHERE (directory_id, revision) IN (
+    SELECT v.directory_id, v.revision FROM rollcall.directory_revision v JOIN rollcall.directory i USING (directory_id)
+    WHERE i.tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_directories
+-- A deleted tenant's directories, once nothing refers to them.
+WITH old AS (SELECT directory_id FROM rollcall.directory WHERE tenant_id = :tenant_id LIMIT :most), l AS (
+    DELETE FROM rollcall.lease l USING old WHERE l.directory_id = old.directory_id
+)
+DELETE FROM rollcall.directory i USING old WHERE i.directory_id = old.directory_id
+
+-- name: purge_domains
+-- A deleted tenant's domains.
+DELETE FROM rollcall.domain WHERE domain_id IN (SELECT domain_id FROM rollcall.domain WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: tenant_purged
+-- Nothing is left but the row that keeps the epoch.
+UPDATE rollcall.tenant SET purged_at = :now WHERE tenant_id = :tenant_id
 
 -- ============================================================================
 -- what people look at

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
 import asyncpg
@@ -83,7 +84,9 @@ class PostgresRuns:
                 per_tenant=self.claiming.per_tenant,
                 per_reseller=self.claiming.per_reseller,
             )
-            claimed = [await self._take(connection, record, now) for record in chosen]
+            # in one order, so that two claimers never wait for each other's leases
+            in_order = sorted(chosen, key=itemgetter("directory_id"))
+            claimed = [await self._take(connection, record, now) for record in in_order]
             keys = {key for c in chosen for key in (c["fair_key"], f"t:{c['tenant_id']}")}
             await db.run(connection, "serve_turns", fair_keys=sorted(keys))
         return [run for run in claimed if run is not None]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from worker.adapters.postgres import pool as db
 from worker.domain.failures import Denied
 from worker.domain.model import ClaimedRun
+from worker.domain.outcomes import RunStopped
 from worker.domain.sign_in import Attempt, Sent, Wait, may_sign_in
 from worker.ports import Clock, Gate, Vault
 
@@ -39,7 +40,10 @@ class PostgresGate:
         self._sign_in_id: int | None = None
 
     async def admit(self) -> None:
-        """Record the attempt. Raises Denied ``sign_in.known_refused``, ``sign_in.waiting`` or ``sign_in.busy``.
+        """Record the attempt.
+
+        Raises Denied ``sign_in.known_refused``, ``sign_in.waiting`` or ``sign_in.busy``, RunStopped when the tenant
+        is gone.
 
         Sign-ins of the same account under way elsewhere are waited for, a bounded while.
         """
@@ -72,9 +76,11 @@ class PostgresGate:
                 now=now,
             )
             if answer is None:
-                recorded = await db.only(
+                recorded = await db.row(
                     connection, "record_sign_in", fingerprint=fingerprints[0], now=now, **who
                 )
+                if recorded is None:
+                    raise RunStopped("deleted")
                 self._sign_in_id = recorded["sign_in_id"]
         return answer
 

@@ -1,7 +1,7 @@
 """What keeps the store healthy: partitions ahead, decided departures by the clock, old rows gone in bounded bites."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import Decision, lapse
@@ -22,6 +22,18 @@ BITE = 5_000
 
 TENANTS_AT_MOST = 50
 
+PURGES = (
+    "purge_holdings",
+    "purge_history",
+    "purge_holds",
+    "purge_runs",
+    "purge_tenant_sign_ins",
+    "purge_revisions",
+    "purge_directories",
+    "purge_domains",
+)
+"""What is left of a deleted tenant goes in this order: nothing goes before what refers to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PostgresSweeper:
@@ -30,6 +42,7 @@ class PostgresSweeper:
     pool: db.Pool
     clock: Clock
     runs: PostgresRuns
+    bite: int = BITE
 
     async def sweep(self) -> int:
         """Queue again what dead workers left."""
@@ -67,12 +80,25 @@ class PostgresSweeper:
             lapsed = await db.rows(connection, "tenants_with_lapsed", now=now, most=TENANTS_AT_MOST)
         for record in lapsed:
             await self._lapse(record["tenant_id"])
-        for query in ("purge_commands", "purge_removed", "purge_deleted_tenants"):
+        for query in ("purge_commands", "purge_removed"):
             async with db.transaction(self.pool) as connection:
-                await db.run(connection, query, before=now - KEPT, most=BITE)
+                await db.run(connection, query, before=now - KEPT, most=self.bite)
         async with db.transaction(self.pool) as connection:
             await db.run(connection, "purge_sets", now=now)
             await db.run(connection, "purge_sign_ins", before=now - KEPT)
+            deleted = await db.rows(
+                connection, "tenants_to_purge", before=now - KEPT, most=TENANTS_AT_MOST
+            )
+        for record in deleted:
+            await self._purge(record["tenant_id"], now)
+
+    async def _purge(self, tenant_id: int, now: datetime) -> None:
+        """Take one bite of the first table that still holds something of a deleted tenant."""
+        async with db.transaction(self.pool) as connection:
+            for query in PURGES:
+                if await db.run(connection, query, tenant_id=tenant_id, most=self.bite):
+                    return
+            await db.run(connection, "tenant_purged", tenant_id=tenant_id, now=now)
 
     async def _lapse(self, tenant_id: int) -> None:
         now = await self.clock.now()
@@ -80,4 +106,4 @@ class PostgresSweeper:
             await db.run(connection, "make_touched")
             tenant = await db.only(connection, "lock_tenant", tenant_id=tenant_id)
             decision = Decision(connection, tenant_id, TenantId(tenant["tenant"]), now, None)
-            await lapse(decision, most=BITE)
+            await lapse(decision, most=self.bite)

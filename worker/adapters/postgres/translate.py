@@ -1,6 +1,5 @@
 """asyncpg's errors become ours here and nowhere else. Branches on type and SQLSTATE class, never on text."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +15,7 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
-    OSError,
+    OSError,  # TimeoutError is one: no answer within the pool's or a command's time
 )
 
 CONFLICT: tuple[type[BaseException], ...] = (
@@ -42,7 +41,8 @@ PASSING: tuple[type[BaseException], ...] = (StoreFailure, *AWAY, *CONFLICT)
 def translated() -> Iterator[None]:
     """Raise StoreFailure ``store.unavailable`` or ``store.conflict`` for what waiting can mend.
 
-    What the server refuses us is ``store.refused``: the address of the database or its rights are wrong. Anything else asyncpg raises (a constraint, a syntax error) is a bug of ours and passes as it is.
+    What the server refuses us is ``store.refused``: the address of the database or its rights are wrong. Anything
+    else asyncpg raises (a constraint, a syntax error) is a bug of ours and passes as it is.
     """
     try:
         yield
@@ -52,13 +52,3 @@ def translated() -> Iterator[None]:
         raise StoreFailure(code="store.refused", detail=type(exc).__name__) from exc
     except AWAY as exc:
         raise StoreFailure(code="store.unavailable", detail=type(exc).__name__) from exc
-    except TimeoutError as exc:
-        if _is_outer_deadline():
-            raise
-        raise StoreFailure(code="store.unavailable", detail="no answer in time") from exc
-
-
-def _is_outer_deadline() -> bool:
-    """A caller's own asyncio.timeout that ran out cancels the task; asyncpg's command time-out does not."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -1,0 +1,213 @@
+"""Account safety over all workers: how often a password may be sent, and when it must not be sent at all."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.postgres.house import HQ, House, settings
+from worker.domain.commands import DeleteTenant
+from worker.domain.failures import Denied
+from worker.domain.model import ClaimedRun, Server, Trigger
+from worker.domain.outcomes import RunStopped, Skipped
+from worker.ports import Gate
+
+
+async def run_of(
+    house: House, trigger: Trigger = Trigger.MANUAL, directory: str = HQ
+) -> ClaimedRun:
+    """A run at the point where it would sign in; the one before it has ended."""
+    await house.request(directory, trigger=trigger)
+    run = await house.claim()
+    await house.runs.end(run, Skipped("cancelled"))
+    return run
+
+
+async def press(house: House, *, accepted: bool | None, trigger: Trigger = Trigger.MANUAL) -> Gate:
+    """One sign-in and what the server said."""
+    gate = house.sign_ins.gate(await run_of(house, trigger))
+    await gate.admit()
+    await gate.settle(accepted=accepted)
+    return gate
+
+
+async def refusal(house: House, trigger: Trigger = Trigger.MANUAL) -> str:
+    """Why the next sign-in may not be made."""
+    with pytest.raises(Denied) as denied:
+        await house.sign_ins.gate(await run_of(house, trigger)).admit()
+    return denied.value.code
+
+
+async def test_an_attempt_is_recorded_before_it_is_made(house: House) -> None:
+    """A worker that dies after the bind must not have sent it unseen."""
+    await house.founded()
+
+    await house.sign_ins.gate(await run_of(house)).admit()
+
+    (found,) = await house.fetch("SELECT outcome, bind_name, fingerprint FROM rollcall.sign_in")
+    assert (found["outcome"], found["bind_name"]) == ("pending", settings().bind_name)
+    assert b"s3cr3t" not in found["fingerprint"]
+
+
+async def test_two_refusals_close_the_gate_for_half_an_hour(house: House) -> None:
+    """Most directories lock an account after three to five; presses count too."""
+    await house.founded()
+    await press(house, accepted=False)
+    house.clock.forward(minutes=10)
+    await press(house, accepted=False)
+
+    assert await refusal(house) == "sign_in.waiting"
+    house.clock.forward(minutes=19.9)
+    assert await refusal(house) == "sign_in.waiting"
+    house.clock.forward(minutes=0.2)
+
+    await press(house, accepted=True)
+
+
+async def test_the_answer_says_when(house: House) -> None:
+    """A person may wait; a riddle is no answer."""
+    await house.founded()
+    await press(house, accepted=False)
+    first = house.clock.at
+    await press(house, accepted=False)
+
+    with pytest.raises(Denied) as denied:
+        await house.sign_ins.gate(await run_of(house)).admit()
+
+    assert denied.value.detail == f"{first + timedelta(minutes=30):%Y-%m-%d %H:%M} UTC"
+
+
+async def test_a_refused_password_is_not_sent_again_by_itself(house: House) -> None:
+    """Nobody is there to see an account being locked at night."""
+    await house.founded()
+    await press(house, accepted=False)
+    house.clock.forward(days=3)
+
+    assert await refusal(house, Trigger.SCHEDULED) == "sign_in.known_refused"
+
+
+async def test_a_success_opens_the_gate_again(house: House) -> None:
+    """The password was right after all, or was put right in the directory."""
+    await house.founded()
+    await press(house, accepted=False)
+    await press(house, accepted=True)
+
+    await press(house, accepted=True, trigger=Trigger.SCHEDULED)
+    await press(house, accepted=False)
+    await press(house, accepted=True)
+
+
+async def test_a_new_password_is_tried_by_an_automatic_run(house: House) -> None:
+    """Two refusals stop automatic runs until the settings change; then they have changed."""
+    await house.founded()
+    await press(house, accepted=False)
+    await press(house, accepted=False)
+    house.clock.forward(minutes=31)
+    assert await refusal(house, Trigger.SCHEDULED) == "sign_in.known_refused"
+
+    await house.save_directory(password="n3w")
+
+    await press(house, accepted=True, trigger=Trigger.SCHEDULED)
+
+
+async def test_the_old_password_saved_again_is_known(house: House) -> None:
+    """It is told by a keyed fingerprint, whatever the revision."""
+    await house.founded()
+    await press(house, accepted=False)
+    house.clock.forward(minutes=31)
+
+    await house.save_directory(settings(name="renamed"))
+
+    assert await refusal(house, Trigger.SCHEDULED) == "sign_in.known_refused"
+
+
+async def test_refusals_count_over_all_hosts_and_directories(house: House) -> None:
+    """The account is one, however many servers ask for its password."""
+    await house.founded()
+    other = settings(servers=(Server("elsewhere.example"),))
+    await house.save_directory(other, directory="branch")
+    await press(house, accepted=False)
+    gate = house.sign_ins.gate(await run_of(house, directory="branch"))
+    await gate.admit()
+    await gate.settle(accepted=False)
+
+    assert await refusal(house) == "sign_in.waiting"
+
+
+async def test_accounts_and_tenants_do_not_count_for_each_other(house: House) -> None:
+    """Another bind name is another account."""
+    await house.founded()
+    await press(house, accepted=False)
+    await press(house, accepted=False)
+
+    await house.save_directory(settings(bind_name="cn=other"))
+
+    await press(house, accepted=True)
+
+
+async def test_an_attempt_without_an_answer_counts(house: House) -> None:
+    """The server may have counted it before the worker died."""
+    await house.founded()
+    for _ in range(2):
+        await house.sign_ins.gate(await run_of(house)).admit()
+    house.clock.forward(minutes=3)
+
+    assert await refusal(house) == "sign_in.waiting"
+
+
+async def test_a_broken_connection_does_not_count(house: House) -> None:
+    """Where nothing was sent nothing was refused."""
+    await house.founded()
+    for _ in range(4):
+        await press(house, accepted=None)
+
+
+async def test_of_many_at_once_two_are_let_through(house: House) -> None:
+    """Ten directories with one wrong password, synced at once, must not be ten refusals."""
+    await house.founded()
+    runs = [await run_of(house) for _ in range(5)]
+    gates = [house.sign_ins.gate(run) for run in runs]
+    admitted: list[Gate] = []
+    denied: list[str] = []
+
+    async def go(gate: Gate) -> None:
+        try:
+            await gate.admit()
+        except Denied as failure:
+            denied.append(failure.code)
+        else:
+            admitted.append(gate)
+            await gate.settle(accepted=False)
+
+    async with asyncio.TaskGroup() as group:
+        for gate in gates:
+            group.create_task(go(gate))
+
+    assert len(admitted) == 2
+    assert set(denied) == {"sign_in.waiting"}
+
+
+async def test_a_gate_waits_for_sign_ins_under_way(house: House) -> None:
+    """They will most likely succeed, and then there is nothing to wait for."""
+    await house.founded()
+    first, second, third = [house.sign_ins.gate(await run_of(house)) for _ in range(3)]
+    await first.admit()
+    await second.admit()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        waiting = group.create_task(third.admit())
+        await first.settle(accepted=True)
+        await waiting
+
+    found = await house.fetch("SELECT outcome FROM rollcall.sign_in ORDER BY sign_in_id")
+    assert [each["outcome"] for each in found] == ["accepted", "pending", "pending"]
+
+
+async def test_a_tenant_deleted_meanwhile_ends_the_run(house: House) -> None:
+    """Nobody signs in for who is gone."""
+    await house.founded()
+    run = await run_of(house)
+    await house.send(DeleteTenant())
+
+    with pytest.raises(RunStopped, match="deleted"):
+        await house.sign_ins.gate(run).admit()
