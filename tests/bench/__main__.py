@@ -189,7 +189,9 @@ def figures(
         return Figure(name, round(value, 3), unit, reference, scale.command)
 
     small, large = peaks
-    rivals = "ldapsearch | awk | psql COPY + comparison with history, median of pairs run side by side"
+    rivals = (
+        "ldapsearch | awk | psql COPY + comparison with history, median of pairs run side by side"
+    )
     first = worker_s(race.first).over(reference_s(race.first))
     unchanged = worker_s(race.unchanged).over(reference_s(race.unchanged))
     grown = f"a fresh worker at {small.entries} entries; aim at most 1.3"

@@ -68,5 +68,7 @@ def write(path: Path, figures: Iterable[Figure]) -> None:
     """Write the results, whole or not at all."""
     path.parent.mkdir(exist_ok=True)
     half = path.with_suffix(".new")
-    half.write_bytes(orjson.dumps([asdict(figure) for figure in figures], option=orjson.OPT_INDENT_2))
+    half.write_bytes(
+        orjson.dumps([asdict(figure) for figure in figures], option=orjson.OPT_INDENT_2)
+    )
     half.replace(path)

@@ -16,7 +16,18 @@ DOMAINS = (DOMAIN, *(f"alias{number}.{DOMAIN}" for number in range(3)))
 """Those of the tenant: every mail address of the directory is in one of them."""
 
 FIRST = ("Anna", "Björn", "Chloé", "Dmitri", "Élise", "Fatma", "Hanako", "Łukasz", "Олег", "李")
-LAST = ("Ångström", "Brown", "Çelik", "Dvořák", "Fuchs", "García", "Huß", "Jørgensen", "王", "Smith")
+LAST = (
+    "Ångström",
+    "Brown",
+    "Çelik",
+    "Dvořák",
+    "Fuchs",
+    "García",
+    "Huß",
+    "Jørgensen",
+    "王",
+    "Smith",
+)
 FURTHER = (0, 1, 1, 2, 2, 3)
 """How many further addresses an entry may have: 1.5 on average."""
 

@@ -103,9 +103,7 @@ class Racer:
         return Pair(outcome, lap, worker_cpu_s, reference_cpu_s, load)
 
 
-async def _metered(
-    work: Callable[[], Awaitable[T]], meter: Callable[[], float]
-) -> tuple[T, float]:
+async def _metered(work: Callable[[], Awaitable[T]], meter: Callable[[], float]) -> tuple[T, float]:
     before = meter()
     result = await work()
     return result, meter() - before
