@@ -455,12 +455,12 @@ async def test_a_secret_that_no_key_opens_fails_its_own_run_only(house: House) -
 async def test_settings_that_cannot_be_read_fail_their_own_run_only(house: House) -> None:
     """Another release may have stored what this one does not know; claiming goes on for all others."""
     await tenants(house, "a", "b")
+    await house.request("d0", tenant="a")
+    await house.request("d0", tenant="b")
     await house.pool.execute(
         """UPDATE rollcall.directory_revision SET settings = '{"name": 1}' WHERE directory_id =
            (SELECT directory_id FROM rollcall.directory JOIN rollcall.tenant USING (tenant_id) WHERE tenant = 'a')"""
     )
-    await house.request("d0", tenant="a")
-    await house.request("d0", tenant="b")
 
     got = {str(run.lease.tenant): run for run in await house.runs.claim(10)}
 
