@@ -20,6 +20,7 @@ class MemoryOutbox:
     rows: list[Message] = field(default_factory=list)
     leads: bool = True
     faults: list[StoreFailure] = field(default_factory=list)
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def lead(self) -> bool:
         """Whether this worker relays."""
@@ -34,6 +35,8 @@ class MemoryOutbox:
     async def confirmed(self, numbers: Sequence[int]) -> None:
         """Forget them."""
         self.rows = [row for row in self.rows if row.number not in numbers]
+        if not self.rows:
+            self.emptied.set()
 
     @property
     def left(self) -> list[int]:

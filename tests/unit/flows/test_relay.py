@@ -139,8 +139,7 @@ async def _until_empty(needed: RelayPorts, outbox: MemoryOutbox, broker: Broker)
         loop = group.create_task(relay(needed))
         await asyncio.sleep(3 * AWAY_S)
         broker.refuses.clear()
-        while outbox.rows:
-            await asyncio.sleep(AWAY_S)
+        await outbox.emptied.wait()
         loop.cancel()
 
 
@@ -153,8 +152,7 @@ async def test_the_loop_looks_again_when_the_other_worker_is_gone() -> None:
         loop = group.create_task(relay(ports(outbox, Broker())))
         await asyncio.sleep(AWAY_S / 2)
         outbox.leads = True
-        while outbox.rows:
-            await asyncio.sleep(IDLE_S)
+        await outbox.emptied.wait()
         loop.cancel()
 
 
@@ -171,7 +169,6 @@ async def test_a_bell_wakes_the_loop() -> None:
         outbox.rows.append(message(1))
         began = loop.time()
         needed.bell.ring()
-        while outbox.rows:
-            await asyncio.sleep(0.01)
+        await outbox.emptied.wait()
         assert loop.time() - began < IDLE_S / 2
         task.cancel()
