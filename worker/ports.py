@@ -58,6 +58,8 @@ class Proof:
     """Search references seen (RFC 4511 section 4.5.3), counted and never followed."""
     connect_s: float
     read_s: float
+    wire_digest: bytes = b""
+    """16 bytes over the entries as they came: equal only if the same bytes came in the same order."""
 
 
 class Gate(Protocol):
@@ -319,7 +321,8 @@ class Spool(Protocol):
 class Snapshot:
     """What one complete read said."""
 
-    spool: Spool
+    spool: Spool | None
+    """The rows; None when the wire showed that they are those of the last applied run."""
     rows: int
     digest: bytes
     """16 bytes over rows, scope and the tenant's domains: equal digests are equal snapshots."""
@@ -329,6 +332,8 @@ class Snapshot:
     tally: Tally
     connect_s: float
     read_s: float
+    wire_digest: bytes = b""
+    """16 bytes over what came from the wire, scope and domains: by it the next run knows its like. Empty: by nothing."""
 
 
 class Final(Protocol):

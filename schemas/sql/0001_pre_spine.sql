@@ -59,6 +59,9 @@ CREATE TABLE rollcall.directory (
     revision_pending   bigint,
     paused             text,                               -- why scheduled runs stand still, or NULL
     digest             bytea,                              -- of the last applied snapshot, its scope and the domains
+    wire_digest        bytea,                              -- of the same run's entries as they came from the wire
+    applied_rows       bigint,
+    applied_ignored    jsonb,                              -- what that run left out, by reason
     scope              text,                               -- of the last applied run
     applied_addresses  bigint,                             -- distinct addresses the last applied run held
     applied_started_at timestamptz,                        -- when the last applied complete run began to read
@@ -121,6 +124,14 @@ CREATE TABLE rollcall.command_outcome (
     routing_key text NOT NULL,
     body        text NOT NULL,
     PRIMARY KEY (number, event_id)
+);
+
+-- Where else answers go: the reply queues named by repeats that came before the outcome.
+CREATE TABLE rollcall.command_reply (
+    number         bigint NOT NULL REFERENCES rollcall.command ON DELETE CASCADE,
+    reply_to       text NOT NULL,
+    correlation_id text,
+    UNIQUE NULLS NOT DISTINCT (number, reply_to, correlation_id)
 );
 
 CREATE TABLE rollcall.parked (

@@ -66,6 +66,27 @@ async def test_requests_join_the_queued_run_and_each_is_answered(
     assert len(await synced.store.runs(synced.tenant)) == 3
 
 
+async def test_a_repeat_that_asks_elsewhere_while_the_run_is_open_is_answered_there(
+    synced: Customer, proxy: FaultProxy
+) -> None:
+    """Whoever asks again after a time-out waits for the answer to the second asking."""
+    await under_way(synced, proxy)
+    told = {"directory": "hq", "trigger": "manual", "mode": "apply"}
+    asked, again = f"again-{synced.tenant}", ("first", "second", "second")
+
+    for correlation_id in again:
+        await synced.send("sync.request", told, id_=asked, reply=correlation_id)
+    # commands of a tenant are carried out in order: when this is answered, those were taken in
+    await synced.join()
+    proxy.disarm()
+    ending = await synced.platform.ending(asked)
+
+    replies = [await synced.platform.replied(each) for each in ("first", "second")]
+    assert {reply.id for reply in replies} == {ending.id}
+    # two runs: this request's and the one that stood still
+    assert len(await synced.store.runs(synced.tenant)) == 3
+
+
 async def test_a_preview_does_not_join_a_sync(synced: Customer, proxy: FaultProxy) -> None:
     """Who only wanted to look must not be answered by a sync that changed the list."""
     await under_way(synced, proxy)

@@ -183,3 +183,23 @@ async def test_a_worker_that_slept_through_its_lease_writes_nothing(
     sleeper.wait_for(lambda: sleeper.logged("lease_lost") != [])
 
     await assert_done_once(customer, ending)
+
+
+@pytest.mark.timeout(60)
+async def test_a_connection_cut_in_the_last_transaction_is_no_reason_to_read_again(
+    customer: Customer, proxy: FaultProxy, hire: Hire
+) -> None:
+    """A failover of the database costs a second, not the whole listing."""
+    worker = hire(lease_s=60)
+    worker.start()
+    cause = await begin(customer, proxy)
+    async with customer.store.locked(customer.tenant):
+        proxy.disarm()
+        cut = await customer.store.cut_whoever_waits()
+    ending = await customer.platform.ending(cause)
+
+    assert cut == 1
+    assert worker.logged("store_away")
+    assert len(worker.logged("directory.search")) == 1
+    assert ending.data["attempt"] == 1
+    await assert_done_once(customer, ending)

@@ -1,6 +1,9 @@
 """What others may read of the database: the views and functions of schema ``api``."""
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -44,3 +47,26 @@ class Store:
         (row,) = await self.rows("SELECT state FROM api.lookup($1)", address)
         state: str = row["state"]
         return state
+
+    # --- for rough tests -----------------------------------------------------
+
+    @asynccontextmanager
+    async def locked(self, tenant: str) -> AsyncIterator[None]:
+        """Hold a tenant's lock, so that no run of it can end meanwhile."""
+        connection = await asyncpg.connect(self.url, timeout=WITHIN_S, command_timeout=WITHIN_S)
+        try:
+            async with connection.transaction():
+                query = "SELECT FROM rollcall.tenant WHERE tenant = $1 FOR UPDATE"
+                await connection.execute(query, tenant)
+                yield
+        finally:
+            await connection.close(timeout=WITHIN_S)
+
+    async def cut_whoever_waits(self) -> int:
+        """Wait until somebody waits for a lock in this database, end their connection; gives how many."""
+        query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+        async with asyncio.timeout(WITHIN_S):
+            while not (cut := await self.rows(query)):
+                pass
+        return len(cut)

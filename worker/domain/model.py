@@ -258,6 +258,16 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class LastApplied:
+    """What the last applied run left to recognise its like by; there is none after a hold or a decision."""
+
+    digest: bytes
+    wire_digest: bytes
+    rows: int
+    ignored: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedRun:
     """A run that this worker holds the lease of, with all that is needed to carry it out."""
 
@@ -279,6 +289,7 @@ class ClaimedRun:
     """When these settings were saved."""
     queued_at: datetime
     queue_s: float
+    last: LastApplied | None = None
     traceparent: str | None = None
     skip: str | None = None
     """Why the run must not start (paused, plan, deleted, cancelled), or None."""

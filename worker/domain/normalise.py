@@ -37,6 +37,9 @@ from worker.domain.reasons import Example, Reason, Rejects
 
 Entries = Iterable[tuple[str, Attributes]]
 
+RULES_VERSION = "1"
+"""Moves with any change of presets or normalising: the same bytes may then mean other rows."""
+
 DIGEST_BYTES = 16
 DIGESTS = 1 << (8 * DIGEST_BYTES)
 
@@ -286,6 +289,12 @@ class Normaliser:
         if domain is None:
             return Reason.MALFORMED
         return Reason.CATCH_ALL if self._is_ours(domain.encode("ascii")) else Reason.OTHER_DOMAIN
+
+
+def wire_digest(entries_digest: bytes, *, scope: str, domains: Iterable[str]) -> bytes:
+    """Return 16 bytes that are equal only if the same bytes came, to be read by the same rules for the same domains."""
+    parts = (RULES_VERSION, entries_digest.hex(), scope, *sorted(domains))
+    return blake2b("\n".join(parts).encode(), digest_size=DIGEST_BYTES).digest()
 
 
 def snapshot_digest(rows_digest: int, *, scope: str, domains: Iterable[str]) -> bytes:

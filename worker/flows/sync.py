@@ -6,8 +6,7 @@ What can go wrong is caught one function up, once, and recorded; nothing here na
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from typing import TypeVar, assert_never
 
 from worker.domain.events import Seconds
@@ -15,9 +14,7 @@ from worker.domain.failures import (
     DirectoryFailure,
     Failure,
     LeaseLost,
-    Misdirected,
     RequestFailure,
-    StageResult,
     StoreFailure,
     Superseded,
     Unfinished,
@@ -26,7 +23,6 @@ from worker.domain.findings import finding
 from worker.domain.guard import judge
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Change, ClaimedRun, Limits
-from worker.domain.normalise import Normaliser, snapshot_digest
 from worker.domain.outcomes import (
     Applied,
     Failed,
@@ -36,15 +32,14 @@ from worker.domain.outcomes import (
     Previewed,
     RunStopped,
     Skipped,
-    Tally,
     Unchanged,
 )
-from worker.domain.plan import ReadPlan, make_plan, scope_digest
+from worker.domain.plan import ReadPlan, make_plan
 from worker.flows.bell import Bell
+from worker.flows.reading import Progress, Reading
 from worker.ports import (
     Clock,
     DirectoryReader,
-    Proof,
     Runs,
     SignIns,
     Snapshot,
@@ -58,8 +53,6 @@ OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
 
 FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
 """Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
-
-DOMAINS_SHOWN = 10
 
 RECORD_PAUSES_S = (0.5, 2.0, 5.0)
 
@@ -82,19 +75,6 @@ class SyncPorts:
     """How often the lease is renewed, a wish to cancel noticed, and progress told."""
     egress: tuple[str, ...] = ()
     """Our own addresses, for the advice on firewalls."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a run has come; read by the beat, written by the reading."""
-
-    entries: int = 0
-    addresses: int = 0
-    told: int = 0
-    stages: list[StageResult] = field(default_factory=list)
-    plan: ReadPlan | None = None
-    seen: str = ""
-    """What a finding about the addresses shows the customer: domains or reasons with counts."""
 
 
 async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
@@ -148,74 +128,28 @@ async def attempt(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> O
         raise RequestFailure(run.fault)
     progress.plan = plan = make_plan(run.settings, run.credentials, ports.limits)
     read_at = await ports.clock.now()
-    with ports.spool() as spool:
-        reading = read(run, plan, spool, ports=ports, progress=progress, read_at=read_at)
-        snapshot = await alongside(reading, beat(run, ports=ports, progress=progress))
+    with ports.spool() as rows, ports.spool() as aside:
+        reading = Reading(run, plan, read_at=read_at, spools=(rows, aside), progress=progress)
+        work = read(run, plan, reading, ports=ports, progress=progress)
+        snapshot = await alongside(work, beat(run, ports=ports, progress=progress))
         return await conclude(run, snapshot, ports=ports)
 
 
-async def read(  # noqa: PLR0913 - the run, what to read, where to, and its surroundings
-    run: ClaimedRun,
-    plan: ReadPlan,
-    spool: Spool,
-    *,
-    ports: SyncPorts,
-    progress: Progress,
-    read_at: datetime,
+async def read(
+    run: ClaimedRun, plan: ReadPlan, reading: Reading, *, ports: SyncPorts, progress: Progress
 ) -> Snapshot:
     """Read the directory to its proved end. Raises a DirectoryFailure when the list is not whole."""
-    normaliser = Normaliser(plan, run.domains)
+    gate = ports.sign_ins.gate(run)
     try:
         async with (
             asyncio.timeout(plan.limits.run_s),
-            ports.directory.listing(
-                plan, gate=ports.sign_ins.gate(run), stages=progress.stages
-            ) as pages,
+            ports.directory.listing(plan, gate=gate, stages=progress.stages) as pages,
         ):
             async for page in pages:
-                spool.add(normaliser.page(page).rows)
-                progress.entries, progress.addresses = normaliser.entries, normaliser.rows
-            proof = pages.proof
-        check_addresses(normaliser, progress)
+                reading.take(page)
+        return await reading.snapshot(pages.proof)
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
-    return _snapshot(run, plan, spool, _Read(normaliser, proof, read_at))
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    normaliser: Normaliser
-    proof: Proof
-    read_at: datetime
-
-
-def check_addresses(normaliser: Normaliser, progress: Progress) -> None:
-    """Refuse a listing in which not one address is the tenant's: that is a wrong place, not a departure.
-
-    Raises Misdirected ``addresses.other_domains`` or ``addresses.none_valid``.
-    """
-    if normaliser.rows:
-        return
-    if normaliser.foreign_domains:
-        most = sorted(normaliser.foreign_domains.items(), key=lambda each: (-each[1], each[0]))
-        progress.seen = ", ".join(f"{name} ({count})" for name, count in most[:DOMAINS_SHOWN])
-        raise Misdirected("addresses.other_domains")
-    progress.seen = ", ".join(f"{why}: {count}" for why, count in normaliser.ignored.items())
-    raise Misdirected("addresses.none_valid")
-
-
-def _snapshot(run: ClaimedRun, plan: ReadPlan, spool: Spool, read: _Read) -> Snapshot:
-    scope = scope_digest(plan)
-    return Snapshot(
-        spool=spool,
-        rows=read.normaliser.rows,
-        digest=snapshot_digest(read.normaliser.digest, scope=scope, domains=run.domains),
-        scope=scope,
-        read_at=read.read_at,
-        tally=Tally(read.proof.entries, read.proof.references, dict(read.normaliser.ignored)),
-        connect_s=read.proof.connect_s,
-        read_s=read.proof.read_s,
-    )
 
 
 async def conclude(run: ClaimedRun, snapshot: Snapshot, *, ports: SyncPorts) -> Outcome:

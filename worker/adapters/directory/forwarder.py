@@ -102,6 +102,11 @@ class Forwarder:
         return self._framer.total_bytes
 
     @property
+    def entries_digest(self) -> bytes:
+        """16 bytes over all entries that the server has sent."""
+        return self._framer.entries_digest
+
+    @property
     def entries_waiting(self) -> int:
         """Entries of the answer that is under way, or has come and was not taken."""
         return self._framer.entries_waiting

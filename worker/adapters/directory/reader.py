@@ -250,6 +250,7 @@ class WholeListing:
             self._references,
             opened.connect_s,
             read_s,
+            self._session.entries_digest,
         )
 
     async def _first(self, base: str) -> Answer:

@@ -183,6 +183,11 @@ class Session:
         return message_id
 
     @property
+    def entries_digest(self) -> bytes:
+        """16 bytes over all entries so far, as they came."""
+        return self._forwarder.entries_digest
+
+    @property
     def entries_before_refusal(self) -> int:
         """How many entries came with the last answer, whatever its code."""
         last = self._forwarder.last_result

@@ -6,6 +6,7 @@ an entry's values, never waits, never writes.
 
 from collections import deque
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from worker.domain.failures import Unfinished
 
@@ -64,12 +65,16 @@ class WireResult:
     references: int = 0
 
 
+DIGEST_BYTES = 16
+
+
 class Framer:
     """Is fed every byte a server sends, in order, before anybody else may see it."""
 
     __slots__ = (
         "_answer_bytes",
         "_bounds",
+        "_digest",
         "_entries",
         "_head",
         "_kept",
@@ -91,6 +96,7 @@ class Framer:
         self._entries = 0
         self._references = 0
         self._answer_bytes = 0
+        self._digest = blake2b(digest_size=DIGEST_BYTES)
         self.results: deque[WireResult] = deque()
         self.notice: WireResult | None = None
         """The notice of disconnection (RFC 4511 section 4.4.1), when there was one."""
@@ -101,6 +107,11 @@ class Framer:
     def entries_waiting(self) -> int:
         """Entries since the last result, and of results not taken."""
         return self._entries + sum(result.entries for result in self.results)
+
+    @property
+    def entries_digest(self) -> bytes:
+        """16 bytes over all entries so far, as they came: equal bytes in equal order, whatever lies between."""
+        return self._digest.digest()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes. Raises Unfinished (``read.too_…``, ``read.malformed``): then forward nothing."""
@@ -132,25 +143,33 @@ class Framer:
         if self._left:
             return
         largest, self._head = self._bounds.message_bytes, b""
+        begin = at  # of the run of entries that is being stepped over
         while at < end:
             try:
                 start, stop, operation = header(data, at)
             except IndexError:  # the header itself is cut: wait for the rest of it
                 self._head = data[at:]
-                return
+                break
             if stop - at > largest:
                 raise Unfinished("read.message_too_large", f"{stop - at} bytes")
             if operation == ENTRY and stop - at <= INSPECT_BYTES:
                 self._entries += 1
+                self._operation = ENTRY
             else:
+                if operation != ENTRY:
+                    self._digest.update(data[begin:at])
+                    begin = stop
                 self._take(data, start, stop, operation)
             at = stop
-        self._left = at - end
+        self._digest.update(data[begin : min(at, end)])
+        self._left = max(0, at - end)
 
     def _rest_of_message(self, data: bytes) -> int:
         """Take what belongs to the message begun earlier; return where the next one begins."""
         take = min(self._left, len(data))
         self._left -= take
+        if take and self._operation == ENTRY:
+            self._digest.update(data[:take])
         if self._kept is not None:
             self._kept += data[:take]
             if not self._left:
@@ -159,6 +178,7 @@ class Framer:
 
     def _take(self, data: bytes, start: int, stop: int, operation: int) -> None:
         """Count a message that is not just another small entry, and keep it if it is looked into."""
+        self._operation = operation
         if operation == REFERENCE:
             self._references += 1
             return
@@ -166,7 +186,6 @@ class Framer:
             self._entries += 1
         elif stop - start > RESULT_BYTES:
             raise Unfinished("read.message_too_large", f"a result of {stop - start} bytes")
-        self._operation = operation
         self._kept = bytearray(data[start:stop])
         if stop <= len(data):
             self._look_into()

@@ -52,6 +52,7 @@ async def announce(  # noqa: PLR0913 - what is sent, where in the order, when, f
     for answer in answers:
         if answer.number is not None:
             await envelope.keep(connection, answer.number, routing_key=event.routing_key)
+            await envelope.reply_to_repeats(connection, answer.number)
         if answer.reply_to is not None:
             await envelope.write(connection, routing_key=None, answer=answer)
 
@@ -107,4 +108,18 @@ class _Rendered:
             type=self.type,
             routing_key=routing_key,
             body=self.body,
+        )
+
+    async def reply_to_repeats(self, connection: db.Connection, number: int) -> None:
+        """Answer the repeats of a command; after ``keep``, which waits for one that is just coming in."""
+        await db.run(
+            connection,
+            "reply_to_repeats",
+            number=number,
+            event_id=self.event_id,
+            tenant=self.tenant,
+            type=self.type,
+            traceparent=self.traceparent,
+            body=self.body,
+            now=self.now,
         )

@@ -110,6 +110,10 @@ async def _lock(
     valid = (directory["revision_in_force"], directory["revision_pending"])
     if run.revision not in valid or tenant["domain_revision"] != run.domain_revision:
         raise Superseded(code="store.superseded")
+    is_equal = directory["digest"] == snapshot.digest
+    if snapshot.spool is None and not is_equal:
+        # known by the wire, but what it was known by has been set aside meanwhile: read anew
+        raise Superseded(code="store.superseded", detail="the last snapshot was set aside")
     shared = await db.only(connection, "is_shared", tenant_id=tenant_id, directory_id=directory_id)
     return _State(
         row=RunRow(
@@ -119,7 +123,7 @@ async def _lock(
             directory_id,
             DirectoryId(directory["directory"]),
         ),
-        is_equal=directory["digest"] == snapshot.digest,
+        is_equal=is_equal,
         is_shared=shared["shared"],
         scope=directory["scope"],
         applied_addresses=directory["applied_addresses"],
@@ -197,6 +201,8 @@ class PostgresFinal:
 
     async def _stage(self) -> None:
         spool = self._snapshot.spool
+        if spool is None:  # the locks saw to it that an unequal snapshot has rows
+            raise LookupError
         spool.rewind()
         await self._connection.copy_to_table("stage", source=_chunks(spool), format="text")
         if self._snapshot.rows > ANALYZE_ABOVE_ROWS:
@@ -362,6 +368,9 @@ class PostgresFinal:
             self._connection,
             "apply_directory",
             digest=self._snapshot.digest,
+            wire_digest=self._snapshot.wire_digest,
+            rows=self._snapshot.rows,
+            ignored=orjson.dumps(dict(self._snapshot.tally.ignored)).decode(),
             scope=self._snapshot.scope,
             addresses=self._addresses,
             read_at=self._snapshot.read_at,

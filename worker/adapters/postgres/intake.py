@@ -83,6 +83,13 @@ class PostgresIntake:
             correlation_id=envelope.correlation_id,
             now=now,
         )
+        await db.run(
+            connection,
+            "reply_later",
+            number=known["number"],
+            reply_to=envelope.reply_to,
+            correlation_id=envelope.correlation_id,
+        )
 
     async def _park(self, connection: db.Connection, refused: Refused, now: datetime) -> None:
         await db.run(

@@ -393,12 +393,13 @@ WITH begun AS (
         revision = CASE WHEN r.pending THEN coalesce(i.revision_pending, i.revision_in_force, r.revision) ELSE coalesce(i.revision_in_force, r.revision) END
     FROM rollcall.directory i
     WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
-    RETURNING r.*, i.directory, i.paused, i.deleted_at
+    RETURNING r.*, i.directory, i.paused, i.deleted_at, i.digest, i.wire_digest, i.applied_rows, i.applied_ignored
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
     v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
+    begun.digest, begun.wire_digest, begun.applied_rows, begun.applied_ignored,
     ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
     ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
 FROM begun
@@ -501,9 +502,15 @@ INSERT INTO rollcall.command_outcome (number, event_id, type, routing_key, body)
 SELECT :number, :event_id, :type, :routing_key, :body WHERE EXISTS (SELECT FROM rollcall.command WHERE number = :number)
 ON CONFLICT DO NOTHING
 
+-- name: reply_to_repeats
+-- An answer to the queues that repeats of its command named.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body, created_at)
+SELECT :event_id, :tenant, :type, NULL, r.reply_to, r.correlation_id, :traceparent, :body, :now
+FROM rollcall.command_reply r WHERE r.number = :number
+
 -- name: apply_directory
 -- The new baseline after an applied run; a held one keeps the old.
-UPDATE rollcall.directory SET digest = :digest, scope = :scope, applied_addresses = :addresses, applied_started_at = :read_at
+UPDATE rollcall.directory SET digest = :digest, wire_digest = :wire_digest, applied_rows = :rows, applied_ignored = :ignored, scope = :scope, applied_addresses = :addresses, applied_started_at = :read_at
 WHERE directory_id = :directory_id
 
 -- name: good_run
@@ -584,8 +591,9 @@ ON CONFLICT (source, id) DO NOTHING
 RETURNING source, id
 
 -- name: find_command
--- A command known already.
-SELECT number, digest FROM rollcall.command WHERE source = :source AND id = :id
+-- A command known already. Locked, so that its outcome is recorded before (and is sent again now) or after
+-- (and then goes to the queue that the repeat names).
+SELECT number, digest FROM rollcall.command WHERE source = :source AND id = :id FOR UPDATE
 
 -- name: answer_again
 -- The recorded outcome of a repeated command, once more, to the exchange.
@@ -600,6 +608,14 @@ INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, corr
 SELECT o.event_id, m.tenant, o.type, NULL, :reply_to, :correlation_id, o.body, :now
 FROM rollcall.command_outcome o JOIN rollcall.command m USING (number)
 WHERE o.number = :number AND :reply_to::text IS NOT NULL
+
+-- name: reply_later
+-- A repeat that names another queue is answered there too by what is still to come.
+INSERT INTO rollcall.command_reply (number, reply_to, correlation_id)
+SELECT m.number, :reply_to, :correlation_id FROM rollcall.command m
+WHERE m.number = :number AND :reply_to::text IS NOT NULL
+  AND (m.reply_to, m.correlation_id) IS DISTINCT FROM (:reply_to, :correlation_id)
+ON CONFLICT DO NOTHING
 
 -- name: park
 -- What cannot become a command: the reason, never the body.

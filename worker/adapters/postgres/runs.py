@@ -8,6 +8,7 @@ from operator import itemgetter
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import announce
@@ -24,6 +25,7 @@ from worker.domain.model import (
     Credentials,
     DirectoryId,
     DirectorySettings,
+    LastApplied,
     Lease,
     Mode,
     RunId,
@@ -135,6 +137,7 @@ class PostgresRuns:
             queued_at=begun["queued_at"],
             queue_s=max(0.0, (now - begun["run_after"]).total_seconds()),
             traceparent=begun["traceparent"],
+            last=_last_applied(begun),
             skip=begun["cancel_reason"]
             or skip_reason(trigger, tier=tier, paused=begun["paused"], deleted=begun["is_deleted"]),
         )
@@ -343,6 +346,17 @@ async def merge_into_queued(connection: db.Connection, run_id: UUID, *, now: dat
     await db.run(connection, "move_causes", from_run=run_id, to_run=other["run_id"])
     await db.run(connection, "drop_run", run_id=run_id)
     return True
+
+
+def _last_applied(begun: asyncpg.Record) -> LastApplied | None:
+    if begun["digest"] is None or begun["wire_digest"] is None:
+        return None
+    return LastApplied(
+        digest=begun["digest"],
+        wire_digest=begun["wire_digest"],
+        rows=begun["applied_rows"],
+        ignored=tuple(orjson.loads(begun["applied_ignored"]).items()),
+    )
 
 
 def _ref(run: ClaimedRun) -> RunRef:
