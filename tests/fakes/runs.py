@@ -232,8 +232,9 @@ class MemoryFinal:
 
     async def record(self, ruling: Ruling) -> Outcome:
         """Keep the rows."""
-        self.snapshot.spool.rewind()
-        self.runs.applied.append(self.snapshot.spool.read(1_000_000))
+        if (spool := self.snapshot.spool) is not None:
+            spool.rewind()
+            self.runs.applied.append(spool.read(1_000_000))
         counts = Counts(entries=self.snapshot.tally.entries, addresses=self.snapshot.rows)
         return Held(counts, Seconds(), ruling) if ruling.is_hold else Applied(counts, Seconds())
 

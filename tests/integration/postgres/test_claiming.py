@@ -473,8 +473,7 @@ async def test_a_final_transaction_that_breaks_leaves_nothing(house: House) -> N
     await house.founded()
     await house.request()
     run = await house.claim()
-    broken = house.snapshot(run, rows(*people(3)))
-    broken.spool.add(b"no row at all\n")
+    broken = house.snapshot(run, rows(*people(3)), ends_with=b"no row at all\n")
 
     with pytest.raises(Exception, match="missing data for column"):
         await house.conclude(run, broken)

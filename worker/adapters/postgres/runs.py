@@ -305,7 +305,9 @@ def _settings(stored: str) -> tuple[DirectorySettings, str | None]:
     try:
         return load_settings(stored.encode()), None
     except RequestFailure as failure:
-        return DirectorySettings(name="", type="", servers=(Server(""),), bind_name=""), failure.code
+        return DirectorySettings(
+            name="", type="", servers=(Server(""),), bind_name=""
+        ), failure.code
 
 
 async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
