@@ -14,8 +14,9 @@ import asyncpg
 from tests.bench import people
 from tests.bench.directories import Directory
 from tests.bench.platform import Outcome, Platform, UnexpectedError
-from tests.conftest import EXCHANGES, QUEUES, drop_database, in_database, migrate
+from tests.conftest import drop_database, in_database, migrate
 from tests.harness.worker import Worker, settings
+from worker.adapters.rabbitmq.topology import Topology
 from worker.domain.model import Limits
 
 
@@ -89,10 +90,11 @@ async def sweep_broker(url: str, prefix: str) -> None:
     """Delete what workers declared under a prefix."""
     async with asyncio.timeout(WITHIN_S), await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for queue in QUEUES:
-            await channel.queue_delete(f"{prefix}.{queue}")
-        for exchange in EXCHANGES:
-            await channel.exchange_delete(f"{prefix}.{exchange}")
+        topology = Topology(prefix)
+        for queue in topology.queues:
+            await channel.queue_delete(queue.name)
+        for exchange in topology.exchanges:
+            await channel.exchange_delete(exchange)
 
 
 @dataclass(frozen=True, slots=True)

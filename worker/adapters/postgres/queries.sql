@@ -8,6 +8,11 @@ SELECT clock_timestamp() AS now
 -- Let the comparison sort and hash in memory, in this transaction only.
 SET LOCAL work_mem = '64MB'
 
+-- name: hash_and_merge
+-- No join row by row while snapshots are compared, in this transaction only. Statistics that have not seen a tenant yet promise
+-- one row of it; planned for that, its hundred thousand are each compared with all of a temporary table, which has no index.
+SET LOCAL enable_nestloop = off
+
 -- ============================================================================
 -- the one final transaction: stage, compare, judge, record
 -- ============================================================================
@@ -74,9 +79,12 @@ WHERE directory_id = :directory_id AND token = :token AND run_id = :run_id FOR N
 SELECT state, cancel_reason, restarts FROM rollcall.run WHERE run_id = :run_id FOR NO KEY UPDATE
 
 -- name: is_shared
--- Whether anything but this directory may hold addresses of the tenant; if not, nobody need be asked.
+-- Whether anything but this directory may hold addresses of the tenant (if not, nobody need be asked), and whether anything
+-- is known of the tenant's addresses at all.
 SELECT EXISTS (SELECT FROM rollcall.directory WHERE tenant_id = :tenant_id AND directory_id <> :directory_id)
-    OR EXISTS (SELECT FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = 0) AS shared
+    OR EXISTS (SELECT FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = 0) AS shared,
+    EXISTS (SELECT FROM rollcall.holding WHERE tenant_id = :tenant_id)
+    OR EXISTS (SELECT FROM rollcall.departure WHERE tenant_id = :tenant_id) AS known
 
 -- name: analyze_stage
 -- Autovacuum never looks at temporary tables; without this the planner guesses.
@@ -121,6 +129,13 @@ WHERE f.side = 'n' AND NOT EXISTS (
     SELECT FROM rollcall.holding h
     WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = f.address)
 ORDER BY f.address, f.is_primary DESC, f.kind, f.entry_id
+
+-- name: touch_all
+-- All of the snapshot, when nothing is known of the tenant yet: there is nothing to compare it with.
+INSERT INTO touched (address, becomes, kind, is_primary, change)
+SELECT DISTINCT ON (address) address, 'present', kind, is_primary, 'added'
+FROM stage
+ORDER BY address, is_primary DESC, kind, entry_id
 
 -- name: touch_returns
 -- Addresses on their way out that the snapshot shows again.
@@ -256,6 +271,13 @@ SELECT DISTINCT ON (n.address, n.entry_id) :tenant_id, n.address, :directory_id,
 FROM diff n
 WHERE n.side = 'n'
 ORDER BY n.address, n.entry_id
+
+-- name: insert_all
+-- The same when nothing is known of the tenant yet.
+INSERT INTO rollcall.holding (tenant_id, address, directory_id, entry_id, since, kind, is_primary, enabled, name)
+SELECT DISTINCT ON (address, entry_id) :tenant_id, address, :directory_id, entry_id, :now, kind, is_primary, enabled, name
+FROM stage
+ORDER BY address, entry_id
 
 -- name: end_departures
 -- Who is back is on no way out.
