@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
+from typing_extensions import override
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Spread:
         pairs = zip(self.values, other.values, strict=True)
         return Spread(tuple(mine / its for mine, its in pairs))
 
+    @override
     def __str__(self) -> str:
         return f"{self.median:.2f} ({min(self.values):.2f} to {max(self.values):.2f})"
 

@@ -283,13 +283,15 @@ class House:
         *,
         scope: str = "scope",
         read_at: datetime | None = None,
+        wire_digest: bytes = b"",
+        ends_with: bytes = b"",
     ) -> Snapshot:
         """What a complete read would have given."""
         packed = [each.packed() for each in listed]
         digest = hashlib.blake2b(repr(sorted(packed)).encode(), digest_size=16)
         digest.update(f"{scope} {run.domains}".encode())
         spool = self.stack.enter_context(open_spool())
-        spool.add(b"".join(packed))
+        spool.add(b"".join(packed) + ends_with)
         return Snapshot(
             spool=spool,
             rows=len(packed),
@@ -299,6 +301,7 @@ class House:
             tally=Tally(entries=len(packed)),
             connect_s=0.01,
             read_s=0.02,
+            wire_digest=wire_digest,
         )
 
     async def conclude(self, run: ClaimedRun, snapshot: Snapshot) -> Outcome:

@@ -1,7 +1,7 @@
 """Random days of random directories through the real statements, held to the rule stated one address at a time.
 
-The rule here is a second statement of the way of an address (missing, grace, removed, returned), of several
-directories, of holds and of the guard's figures; where it and the store disagree, one of them is wrong.
+The rule is ``domain.reconcile``; what the guard is to see is stated here a second time. Several directories of one
+tenant, holds, previews, entries that share an address: where the store and the rule disagree, one of them is wrong.
 """
 
 from dataclasses import dataclass, field
@@ -12,18 +12,21 @@ from hypothesis import HealthCheck, given, settings as hypothesis_settings, stra
 
 from tests.integration.postgres.house import House, check, removals, row
 from worker.domain.guard import DomainCount, Evidence, Reason, Ruling
-from worker.domain.model import Mode, RemovalPolicy
+from worker.domain.model import Address, Change, Mode, RemovalPolicy
+from worker.domain.reconcile import Reading, Standing, Step, reconcile
 
 
-APART = timedelta(minutes=30)
 GRACE = timedelta(hours=72)
 WINDOW = timedelta(days=7)
 DAY = timedelta(days=1)
-NAMES = ["a@example.com", "b@example.com", "c@example.com", "a@example.net"]
+NAMES = [
+    Address(name) for name in ("a@example.com", "b@example.com", "c@example.com", "a@example.net")
+]
+VALID = {Step.PRESENT, Step.MISSING}
 DIRECTORIES = ("d0", "d1")
 HOLD = Ruling((Reason("test", "held by the test", ()),))
 
-Listing = dict[str, int]
+Listing = dict[Address, int]
 """Each address shown, and which of three entries show it (a bit each)."""
 
 
@@ -39,122 +42,65 @@ class Day:
 
 
 @dataclass
-class Place:
-    """Where one address stands with one directory."""
-
-    step: str = "present"
-    left_at: datetime | None = None
-    grace_until: datetime | None = None
-    removed_at: datetime | None = None
-
-
-@dataclass
 class Rule:
-    """What is known of every address, kept one at a time."""
+    """What is known of every address, kept one at a time by ``domain.reconcile``."""
 
-    known: dict[tuple[str, str], Place] = field(default_factory=dict)
-    """By directory and address."""
+    known: dict[str, dict[Address, Standing]] = field(
+        default_factory=lambda: {directory: {} for directory in DIRECTORIES}
+    )
+    removed_at: dict[tuple[str, Address], datetime] = field(default_factory=dict)
 
-    def state(self, address: str) -> str | None:
-        """What the tenant's list says: valid, grace, removed, or nothing."""
-        return self._best(
-            [place.step for (_, held), place in self.known.items() if held == address]
-        )
+    def best(self, address: Address, *, but: str = "") -> Step | None:
+        """The best that any directory but one says of an address."""
+        steps = {
+            held[address].step
+            for directory, held in self.known.items()
+            if directory != but and address in held
+        }
+        return next((step for step in Step if step in steps), None)
 
-    def elsewhere(self, directory: str, address: str) -> str | None:
-        """What all but one directory say."""
-        return self._best(
-            [
-                place.step
-                for (holder, held), place in self.known.items()
-                if held == address and holder != directory
-            ]
-        )
-
-    @staticmethod
-    def _best(steps: list[str]) -> str | None:
-        if any(step in {"present", "missing"} for step in steps):
-            return "valid"
-        for step in ("grace", "removed"):
-            if step in steps:
-                return step
-        return None
+    def run(self, day: Day, now: datetime, policy: RemovalPolicy) -> dict[Address, Change]:
+        """Take each address its one step; gives what the tenant's list sees."""
+        elsewhere = {name: step for name in NAMES if (step := self.best(name, but=day.directory))}
+        reading = Reading(now, now, policy, GRACE, day.is_held)
+        known = self.known[day.directory]
+        after, changes = reconcile(known, day.listing, elsewhere, reading)
+        for address, standing in after.items():
+            was = known.get(address)
+            if standing.step is Step.REMOVED and was and was.step is not Step.REMOVED:
+                self.removed_at[day.directory, address] = now
+        self.known[day.directory] = after
+        return changes
 
     def evidence(self, day: Day, now: datetime) -> dict[str, tuple[int, int, int]]:
         """Recipients, leaving and left by domain, as the guard is to see them."""
-        found = {}
-        for domain in ("example.com", "example.net"):
-            mine = {
-                address: place
-                for (holder, address), place in self.known.items()
-                if holder == day.directory
-                and address.endswith("@" + domain)
-                and self.elsewhere(day.directory, address) != "valid"
-            }
-            absent = {a: p for a, p in mine.items() if a not in day.listing}
-            leaving = sum(
-                p.step in {"present", "missing"}
-                or (p.step == "grace" and p.left_at is not None and p.left_at > now - WINDOW)
-                for p in absent.values()
-            )
-            not_valid = sum(
-                p.step == "grace" and p.left_at is not None and p.left_at > now - WINDOW
-                for p in absent.values()
-            )
-            left = sum(
-                p.step == "removed" and p.removed_at is not None and p.removed_at > now - WINDOW
-                for p in mine.values()
-            )
-            valid = sum(self.state(a) == "valid" for a in NAMES if a.endswith("@" + domain))
-            if leaving or left:
-                found[domain] = (valid + not_valid, leaving, left)
-        return found
-
-    def run(self, day: Day, now: datetime, policy: RemovalPolicy) -> dict[str, str]:
-        """Take each address its one step; gives what the tenant's list sees."""
-        before = {address: self.state(address) for address in NAMES}
-        steps = {}
-        for address in NAMES:
-            place = self.known.get((day.directory, address))
-            if address in day.listing:
-                if place is None or place.step != "present":
-                    steps[address] = ("present", place.step if place else None)
-                self.known[day.directory, address] = Place()
-            elif place is not None and (step := self._on(place, day, now, policy)):
-                steps[address] = (step, place.step)
-                place.step = step
+        counts: dict[str, list[int]] = {}
+        for name in NAMES:
+            of_domain = counts.setdefault(name.partition("@")[2], [0, 0, 0])
+            figures = (self.best(name) in VALID, *self._gone(name, day, now))
+            is_in_grace = figures[1] and self._step(name, day) is Step.GRACE
+            of_domain[0] += figures[0] or is_in_grace
+            of_domain[1] += figures[1]
+            of_domain[2] += figures[2]
         return {
-            address: change
-            for address, (step, was) in steps.items()
-            if (change := self._change(address, step, was, before[address], day.directory))
+            domain: (valid, leaving, left)
+            for domain, (valid, leaving, left) in counts.items()
+            if leaving or left
         }
 
-    @staticmethod
-    def _on(place: Place, day: Day, now: datetime, policy: RemovalPolicy) -> str | None:
-        if place.step == "present":
-            place.left_at = now
-            return "missing"
-        if day.is_held or policy is RemovalPolicy.NEVER:
-            return None
-        if place.step == "missing" and place.left_at and now - place.left_at >= APART:
-            place.grace_until = now + GRACE
-            return "grace"
-        if place.step == "grace" and place.grace_until and place.grace_until <= now:
-            place.removed_at = now
-            return "removed"
-        return None
+    def _step(self, address: Address, day: Day) -> Step | None:
+        standing = self.known[day.directory].get(address)
+        return standing.step if standing else None
 
-    def _change(
-        self, address: str, step: str, was: str | None, before: str | None, directory: str
-    ) -> str | None:
-        others = self.elsewhere(directory, address)
-        if others == "valid":
-            return None
-        if step == "present":
-            return "added" if before is None else "returned"
-        if step == "removed" and others == "grace":
-            return None
-        return step
+    def _gone(self, address: Address, day: Day, now: datetime) -> tuple[bool, bool]:
+        """Whether it leaves now, and whether it had left during the week."""
+        standing = self.known[day.directory].get(address)
+        if standing is None or self.best(address, but=day.directory) in VALID:
+            return False, False
+        if standing.step is Step.REMOVED:
+            return False, self.removed_at[day.directory, address] > now - WINDOW
+        is_recent = standing.step in VALID or (standing.left_at or now) > now - WINDOW
+        return address not in day.listing and is_recent, False
 
 
 LENGTH = 14
@@ -196,7 +142,7 @@ steps = st.tuples(
 
 
 def story(
-    course: dict[tuple[str, str], Span], paces: list[tuple[int, str, bool, Mode]]
+    course: dict[tuple[str, Address], Span], paces: list[tuple[int, str, bool, Mode]]
 ) -> list[Day]:
     """Each day of a course."""
     return [
@@ -205,7 +151,7 @@ def story(
     ]
 
 
-def _shown(course: dict[tuple[str, str], Span], place: str, day: int) -> Listing:
+def _shown(course: dict[tuple[str, Address], Span], place: str, day: int) -> Listing:
     shown = {name: course[place, name].shows(day) for name in NAMES}
     return {name: entries for name, entries in shown.items() if entries}
 
@@ -251,7 +197,11 @@ async def _one_day(house: House, tenant: str, day: Day, rule: Rule, policy: Remo
         assert told == {}
         return
     assert told == rule.run(day, now, policy)
-    assert await _steps(house, tenant) == {key: place.step for key, place in rule.known.items()}
+    assert await _steps(house, tenant) == {
+        (directory, address): standing.step
+        for directory, held in rule.known.items()
+        for address, standing in held.items()
+    }
 
 
 def _figures(evidence: Evidence) -> dict[str, tuple[int, int, int]]:

@@ -452,13 +452,28 @@ async def test_a_secret_that_no_key_opens_fails_its_own_run_only(house: House) -
     assert got["b"].fault is None
 
 
+async def test_settings_that_cannot_be_read_fail_their_own_run_only(house: House) -> None:
+    """Another release may have stored what this one does not know; claiming goes on for all others."""
+    await tenants(house, "a", "b")
+    await house.request("d0", tenant="a")
+    await house.request("d0", tenant="b")
+    await house.pool.execute(
+        """UPDATE rollcall.directory_revision SET settings = '{"name": 1}' WHERE directory_id =
+           (SELECT directory_id FROM rollcall.directory JOIN rollcall.tenant USING (tenant_id) WHERE tenant = 'a')"""
+    )
+
+    got = {str(run.lease.tenant): run for run in await house.runs.claim(10)}
+
+    assert got["a"].fault == "settings.unreadable"
+    assert got["b"].fault is None
+
+
 async def test_a_final_transaction_that_breaks_leaves_nothing(house: House) -> None:
     """Half a list is worse than none."""
     await house.founded()
     await house.request()
     run = await house.claim()
-    broken = house.snapshot(run, rows(*people(3)))
-    broken.spool.add(b"no row at all\n")
+    broken = house.snapshot(run, rows(*people(3)), ends_with=b"no row at all\n")
 
     with pytest.raises(Exception, match="missing data for column"):
         await house.conclude(run, broken)

@@ -3,7 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tests.integration.postgres.house import HQ, House, people, removals, row, rows
+from worker.domain.failures import Superseded
 from worker.domain.model import RemovalPolicy
 from worker.domain.outcomes import Applied, Unchanged
 
@@ -299,3 +302,63 @@ async def test_the_grace_is_as_long_as_the_form_says(house: House) -> None:
 
     until = await house.value("SELECT grace_until FROM rollcall.departure")
     assert until == house.clock.at + timedelta(hours=5)
+
+
+async def test_a_large_list_goes_the_same_way(house: House) -> None:
+    """Beyond ten thousand rows the planner is told what it joins; nothing else differs."""
+    await house.founded(removals(max_count=20_000, min_count=20_000))
+    many = people(10_001)
+    await house.sync(*many)
+
+    outcome = await house.sync_later(*many[:-1], ADA)
+
+    assert isinstance(outcome, Applied)
+    assert (outcome.counts.added, outcome.counts.missing, outcome.counts.unchanged) == (
+        1,
+        1,
+        10_000,
+    )
+    assert await house.value("SELECT recipients FROM rollcall.domain") == 10_002
+
+
+async def test_what_the_wire_shows_to_be_unchanged_needs_no_rows(house: House) -> None:
+    """The same bytes are the same list: steps on the way out go on, nothing is compared."""
+    await house.founded(LOOSE)
+    await house.sync(*MANY, ADA)
+    house.clock.forward(minutes=31)
+    await house.request()
+    run = await house.claim()
+    await house.conclude(run, house.snapshot(run, rows(*MANY), wire_digest=b"wire"))
+    house.clock.forward(minutes=31)
+    await house.request()
+    run = await house.claim()
+
+    assert run.last is not None
+    assert (run.last.wire_digest, run.last.rows) == (b"wire", 10)
+    same = replace(
+        house.snapshot(run, []), spool=None, rows=10, digest=run.last.digest, wire_digest=b"wire"
+    )
+    outcome = await house.conclude(run, same)
+
+    assert isinstance(outcome, Unchanged)
+    assert outcome.counts.addresses == 10
+    assert (await house.steps())[ADA] == "grace"
+
+
+async def test_what_the_wire_shows_is_void_when_its_measure_was_set_aside(house: House) -> None:
+    """A decision came between: the directory is read anew, row by row."""
+    await house.founded()
+    await house.request()
+    run = await house.claim()
+    await house.conclude(run, house.snapshot(run, rows(*MANY), wire_digest=b"wire"))
+    await house.request()
+    run = await house.claim()
+    assert run.last is not None
+    same = replace(house.snapshot(run, []), spool=None, rows=10, digest=run.last.digest)
+    await house.pool.execute("UPDATE rollcall.directory SET digest = NULL")
+
+    with pytest.raises(Superseded):
+        await house.conclude(run, same)
+
+    await house.runs.give_back(run, superseded=True)
+    assert (await house.claim()).last is None

@@ -24,12 +24,14 @@ from worker.domain.model import (
     ClaimedRun,
     Credentials,
     DirectoryId,
+    DirectorySettings,
     LastApplied,
     Lease,
     Mode,
     RunId,
     RunState,
     Secret,
+    Server,
     TenantId,
     Tier,
     Trigger,
@@ -110,6 +112,7 @@ class PostgresRuns:
 
     def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
         trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
+        settings, illegible = _settings(begun["settings"])
         credentials, fault = self._opened(begun["password_sealed"], begun["client_key_sealed"])
         return ClaimedRun(
             lease=Lease(
@@ -125,9 +128,9 @@ class PostgresRuns:
             attempt=begun["attempt"],
             restarts=begun["restarts"],
             causes=tuple(begun["causes"]),
-            settings=load_settings(begun["settings"].encode()),
+            settings=settings,
             credentials=credentials,
-            fault=fault,
+            fault=illegible or fault,
             domains=tuple(begun["domains"]),
             tier=tier,
             saved_at=begun["saved_at"],
@@ -295,6 +298,16 @@ def _ending_of_lapsed(cancel_reason: str | None) -> Ending:
     if cancel_reason is not None:
         return cancelled(cancel_reason)
     return Ending(RunState.FAILED, finding=finding("internal"), detail="workers died over it")
+
+
+def _settings(stored: str) -> tuple[DirectorySettings, str | None]:
+    """Read stored settings; those of another release that this one cannot read must fail their own run only."""
+    try:
+        return load_settings(stored.encode()), None
+    except RequestFailure as failure:
+        return DirectorySettings(
+            name="", type="", servers=(Server(""),), bind_name=""
+        ), failure.code
 
 
 async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:

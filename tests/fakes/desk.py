@@ -1,0 +1,137 @@
+"""One command in hand, with books in memory that remember what was written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from worker.domain import events
+from worker.domain.commands import (
+    Command,
+    DeleteDirectory,
+    Envelope,
+    SaveDirectory,
+    SaveTenant,
+    Stored,
+)
+from worker.domain.events import Event, TenantFacts
+from worker.domain.model import DirectoryId, Mode, RunId, TenantId, Trigger
+from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
+from worker.ports import Done
+
+
+ACME = TenantId("acme")
+CAUSES = ("c-1",)
+NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class MemoryTenant:
+    """The TenantBook port."""
+
+    known: TenantRecord | None
+    taken_names: tuple[str, ...] = ()
+    saved: list[DomainChanges] = field(default_factory=list)
+    is_deleted: bool = False
+
+    async def find(self) -> TenantRecord | None:
+        """The tenant."""
+        return self.known
+
+    async def taken(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those that another has."""
+        return tuple(name for name in names if name in self.taken_names)
+
+    async def save(self, command: SaveTenant, changes: DomainChanges) -> Event:
+        """Write it."""
+        self.saved.append(changes)
+        facts = TenantFacts(command.tier, command.reseller, command.revision, changes.added)
+        return events.tenant_saved(ACME, causes=CAUSES, facts=facts)
+
+    async def delete(self) -> Done:
+        """Hide it."""
+        self.is_deleted = True
+        return Done(events.tenant_deleted(ACME, causes=CAUSES))
+
+
+@dataclass(slots=True)
+class MemoryDirectories:
+    """The DirectoryBook port."""
+
+    known: DirectoryRecord | None
+    saved: list[tuple[int, bool]] = field(default_factory=list)
+    """Revision, and whether it is pending."""
+    paused: list[str | None] = field(default_factory=list)
+    deleted: list[bool] = field(default_factory=list)
+    """Whether its addresses are kept by hand."""
+
+    async def find(self, directory: DirectoryId) -> DirectoryRecord | None:
+        """The directory."""
+        return self.known
+
+    async def save(self, command: SaveDirectory, *, revision: int, pending: bool) -> Event:
+        """Write a revision."""
+        self.saved.append((revision, pending))
+        return events.directory_saved(
+            ACME, command.directory, causes=CAUSES, revision=revision, in_force=not pending
+        )
+
+    async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
+        """Pause or resume."""
+        self.paused.append(reason)
+        told = events.directory_paused if reason else events.directory_resumed
+        return told(ACME, directory, causes=CAUSES)
+
+    async def delete(self, command: DeleteDirectory) -> Done:
+        """Delete it."""
+        self.deleted.append(command.keep_by_hand)
+        kept = command.keep_by_hand
+        return Done(
+            events.directory_deleted(ACME, command.directory, causes=CAUSES, keep_by_hand=kept)
+        )
+
+
+@dataclass(slots=True)
+class MemoryRunBook:
+    """The RunBook port."""
+
+    open_runs: set[RunId] = field(default_factory=set)
+    requested: list[tuple[Trigger, Mode]] = field(default_factory=list)
+    cancelled: list[RunId] = field(default_factory=list)
+
+    async def request(self, directory: DirectoryId, *, trigger: Trigger, mode: Mode) -> Event:
+        """Queue a run."""
+        self.requested.append((trigger, mode))
+        ref = events.RunRef(RunId(UUID(int=1)), directory, CAUSES, trigger, mode)
+        return events.sync_accepted(ACME, ref)
+
+    async def cancel(self, run: RunId) -> Done | None:
+        """End it, if it is open."""
+        if run not in self.open_runs:
+            return None
+        self.cancelled.append(run)
+        return Done(None)
+
+
+@dataclass(slots=True)
+class MemoryDesk:
+    """The Desk port."""
+
+    stored: Stored
+    tenant: MemoryTenant
+    directories: MemoryDirectories
+    runs: MemoryRunBook = field(default_factory=MemoryRunBook)
+
+
+def desk(
+    name: str,
+    command: Command,
+    *,
+    tenant: TenantRecord | None = None,
+    directory: DirectoryRecord | None = None,
+) -> MemoryDesk:
+    """A desk with this command, where these are known."""
+    envelope = Envelope("test", "c-1", ACME, name)
+    return MemoryDesk(
+        Stored(1, envelope, command, NOW), MemoryTenant(tenant), MemoryDirectories(directory)
+    )

@@ -1,0 +1,164 @@
+"""Each rule at its limit: exactly at it nothing is held, one more and a person is asked."""
+
+import pytest
+
+from worker.domain.guard import RULES, SAMPLE, DomainCount, Evidence, Ruling, judge
+from worker.domain.model import Address, RemovalPolicy, Removals
+
+
+SAFE = Removals()
+
+
+def evidence(
+    *counts: DomainCount,
+    addresses: int = 1_000,
+    applied: int | None = 1_000,
+    scope_changed: bool = False,
+    canaries: tuple[str, ...] = (),
+    sample: tuple[str, ...] = ("ada@example.com",),
+) -> Evidence:
+    """What a run came to, by default nothing to be alarmed about."""
+    return Evidence(addresses, applied, counts, scope_changed, canaries, sample)
+
+
+def of(leaving: int, recipients: int, left: int = 0, domain: str = "example.com") -> DomainCount:
+    """The figures of one domain."""
+    return DomainCount(domain, recipients, leaving, left)
+
+
+def codes(ruling: Ruling) -> list[str]:
+    """Why it is held."""
+    return [reason.code for reason in ruling.reasons]
+
+
+LIMITS = [
+    # leaving, recipients, left before: what is held
+    pytest.param(of(10, 1_000), [], id="ten of a thousand are few"),
+    pytest.param(of(11, 1_000), [], id="eleven of a thousand are no twentieth"),
+    pytest.param(of(10, 100), [], id="ten are a tenth, and not more than ten"),
+    pytest.param(of(11, 220), [], id="exactly a twentieth"),
+    pytest.param(of(11, 219), ["domain_share"], id="more than a twentieth and than ten"),
+    pytest.param(of(12, 220), ["domain_share"], id="one more than a twentieth"),
+    pytest.param(of(4, 90, left=7), ["domain_share"], id="the week counts together"),
+    pytest.param(of(3, 90, left=7), [], id="the week at its limit"),
+    pytest.param(of(0, 20, left=90), [], id="nobody leaves now: the week alone holds nothing"),
+    pytest.param(of(1, 1), [], id="one of one is not two or more"),
+    pytest.param(of(1, 2), [], id="one of two is half, not more"),
+    pytest.param(of(2, 3), ["domain_half"], id="two of three are more than half"),
+    pytest.param(of(2, 4), [], id="two of four are half"),
+    pytest.param(of(3, 5), ["domain_half"], id="three of five"),
+    pytest.param(of(1, 1, left=1), ["domain_half"], id="the last two of a week"),
+    pytest.param(of(500, 100_000), [], id="five hundred in all"),
+    pytest.param(of(501, 100_000), ["total_count"], id="one more in all"),
+    pytest.param(of(101, 100_000, left=400), ["total_count"], id="one more within the week"),
+]
+
+
+@pytest.mark.parametrize(("count", "held"), LIMITS)
+def test_departures_are_held_beyond_each_limit(count: DomainCount, held: list[str]) -> None:
+    """A customer can rely on the figures of the form: these many may leave, not one more."""
+    assert codes(judge(evidence(count), SAFE)) == held
+
+
+def test_the_total_is_that_of_all_domains() -> None:
+    """Many domains that each lose few are many all the same, also those that lost before."""
+    few = [of(50, 100_000, domain=f"d{number}.example") for number in range(9)]
+
+    assert codes(judge(evidence(*few, of(0, 100_000, left=50)), SAFE)) == []
+    assert codes(judge(evidence(*few, of(0, 100_000, left=51)), SAFE)) == ["total_count"]
+
+
+def test_what_left_before_holds_nothing_when_nobody_leaves_now() -> None:
+    """There would be nothing to approve."""
+    assert codes(judge(evidence(of(0, 1_000, left=600)), SAFE)) == []
+
+
+@pytest.mark.parametrize(
+    ("addresses", "applied", "held"),
+    [
+        (500, 1_000, []),
+        (499, 1_000, ["half_size"]),
+        (0, None, []),
+        (0, 0, []),
+        (0, 1, ["half_size"]),
+    ],
+)
+def test_a_list_of_less_than_half_is_held(
+    addresses: int, applied: int | None, held: list[str]
+) -> None:
+    """Measured by the last applied run; the first run has nothing to be measured by."""
+    assert codes(judge(evidence(addresses=addresses, applied=applied), SAFE)) == held
+
+
+def test_a_missing_canary_is_held_though_nobody_leaves() -> None:
+    """The customer said that it must always be found."""
+    ruling = judge(evidence(canaries=("ceo@example.com", "it@example.com")), SAFE)
+
+    assert codes(ruling) == ["canary_missing"]
+    assert ruling.reasons[0].addresses == ("ceo@example.com", "it@example.com")
+    assert "ceo@example.com, it@example.com" in ruling.reasons[0].text
+
+
+def test_a_reason_names_a_bounded_number_of_canaries() -> None:
+    """A message has an end."""
+    many = tuple(f"c{number}@example.com" for number in range(SAMPLE + 5))
+
+    (reason,) = judge(evidence(canaries=many), SAFE).reasons
+
+    assert len(reason.addresses) == SAMPLE
+    assert dict(reason.figures) == {"missing": SAMPLE + 5}
+
+
+def test_a_changed_scope_is_held_only_if_somebody_leaves() -> None:
+    """Another filter may be a slip; if nobody leaves there is nothing to lose."""
+    assert codes(judge(evidence(scope_changed=True), SAFE)) == []
+    assert codes(judge(evidence(of(1, 1_000), scope_changed=True), SAFE)) == ["scope_changed"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "held"),
+    [(RemovalPolicy.SAFE, []), (RemovalPolicy.NEVER, []), (RemovalPolicy.REVIEW, ["review"])],
+)
+def test_review_holds_the_first_departure(policy: RemovalPolicy, held: list[str]) -> None:
+    """Who wants to see each departure sees each; others see those beyond a limit."""
+    assert codes(judge(evidence(of(1, 1_000)), Removals(policy=policy))) == held
+
+
+def test_review_holds_nothing_when_nobody_leaves() -> None:
+    """A hold without an address would be a riddle."""
+    assert not judge(evidence(), Removals(policy=RemovalPolicy.REVIEW)).is_hold
+
+
+def test_limits_are_the_customers_own() -> None:
+    """All three figures of the form are used."""
+    form = Removals(max_share=0.5, min_count=2, max_count=4)
+
+    assert codes(judge(evidence(of(3, 6)), form)) == []
+    assert codes(judge(evidence(of(4, 7)), form)) == ["domain_half", "domain_share"]
+    assert codes(judge(evidence(of(5, 100)), form)) == ["total_count"]
+
+
+def test_every_rule_is_asked() -> None:
+    """A person sees all that is wrong at once."""
+    everything = evidence(
+        of(600, 700), addresses=1, scope_changed=True, canaries=(Address("ceo@example.com"),)
+    )
+
+    ruling = judge(everything, Removals(policy=RemovalPolicy.REVIEW))
+
+    assert len(codes(ruling)) == len(RULES) == 7
+    assert all(reason.text and reason.figures for reason in ruling.reasons)
+
+
+def test_a_reason_carries_its_figures_and_a_few_addresses() -> None:
+    """A hold can be judged from its event alone."""
+    (reason,) = judge(evidence(of(8, 100, left=3), sample=("a@example.com",)), SAFE).reasons
+
+    assert dict(reason.figures) == {
+        "domain": "example.com",
+        "gone": 11,
+        "of": 103,
+        "max_share": 0.05,
+    }
+    assert reason.addresses == ("a@example.com",)
+    assert "11 of 103" in reason.text

@@ -1,0 +1,202 @@
+"""Each command to what it asks, or to why not: decided without a store."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from tests.fakes.desk import MemoryDesk, desk
+from worker.domain.commands import (
+    CancelSync,
+    Command,
+    DeleteDirectory,
+    DeleteTenant,
+    PauseDirectory,
+    RequestSync,
+    ResumeDirectory,
+    SaveDirectory,
+    SaveTenant,
+    Sealed,
+)
+from worker.domain.model import (
+    DirectoryId,
+    DirectorySettings,
+    Domain,
+    Mode,
+    RunId,
+    Server,
+    Tier,
+    Trigger,
+)
+from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
+from worker.flows.carry import NO_DIRECTORY, NO_RUN, NO_TENANT, PAUSED_BY_HAND, carry
+from worker.ports import Done, Rejected, Settled, Waiting
+
+
+HQ = DirectoryId("hq")
+FORM = DirectorySettings("HQ", "openldap", (Server("ldap.example.com"),), "cn=reader")
+TENANT = TenantRecord(Tier.STANDARD, None, 5, (Domain("example.com"),))
+KNOWN = DirectoryRecord(4, None, 4, None, FORM, True, False, None)  # noqa: FBT003 - has a password, no key
+SAVE = SaveDirectory(HQ, FORM, Sealed(b"x"), None, sync=False, force=False, revision=None)
+RUN = RunId(UUID(int=7))
+ABOUT_DIRECTORY: list[tuple[str, Command]] = [
+    ("directory.delete", DeleteDirectory(HQ, keep_by_hand=False)),
+    ("directory.pause", PauseDirectory(HQ)),
+    ("directory.resume", ResumeDirectory(HQ)),
+    ("sync.request", RequestSync(HQ, Trigger.MANUAL, Mode.APPLY)),
+]
+ABOUT_TENANT: list[tuple[str, Command]] = [
+    ("tenant.delete", DeleteTenant()),
+    ("sync.cancel", CancelSync(RUN)),
+    ("directory.save", SAVE),
+    *ABOUT_DIRECTORY,
+]
+
+
+async def carried(on: MemoryDesk) -> Done:
+    """Carry it out; it must be."""
+    settled = await carry(on)
+    assert isinstance(settled, Done)
+    return settled
+
+
+def codes(settled: Settled) -> list[str]:
+    """Why it was rejected."""
+    assert isinstance(settled, Rejected)
+    return [error.code for error in settled.errors]
+
+
+@pytest.mark.parametrize(("name", "command"), ABOUT_TENANT)
+async def test_a_command_waits_for_a_tenant_that_is_not_known(name: str, command: Command) -> None:
+    """Two queues have no order among them."""
+    assert await carry(desk(name, command)) == Waiting(NO_TENANT)
+
+
+@pytest.mark.parametrize(("name", "command"), ABOUT_DIRECTORY)
+async def test_a_command_waits_for_a_directory_that_is_not_known(
+    name: str, command: Command
+) -> None:
+    """Likewise."""
+    assert await carry(desk(name, command, tenant=TENANT)) == Waiting(NO_DIRECTORY)
+
+
+async def test_a_tenant_is_saved_with_what_changes() -> None:
+    """New or known; domains left out change nothing."""
+    new = desk("tenant.save", SaveTenant(Tier.BASIC, (Domain("example.com"),), None, None))
+    assert (await carried(new)).outcome is not None
+    assert new.tenant.saved == [DomainChanges(added=(Domain("example.com"),))]
+
+    known = desk("tenant.save", SaveTenant(Tier.BASIC, None, None, None), tenant=TENANT)
+    await carried(known)
+    assert known.tenant.saved == [DomainChanges()]
+
+
+async def test_a_tenant_that_may_not_be_saved_is_not() -> None:
+    """Nothing is written for a command that is rejected."""
+    on = desk("tenant.save", SaveTenant(Tier.BASIC, (Domain("example.net"),), None, None))
+    on.tenant.taken_names = ("example.net",)
+
+    assert codes(await carry(on)) == ["domain.taken"]
+    assert on.tenant.saved == []
+
+
+async def test_a_tenant_is_deleted() -> None:
+    """With its own outcome."""
+    on = desk("tenant.delete", DeleteTenant(), tenant=TENANT)
+
+    done = await carried(on)
+
+    assert done.outcome is not None
+    assert (done.outcome.name, on.tenant.is_deleted) == ("tenant.deleted", True)
+
+
+@pytest.mark.parametrize(
+    ("sync", "force", "is_pending", "is_requested"),
+    [
+        (False, False, False, False),
+        (True, False, True, True),
+        (True, True, False, True),
+        (False, True, False, False),
+    ],
+)
+async def test_save_and_sync_is_tried_before_it_comes_into_force(
+    *, sync: bool, force: bool, is_pending: bool, is_requested: bool
+) -> None:
+    """A form that is only saved is in force; one that is to be synced first is not, unless forced."""
+    command = replace(SAVE, sync=sync, force=force)
+    on = desk("directory.save", command, tenant=TENANT, directory=KNOWN)
+
+    done = await carried(on)
+
+    assert on.directories.saved == [(5, is_pending)]
+    assert on.runs.requested == ([(Trigger.MANUAL, Mode.APPLY)] if is_requested else [])
+    assert [event.name for event in done.also] == (["sync.accepted"] if is_requested else [])
+    assert done.outcome is not None
+    assert done.outcome.data["state"] == ("pending" if is_pending else "in_force")
+
+
+async def test_the_first_form_is_revision_one() -> None:
+    """Revisions count the saves."""
+    on = desk("directory.save", SAVE, tenant=TENANT)
+
+    await carried(on)
+
+    assert on.directories.saved == [(1, False)]
+
+
+async def test_a_form_that_may_not_be_saved_is_not() -> None:
+    """And no run is asked for."""
+    command = replace(SAVE, password=None, sync=True)
+    on = desk("directory.save", command, tenant=TENANT)
+
+    assert codes(await carry(on)) == ["required"]
+    assert (on.directories.saved, on.runs.requested) == ([], [])
+
+
+async def test_a_directory_is_paused_resumed_and_deleted() -> None:
+    """By hand, and said so."""
+    for command, name in (
+        (PauseDirectory(HQ), "directory.pause"),
+        (ResumeDirectory(HQ), "directory.resume"),
+    ):
+        on = desk(name, command, tenant=TENANT, directory=KNOWN)
+        await carried(on)
+        assert on.directories.paused == [PAUSED_BY_HAND if "pause" in name else None]
+
+    on = desk(
+        "directory.delete", DeleteDirectory(HQ, keep_by_hand=True), tenant=TENANT, directory=KNOWN
+    )
+    await carried(on)
+    assert on.directories.deleted == [True]
+
+
+async def test_a_request_has_the_outcome_of_its_run() -> None:
+    """It is accepted now and answered when the run ends."""
+    command = RequestSync(HQ, Trigger.SCHEDULED, Mode.PREVIEW)
+    on = desk("sync.request", command, tenant=TENANT, directory=KNOWN)
+
+    done = await carried(on)
+
+    assert done.outcome is None
+    assert [event.name for event in done.also] == ["sync.accepted"]
+    assert on.runs.requested == [(Trigger.SCHEDULED, Mode.PREVIEW)]
+
+
+async def test_a_request_without_the_right_is_rejected() -> None:
+    """No run is queued for it."""
+    command = RequestSync(HQ, Trigger.SCHEDULED, Mode.APPLY)
+    basic = replace(TENANT, tier=Tier.BASIC)
+    on = desk("sync.request", command, tenant=basic, directory=KNOWN)
+
+    assert codes(await carry(on)) == ["plan.automatic_sync"]
+    assert on.runs.requested == []
+
+
+async def test_only_an_open_run_can_be_cancelled() -> None:
+    """One that has ended, or is another tenant's, is unknown."""
+    on = desk("sync.cancel", CancelSync(RUN), tenant=TENANT)
+    assert await carry(on) == Rejected((NO_RUN,))
+
+    on.runs.open_runs.add(RUN)
+    assert (await carried(on)).outcome is None
+    assert on.runs.cancelled == [RUN]
