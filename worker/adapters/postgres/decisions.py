@@ -32,6 +32,7 @@ async def depart(
 ) -> None:
     """Let all that one domain or one directory holds depart: into grace where nothing else holds it."""
     on, about = decision.connection, {"domain": domain, "directory_id": directory_id}
+    await db.run(on, "plan_for_many")
     await db.run(on, "clear_touched")
     when = {"tenant_id": decision.tenant_id, "now": decision.now, "grace": grace}
     await db.run(on, "touch_decided", **when, **about)
@@ -43,6 +44,7 @@ async def depart(
 async def lapse(decision: Decision, *, most: int) -> None:
     """Remove decided departures whose grace the clock has ended, a bounded bite of them."""
     on = decision.connection
+    await db.run(on, "plan_for_many")
     await db.run(on, "clear_touched")
     await db.run(on, "touch_lapsed", tenant_id=decision.tenant_id, now=decision.now, most=most)
     await db.run(on, "lapse_departures", tenant_id=decision.tenant_id, now=decision.now)

@@ -77,7 +77,7 @@ async def final_transaction(
     """Open the transaction and take its locks; leaving it commits, an exception rolls all back."""
     now = await clock.now()
     async with db.transaction(pool) as connection:
-        await db.run(connection, "roomy")
+        await db.run(connection, "plan_for_many")
         for table in ("make_stage", "make_diff", "make_touched"):
             await db.run(connection, table)
         state = await _lock(connection, run, snapshot, now)
@@ -187,7 +187,6 @@ class PostgresFinal:
 
     async def _compare_rows(self) -> None:
         connection, shared = self._connection, self._state.is_shared
-        await db.run(connection, "hash_and_merge")
         await self._stage()
         if self._snapshot.rows > ANALYZE_ABOVE_ROWS:
             await db.run(connection, "analyze_stage")

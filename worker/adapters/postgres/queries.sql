@@ -4,14 +4,10 @@
 -- The time that decides, from one clock for all workers.
 SELECT clock_timestamp() AS now
 
--- name: roomy
--- Let the comparison sort and hash in memory, in this transaction only.
-SET LOCAL work_mem = '64MB'
-
--- name: hash_and_merge
--- No join row by row while snapshots are compared, in this transaction only. Statistics that have not seen a tenant yet promise
--- one row of it; planned for that, its hundred thousand are each compared with all of a temporary table, which has no index.
-SET LOCAL enable_nestloop = off
+-- name: plan_for_many
+-- In this transaction only: sort and hash in memory, and never join row by row. Statistics that have not seen a tenant yet promise
+-- one row of it; a plan for one compares each of its hundred thousand with all of a temporary table, which has no index.
+SELECT set_config('work_mem', '64MB', true), set_config('enable_nestloop', 'off', true)
 
 -- ============================================================================
 -- the one final transaction: stage, compare, judge, record
@@ -161,15 +157,18 @@ WHERE g.side = 'g' AND NOT EXISTS (SELECT FROM stage s WHERE s.address = g.addre
 ORDER BY g.address, g.is_primary DESC, g.kind, g.entry_id
 
 -- name: touch_departures
--- The same when the snapshot equals the last applied one: whoever was on the way out still is.
+-- The same when the snapshot equals the last applied one: whoever was on the way out still is. One look-up each, for they are few.
 INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, left_at, grace_until, approved)
-SELECT DISTINCT ON (d.address) d.address, d.step, d.step,
+SELECT d.address, d.step, d.step,
     CASE WHEN :shared THEN rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) END,
-    h.kind, h.is_primary, d.left_at, d.grace_until, d.approved
+    best.kind, best.is_primary, d.left_at, d.grace_until, d.approved
 FROM rollcall.departure d
-JOIN rollcall.holding h USING (tenant_id, address, directory_id)
+CROSS JOIN LATERAL (
+    SELECT h.kind, h.is_primary FROM rollcall.holding h
+    WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = d.address
+    ORDER BY h.is_primary DESC, h.kind, h.entry_id LIMIT 1
+) best
 WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN ('missing', 'grace') AND NOT d.decided
-ORDER BY d.address, h.is_primary DESC, h.kind, h.entry_id
 
 -- name: count_leaving
 -- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before;

@@ -1,0 +1,102 @@
+"""Statements meet sizes that the planner cannot know: statistics lag behind a tenant that has just become large."""
+
+import asyncio
+
+from tests.integration.postgres.house import HQ, House, people, removals, row
+from worker.domain.commands import DeleteDirectory
+from worker.domain.outcomes import Applied, Unchanged
+
+
+MANY = people(15_000)
+IN_TIME_S = 5.0
+"""For what takes 0.3 s here, and 13 s or more where rows are joined each with each."""
+ANYBODY_MAY_LEAVE = removals(min_count=100_000, max_count=100_000, max_share=1.0)
+
+
+async def large(house: House) -> House:
+    """Give the house a customer who has become large since the statistics were taken."""
+    await house.save_tenant("example.net", tenant="other")
+    await house.save_directory(tenant="other", directory="theirs")
+    await house.sync("ada@example.net", tenant="other", directory="theirs")
+    await house.pool.execute("ANALYZE rollcall.holding, rollcall.departure")
+    await house.founded(ANYBODY_MAY_LEAVE)
+    await house.sync(*MANY)
+    return house
+
+
+async def test_replacing_every_entry_at_once_is_in_time(house: House) -> None:
+    """A directory is moved to a new server: every address is there, under another entry."""
+    await large(house)
+
+    async with asyncio.timeout(IN_TIME_S):
+        moved = await house.sync_later(*(row(address, f"new {address}") for address in MANY))
+
+    assert isinstance(moved, Applied)
+    assert (moved.counts.added, moved.counts.unchanged) == (0, len(MANY))
+    assert await house.value("SELECT count(*) FROM rollcall.holding") == len(MANY) + 1
+
+
+async def test_thousands_on_their_way_out_are_in_time(house: House) -> None:
+    """A branch is sold: a third leaves, waits, and enters grace with a run that finds nothing else changed."""
+    await large(house)
+    stay, left = MANY[:10_000], len(MANY) - 10_000
+
+    async with asyncio.timeout(3 * IN_TIME_S):
+        missing = await house.sync_later(*stay)
+        grace = await house.sync_later(*stay)
+        back = await house.sync_later(*MANY)
+
+    assert isinstance(missing, Applied)
+    assert missing.counts.missing == left
+    assert isinstance(grace, Unchanged)
+    assert grace.counts.grace == left
+    assert isinstance(back, Applied)
+    assert back.counts.returned == left
+
+
+async def test_deleting_a_large_directory_is_in_time(house: House) -> None:
+    """One command makes thousands depart at once, while its customer's list is locked."""
+    await large(house)
+
+    async with asyncio.timeout(IN_TIME_S):
+        await house.send(DeleteDirectory(HQ, keep_by_hand=False))
+
+    in_grace = "SELECT count(*) FROM rollcall.departure WHERE step = 'grace' AND decided"
+    assert await house.value(in_grace) == len(MANY)
+
+
+async def test_a_first_snapshot_tells_each_address_once(house: House) -> None:
+    """Nothing is known yet, so nothing is compared; what entries share or a server gives twice is still one."""
+    await house.founded()
+    shared, own = "team@example.com", "ada@example.com"
+
+    first = await house.sync(
+        row(shared, "a", is_primary=False),
+        row(shared, "b", kind=1),
+        row(own, "a"),
+        row(own, "a"),
+    )
+
+    assert isinstance(first, Applied)
+    assert (first.counts.added, first.counts.addresses) == (2, 2)
+    assert await house.history() == [(own, "added"), (shared, "added")]
+    assert await house.value("SELECT count(*) FROM rollcall.holding") == 3
+    assert await house.changes() == [(own, "added", "valid"), (shared, "added", "valid")]
+    kinds = await house.fetch("SELECT address, kind FROM api.recipient ORDER BY address")
+    assert [tuple(each) for each in kinds] == [(own, "mailbox"), (shared, "group")]
+
+
+async def test_a_second_directory_is_compared_with_what_the_first_holds(house: House) -> None:
+    """The short way is for a tenant of whom nothing is known; what another source holds is not new."""
+    await house.founded()
+    await house.sync("ada@example.com")
+    await house.save_directory(directory="branch")
+
+    second = await house.sync("ada@example.com", "bob@example.com", directory="branch")
+
+    assert isinstance(second, Applied)
+    assert (second.counts.added, second.counts.addresses) == (1, 2)
+    assert (await house.steps(HQ), await house.steps("branch")) == (
+        {"ada@example.com": "present"},
+        {"ada@example.com": "present", "bob@example.com": "present"},
+    )
