@@ -114,6 +114,7 @@ CREATE TABLE rollcall.command (
     UNIQUE (source, id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX command_waiting ON rollcall.command (tenant, number) WHERE state = 'stored';
+CREATE INDEX command_due ON rollcall.command (try_after, number) WHERE state = 'stored';
 CREATE INDEX command_age ON rollcall.command (received_at);
 
 -- The outcome of a command as it was sent, to be sent again when the command comes again.

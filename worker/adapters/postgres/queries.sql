@@ -654,13 +654,39 @@ SELECT :now, source, id, tenant, name, :reason, coalesce(octet_length(body::text
 -- ============================================================================
 
 -- name: due_commands
--- The next command of each tenant that has one due, the oldest first; later ones of a tenant wait their turn unless the
--- earlier one itself waits for its tenant or directory.
-SELECT c.number, c.tenant
-FROM rollcall.command c
-WHERE c.state = 'stored' AND c.try_after <= :now
-    AND NOT EXISTS (SELECT FROM rollcall.command e WHERE e.state = 'stored' AND e.tenant = c.tenant AND e.number < c.number AND e.try_after <= :now)
-ORDER BY c.number LIMIT :most
+-- The next due command of those tenants that have waited longest. Looked for among the first that are due, not among all, so
+-- that a command of a burst of ten thousand costs what a single one does; later ones of a tenant wait their turn unless
+-- the earlier one itself waits for its tenant or directory.
+WITH waiting AS (
+    SELECT c.tenant, row_number() OVER (ORDER BY c.try_after, c.number) AS place
+    FROM rollcall.command c
+    WHERE c.state = 'stored' AND c.try_after <= :now
+    ORDER BY c.try_after, c.number LIMIT :window
+), first AS (
+    SELECT tenant, min(place) AS place FROM waiting GROUP BY tenant ORDER BY 2 LIMIT :most
+)
+SELECT head.number, first.tenant
+FROM first CROSS JOIN LATERAL (
+    SELECT c.number FROM rollcall.command c
+    WHERE c.state = 'stored' AND c.tenant = first.tenant AND c.try_after <= :now ORDER BY c.number LIMIT 1
+) head
+ORDER BY first.place
+
+-- name: due_elsewhere
+-- The same of any tenants, stepping from each tenant to the next: for when others have in hand the tenants that waited longest.
+WITH RECURSIVE tenants AS (
+    (SELECT c.tenant FROM rollcall.command c WHERE c.state = 'stored' ORDER BY c.tenant LIMIT 1)
+    UNION ALL
+    SELECT (SELECT c.tenant FROM rollcall.command c WHERE c.state = 'stored' AND c.tenant > t.tenant ORDER BY c.tenant LIMIT 1)
+    FROM tenants t WHERE t.tenant IS NOT NULL
+)
+SELECT head.number, t.tenant
+FROM tenants t CROSS JOIN LATERAL (
+    SELECT c.number FROM rollcall.command c
+    WHERE c.state = 'stored' AND c.tenant = t.tenant AND c.try_after <= :now ORDER BY c.number LIMIT 1
+) head
+WHERE NOT t.tenant = ANY(:but::text[])
+LIMIT :most
 
 -- name: take_command
 -- One of them, with its tenant's row; none if another worker has either: a tenant whose run is being recorded holds up nobody.
