@@ -50,6 +50,17 @@ async def test_nobody_moves_to_grace_while_a_hold_stands(house: House) -> None:
     assert set((await house.states()).values()) == {"valid"}
 
 
+async def test_a_canary_whose_domain_was_taken_off_holds_nothing(house: House) -> None:
+    """It left by decision, and no run could find it again."""
+    await house.save_tenant("example.com", "old.example")
+    await house.save_directory(canaries("boss@old.example", "p00000@example.com"))
+    await house.sync(*ALL, "boss@old.example")
+    await house.save_tenant("example.com")
+
+    assert isinstance(await house.sync_later(*ALL), Applied)
+    assert codes(await house.sync_later(*ALL[1:])) == ["canary_missing"]
+
+
 async def test_an_equal_set_keeps_the_version_of_a_hold(house: House) -> None:
     """What a person is about to approve must not change its number for nothing."""
     await house.founded()
