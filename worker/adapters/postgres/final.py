@@ -220,11 +220,14 @@ class PostgresFinal:
         await self._connection.copy_to_table("stage", source=_chunks(spool), format="text")
 
     async def _evidence(self) -> Evidence:
-        window_from = self._state.now - timedelta(days=WINDOW_DAYS)
+        hold = await db.row(
+            self._connection, "open_hold", directory_id=self._state.row.directory_id
+        )
         leaving = await db.rows(
             self._connection,
             "count_leaving",
-            window_from=window_from,
+            window_from=self._state.now - timedelta(days=WINDOW_DAYS),
+            held_since=None if hold is None else hold["since"],
             shared=self._state.is_shared,
             **self._here,
         )

@@ -173,7 +173,8 @@ ORDER BY d.address, h.is_primary DESC, h.kind, h.entry_id
 
 -- name: count_leaving
 -- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before;
--- domains that only lost before count too, for the total.
+-- domains that only lost before count too, for the total. While a hold stands, who became valid since it began is left out
+-- of the recipients: strangers that a held run let in must not make those who vanished look few.
 WITH leaving AS (
     SELECT split_part(address, '@', 2) AS domain,
         count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
@@ -188,10 +189,21 @@ WITH leaving AS (
         AND d.removed_at > :window_from AND NOT d.decided AND NOT d.approved
         AND NOT (:shared AND rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) IS NOT DISTINCT FROM 'valid')
     GROUP BY 1
+), newcomers AS (
+    SELECT split_part(n.address, '@', 2) AS domain, count(*) AS newcomers
+    FROM (
+        SELECT h.address FROM rollcall.holding h
+        LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE :held_since::timestamptz IS NOT NULL AND h.tenant_id = :tenant_id AND coalesce(d.step, 'missing') = 'missing'
+        GROUP BY h.address HAVING min(h.since) >= :held_since
+    ) n
+    WHERE NOT EXISTS (SELECT FROM touched t WHERE t.address = n.address AND t.becomes <> 'present')
+    GROUP BY 1
 )
-SELECT j.domain, coalesce(m.recipients, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
+SELECT j.domain, coalesce(m.recipients, 0) - coalesce(n.newcomers, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
     coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone
 FROM (leaving FULL JOIN gone USING (domain)) AS j
+LEFT JOIN newcomers n USING (domain)
 LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
 WHERE j.leaving > 0 OR j.gone > 0
 ORDER BY j.domain COLLATE "C"
