@@ -114,6 +114,7 @@ CREATE TABLE rollcall.command (
     UNIQUE (source, id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX command_waiting ON rollcall.command (tenant, number) WHERE state = 'stored';
+CREATE INDEX command_due ON rollcall.command (try_after, number) WHERE state = 'stored';
 CREATE INDEX command_age ON rollcall.command (received_at);
 
 -- The outcome of a command as it was sent, to be sent again when the command comes again.
@@ -317,7 +318,7 @@ CREATE TABLE rollcall.service_lease (                      -- one relay, one hou
 -- --- api ----------------------------------------------------------------------
 
 -- A domain may call an address unknown only if all that could know it has spoken (see api.domain).
--- What an alias domain holds is what its target holds.
+-- What an alias domain holds is what its target holds, so the target must have been read as well.
 CREATE FUNCTION rollcall.is_authoritative(asked rollcall.domain) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT asked.by_hand OR (
@@ -326,9 +327,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                   AND d.domain IN (asked.domain, asked.alias_of))
         AND EXISTS (SELECT FROM rollcall.directory i
                     WHERE i.tenant_id = asked.tenant_id AND i.deleted_at IS NULL AND i.revision_in_force IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM rollcall.directory i
+        AND NOT EXISTS (SELECT FROM rollcall.directory i JOIN rollcall.domain d USING (tenant_id)
                         WHERE i.tenant_id = asked.tenant_id AND i.deleted_at IS NULL AND i.revision_in_force IS NOT NULL
-                          AND (i.applied_started_at IS NULL OR i.applied_started_at <= asked.added_at)))
+                          AND d.removed_at IS NULL AND d.domain IN (asked.domain, asked.alias_of)
+                          AND (i.applied_started_at IS NULL OR i.applied_started_at <= d.added_at)))
 $$;
 
 -- The state of one address of one tenant: 'valid', 'grace' or NULL. One index look-up.

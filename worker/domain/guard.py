@@ -184,17 +184,18 @@ def review(evidence: Evidence, removals: Removals) -> list[Reason]:
     ]
 
 
-RULES: tuple[Callable[[Evidence, Removals], list[Reason]], ...] = (
-    canary_missing,
-    half_size,
-    scope_changed,
-    domain_half,
-    domain_share,
-    total_count,
-    review,
-)
+Rule = Callable[[Evidence, Removals], list[Reason]]
+
+OF_THE_LIST: tuple[Rule, ...] = (canary_missing, half_size)
+"""Whether the list itself can be believed."""
+
+OF_DEPARTURES: tuple[Rule, ...] = (scope_changed, domain_half, domain_share, total_count, review)
+"""Whether so many may leave; where nobody is ever removed there is nothing to ask."""
+
+RULES: tuple[Rule, ...] = (*OF_THE_LIST, *OF_DEPARTURES)
 
 
 def judge(evidence: Evidence, removals: Removals) -> Ruling:
-    """Ask every rule, so that a person sees all that is wrong at once."""
-    return Ruling(tuple(reason for rule in RULES for reason in rule(evidence, removals)))
+    """Ask every rule that applies, so that a person sees all that is wrong at once."""
+    rules = OF_THE_LIST if removals.policy is RemovalPolicy.NEVER else RULES
+    return Ruling(tuple(reason for rule in rules for reason in rule(evidence, removals)))

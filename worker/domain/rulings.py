@@ -15,6 +15,12 @@ QUARANTINE_LOGINS = frozenset({Tier.ENTERPRISE, Tier.RESELLER})
 
 PASSWORD_REQUIRED = FieldError("password", "required", "Enter the password of the bind account.")
 
+KEY_REQUIRED = FieldError(
+    "client_key",
+    "required",
+    "Enter the private key of the client certificate; none is stored that may go with it.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TenantRecord:
@@ -115,6 +121,7 @@ def directory_errors(
         *plan_errors(command.settings, tenant.tier),
         *canary_errors(command.settings, tenant.domains),
         *secret_errors(command, known),
+        *key_errors(command, known),
     )
 
 
@@ -177,6 +184,13 @@ def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tupl
     if not (keeps_password(command, known) or keeps_client_key(command, known)):
         return (PASSWORD_REQUIRED,)
     return ()
+
+
+def key_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tuple[FieldError, ...]:
+    """Want the key of a client certificate: given, or the one stored with the same certificate for the same servers."""
+    if command.settings.client_certificate is None or command.client_key is not None:
+        return ()
+    return () if known is not None and keeps_client_key(command, known) else (KEY_REQUIRED,)
 
 
 def keeps_password(command: SaveDirectory, known: DirectoryRecord) -> bool:

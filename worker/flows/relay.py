@@ -11,7 +11,7 @@ from worker.ports import Message, Outbox, Publisher, Telemetry
 
 
 BATCH_COUNT = 200
-BATCH_S = 10.0
+BATCH_S = 4.0
 """Below the relay's lease, so that no two workers publish the same tenant's events at once."""
 
 IDLE_S = 1.0

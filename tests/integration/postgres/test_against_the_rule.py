@@ -49,6 +49,8 @@ class Rule:
         default_factory=lambda: {directory: {} for directory in DIRECTORIES}
     )
     removed_at: dict[tuple[str, Address], datetime] = field(default_factory=dict)
+    since: dict[tuple[str, Address], datetime] = field(default_factory=dict)
+    held_since: dict[str, datetime] = field(default_factory=dict)
 
     def best(self, address: Address, *, but: str = "") -> Step | None:
         """The best that any directory but one says of an address."""
@@ -69,8 +71,34 @@ class Rule:
             was = known.get(address)
             if standing.step is Step.REMOVED and was and was.step is not Step.REMOVED:
                 self.removed_at[day.directory, address] = now
+            if was is None:
+                self.since[day.directory, address] = self._valid_since(address) or now
+            elif changes.get(address) is Change.RETURNED and was.step not in VALID:
+                self.since[day.directory, address] = now
         self.known[day.directory] = after
+        if day.is_held:
+            self.held_since.setdefault(day.directory, now)
+        else:
+            self.held_since.pop(day.directory, None)
         return changes
+
+    def _valid_since(self, address: Address) -> datetime | None:
+        return min(
+            (
+                self.since[directory, address]
+                for directory, held in self.known.items()
+                if address in held and held[address].step in VALID
+            ),
+            default=None,
+        )
+
+    def _is_newcomer(self, address: Address, day: Day) -> bool:
+        """Whether it became valid since the hold of this directory began, and stays."""
+        held_since, since = self.held_since.get(day.directory), self._valid_since(address)
+        if held_since is None or since is None or since < held_since:
+            return False
+        step = self._step(address, day)
+        return address in day.listing or step is None or step is Step.REMOVED
 
     def evidence(self, day: Day, now: datetime) -> dict[str, tuple[int, int, int]]:
         """Recipients, leaving and left by domain, as the guard is to see them."""
@@ -80,6 +108,7 @@ class Rule:
             figures = (self.best(name) in VALID, *self._gone(name, day, now))
             is_in_grace = figures[1] and self._step(name, day) is Step.GRACE
             of_domain[0] += figures[0] or is_in_grace
+            of_domain[0] -= self._is_newcomer(name, day)
             of_domain[1] += figures[1]
             of_domain[2] += figures[2]
         return {

@@ -2,15 +2,20 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
+import orjson
 import pytest
 
 from tests.integration.postgres.house import HQ, House, people, removals, row, settings
+from worker.adapters.postgres.pool import queries
 from worker.domain.commands import (
     CancelSync,
     DeleteDirectory,
     DeleteTenant,
+    FieldError,
     PauseDirectory,
+    RequestSync,
     ResumeDirectory,
     SaveDirectory,
     SaveTenant,
@@ -20,7 +25,7 @@ from worker.domain.findings import finding
 from worker.domain.model import Domain, Mode, RunId, Secret, Server, Tier, Trigger
 from worker.domain.outcomes import Applied, Failed
 from worker.flows.carry import carry
-from worker.ports import Desk, Settled
+from worker.ports import Desk, Rejected, Settled
 
 
 ADA, BOB = "ada@example.com", "bob@example.com"
@@ -53,6 +58,71 @@ async def test_commands_of_a_tenant_are_carried_out_in_stored_order(house: House
 
     told = [event["data"]["domains"][0]["name"] for event in await house.events("tenant.saved")]
     assert told == names
+
+
+@pytest.mark.parametrize("tenant", ["'acme'", "'t' || number"])
+async def test_a_burst_makes_no_command_dearer(house: House, tenant: str) -> None:
+    """Ten thousand commands, of one tenant or of as many, cost ten thousand times one."""
+    await house.pool.execute(
+        f"""INSERT INTO rollcall.command (source, id, tenant, name, digest, received_at, try_after)
+            SELECT 'test', number::text, {tenant}, 'tenant.save', '', $1, $1
+            FROM generate_series(1, 10000) AS number""",  # noqa: S608 - an expression the test gives
+        house.clock.at,
+    )
+    await house.pool.execute("ANALYZE rollcall.command")
+
+    (told,) = await explained(house, "due_commands", now=house.clock.at, window=200, most=20)
+
+    assert rows_looked_at(told["Plan"]) < 2_000
+
+
+async def explained(house: House, name: str, **arguments: object) -> list[Any]:
+    """How the server carried a query out."""
+    query = queries()[name]
+    values = [arguments[parameter] for parameter in query.parameters]
+    told = await house.value(f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}", *values)
+    read: list[Any] = orjson.loads(told)
+    return read
+
+
+def rows_looked_at(plan: dict[str, Any]) -> int:
+    """Rows that a step and those below it gave or threw away."""
+    each: int = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    return each * int(plan["Actual Loops"]) + sum(map(rows_looked_at, plan.get("Plans", ())))
+
+
+async def test_a_tenant_in_hand_does_not_hide_one_behind_its_burst(house: House) -> None:
+    """While one worker carries out the first of a thousand, another finds who came after them."""
+    await house.store(
+        *[house.received(SaveTenant(Tier.BASIC, None, None, number)) for number in range(300)],
+        house.received(SaveTenant(Tier.BASIC, (Domain("b.example"),), None, None), tenant="beta"),
+    )
+    found: list[str] = []
+
+    async def first(_: Desk) -> Settled:
+        async def second(desk: Desk) -> Settled:
+            found.append(desk.stored.envelope.tenant)
+            return await carry(desk)
+
+        assert await house.orders.carry_next(second)
+        return Rejected((FieldError("", "internal", "Not this one."),))
+
+    assert await house.orders.carry_next(first)
+
+    assert found == ["beta"]
+
+
+async def test_a_command_that_waits_is_looked_at_ever_more_seldom(house: House) -> None:
+    """Thousands for tenants that never come must not keep everyone busy for their whole minute."""
+    await house.store(house.received(RequestSync(HQ, Trigger.MANUAL, Mode.APPLY)))
+    looks = 0
+
+    for _ in range(65):
+        looks += await house.carry()
+        house.clock.forward(seconds=1)
+
+    assert looks < 15
+    assert await rejections(house) == [("subject", "tenant.unknown")]
 
 
 async def test_tenants_do_not_wait_for_each_other(house: House) -> None:

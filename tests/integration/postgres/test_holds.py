@@ -1,5 +1,7 @@
 """Runs that the guard holds, through the real statements: what applies, what waits, and when a hold ends."""
 
+import pytest
+
 from tests.integration.postgres.house import House, canaries, people, removals, rows
 from worker.domain.findings import finding
 from worker.domain.model import Mode, RemovalPolicy
@@ -48,6 +50,48 @@ async def test_nobody_moves_to_grace_while_a_hold_stands(house: House) -> None:
 
     assert set((await house.steps()).values()) == {"present", "missing"}
     assert set((await house.states()).values()) == {"valid"}
+
+
+@pytest.mark.parametrize(("were", "come"), [(8, 8), (100, 3_000)])
+async def test_strangers_do_not_make_those_who_vanished_look_few(
+    house: House, were: int, come: int
+) -> None:
+    """A server that shows another company's people holds for as long as it does, however many they are."""
+    await house.founded()
+    await house.sync(*people(were))
+    strangers = [f"s{number:05}@example.com" for number in range(come)]
+
+    outcomes = [await house.sync_later(*strangers) for _ in range(3)]
+
+    assert [type(outcome) for outcome in outcomes] == [Held] * 3
+    assert {(await house.steps())[each] for each in people(were)} == {"missing"}
+
+
+async def test_a_stranger_who_leaves_again_counts_as_one(house: House) -> None:
+    """Who came while a hold stands and vanishes meanwhile is both among the recipients and among those who leave."""
+    await house.founded()
+    await house.sync(*ALL)
+    await house.sync_later(*FEW, ADA, BOB)
+
+    outcome = await house.sync_later(*FEW, ADA)
+
+    half = next(
+        reason
+        for reason in (outcome.ruling.reasons if isinstance(outcome, Held) else ())
+        if reason.code == "domain_half"
+    )
+    assert dict(half.figures) == {"domain": "example.com", "gone": 31, "of": 41}
+
+
+async def test_a_canary_whose_domain_was_taken_off_holds_nothing(house: House) -> None:
+    """It left by decision, and no run could find it again."""
+    await house.save_tenant("example.com", "old.example")
+    await house.save_directory(canaries("boss@old.example", "p00000@example.com"))
+    await house.sync(*ALL, "boss@old.example")
+    await house.save_tenant("example.com")
+
+    assert isinstance(await house.sync_later(*ALL), Applied)
+    assert codes(await house.sync_later(*ALL[1:])) == ["canary_missing"]
 
 
 async def test_an_equal_set_keeps_the_version_of_a_hold(house: House) -> None:

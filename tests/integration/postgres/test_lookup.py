@@ -189,6 +189,21 @@ async def test_a_held_run_gives_no_authority(house: House) -> None:
     assert await house.look("nobody@example.com") == "not_authoritative"
 
 
+async def test_an_alias_is_unknown_by_no_list_that_was_never_read(house: House) -> None:
+    """Where an alias leads anew, nobody has looked yet: ann may be there."""
+    old = Domain("example.net", alias_of="example.com")
+    await founded(house, Domain("example.com"), old, listed=(JO, "own@example.net"))
+    assert await house.look("ann@example.net") == "unknown"
+
+    new = Domain("example.net", alias_of="new.example")
+    await house.save_tenant("example.com", "new.example", new)
+
+    assert await house.look("ann@example.net") == "not_authoritative"
+    await house.sync_later(JO, "own@example.net", "ann@new.example")
+    assert await house.look("ann@example.net") == "valid"
+    assert await house.look("bob@example.net") == "unknown"
+
+
 async def test_a_list_kept_by_hand_may_be_declared_whole(house: House) -> None:
     """Who keeps the list by hand says so, and is believed."""
     await house.save_tenant(Domain("example.com", by_hand=True))

@@ -44,6 +44,35 @@ def test_however_the_bytes_are_cut_the_account_is_the_same(data: st.DataObject) 
     ]
 
 
+@given(st.data())
+def test_however_the_bytes_are_cut_the_digest_of_the_entries_is_the_same(
+    data: st.DataObject,
+) -> None:
+    """By it an unchanged directory is known; results between pages, which may differ, are no part of it."""
+    pages = data.draw(st.lists(st.lists(st.integers(1, 400), max_size=4), min_size=1, max_size=4))
+    people = [
+        b"".join(entry(7, f"cn=p{n}", {"mail": [b"x" * n * 10]}) for n in page) for page in pages
+    ]
+    plain = b"".join(page + done(7, 0, "", cookie=b"a") for page in people)
+    talking = b"".join(
+        page + reference(7, "ldap://elsewhere") + done(7, 0, "busy today", cookie=b"another")
+        for page in people
+    )
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(talking)), max_size=40)))
+
+    whole = fed([plain])
+    cut = fed(talking[a:b] for a, b in zip([0, *cuts], [*cuts, len(talking)], strict=True))
+
+    assert cut.entries_digest == whole.entries_digest
+
+
+def test_one_other_byte_of_an_entry_is_another_digest() -> None:
+    """Whatever changed must take the long way."""
+    one, other = (fed([entry(7, "cn=a", {"mail": [mail]}) + done(7)]) for mail in (b"a@b", b"a@c"))
+
+    assert one.entries_digest != other.entries_digest
+
+
 def test_each_answer_has_its_own_count() -> None:
     """Pages come one after another on one connection."""
     framer = fed([person(1, 1) + done(1, cookie=b"c") + person(2, 2) + person(2, 3) + done(2)])

@@ -162,3 +162,17 @@ def test_a_reason_carries_its_figures_and_a_few_addresses() -> None:
     }
     assert reason.addresses == ("a@example.com",)
     assert "11 of 103" in reason.text
+
+
+def test_where_nobody_is_removed_departures_are_not_held() -> None:
+    """Such a list only grows; a hold for ever over nothing would teach people to ignore holds."""
+    never = Removals(policy=RemovalPolicy.NEVER)
+
+    assert not judge(evidence(of(900, 1_000), scope_changed=True), never).is_hold
+
+
+def test_where_nobody_is_removed_a_list_that_halved_is_still_held() -> None:
+    """The admin hears that the directory shows less, whatever becomes of it."""
+    halved = evidence(addresses=400, applied=1_000)
+
+    assert codes(judge(halved, Removals(policy=RemovalPolicy.NEVER))) == ["half_size"]

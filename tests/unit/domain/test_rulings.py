@@ -234,6 +234,26 @@ def test_a_password_is_never_kept_for_another_place(moved: DirectorySettings) ->
     assert not keeps_password(replace(command, client_key=Sealed(b"k")), KNOWN)
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        None,
+        KNOWN,
+        replace(
+            KNOWN,
+            settings=replace(FORM, client_certificate="pem", servers=(Server("other.example"),)),
+            has_client_key=True,
+        ),
+    ],
+)
+def test_a_client_certificate_wants_its_key(known: DirectoryRecord | None) -> None:
+    """Without it no run could ever begin, and the form would be the last to say so."""
+    command = replace(SAVE, settings=replace(FORM, client_certificate="pem"))
+
+    assert told(directory_errors(command, known, TENANT)) == [("client_key", "required")]
+    assert directory_errors(replace(command, client_key=Sealed(b"k")), known, TENANT) == ()
+
+
 def test_a_client_key_stays_with_its_certificate() -> None:
     """A key is of no use, and no business, elsewhere."""
     form = replace(FORM, client_certificate="pem")

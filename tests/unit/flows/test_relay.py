@@ -102,7 +102,7 @@ async def test_a_relay_that_is_stopped_forgets_what_was_confirmed() -> None:
     outbox, broker = MemoryOutbox([message(1, "a"), message(2, "b")]), Broker(hangs_at={2})
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(2):
             await relay_batch(ports(outbox, broker))
 
     assert outbox.left == [2]

@@ -52,8 +52,14 @@ DECIDED_GRACE = timedelta(hours=72)
 """How long an address is known after a person took its domain off."""
 
 LOOK_AGAIN = timedelta(seconds=1)
+"""How soon a command that waits is looked at again; ever later the longer it has waited, since its tenant's other
+commands wake it: this is for a wake that was missed."""
+
 LOOK_AT_MOST = 20
 """Tenants whose next command is tried before giving up for now: the others' rows are locked."""
+
+LOOK_AMONG = 200
+"""Commands that are looked at for the next of each tenant, those that are due the longest."""
 
 INTERNAL = FieldError(
     "", "internal", "This could not be carried out because of a fault of ours; we have been told."
@@ -92,13 +98,15 @@ class PostgresOrders:
         return True
 
     async def _take(self, connection: db.Connection, now: datetime) -> asyncpg.Record | None:
-        for due in await db.rows(connection, "due_commands", now=now, most=LOOK_AT_MOST):
-            taken = await db.row(
-                connection, "take_command", number=due["number"], tenant=due["tenant"]
-            )
-            if taken is not None:
-                return taken
-        return None
+        bounds = {"now": now, "most": LOOK_AT_MOST}
+        first = await db.rows(connection, "due_commands", window=LOOK_AMONG, **bounds)
+        taken = await _first_free(connection, first)
+        if taken is not None or not first:
+            return taken
+        tried = [due["tenant"] for due in first]
+        return await _first_free(
+            connection, await db.rows(connection, "due_elsewhere", but=tried, **bounds)
+        )
 
     async def _carry(self, desk: "PostgresDesk", carry: Carry) -> None:
         await self._settle(desk, await carry(desk))
@@ -106,13 +114,29 @@ class PostgresOrders:
     async def _settle(self, desk: "PostgresDesk", settled: Settled) -> None:
         match settled:
             case Waiting(missing) if desk.now - desk.stored.received_at < self.patience:
-                await desk.wait(desk.now + LOOK_AGAIN)
+                await desk.wait(_look_again_at(desk, self.patience))
             case Waiting(missing):
                 await desk.slip.reject(Rejected((missing,)))
             case Rejected():
                 await desk.slip.reject(settled)
             case Done():
                 await desk.finish(settled)
+
+
+async def _first_free(
+    connection: db.Connection, found: Sequence[asyncpg.Record]
+) -> asyncpg.Record | None:
+    for due in found:
+        taken = await db.row(connection, "take_command", number=due["number"], tenant=due["tenant"])
+        if taken is not None:
+            return taken
+    return None
+
+
+def _look_again_at(desk: "PostgresDesk", patience: timedelta) -> datetime:
+    received_at = desk.stored.received_at
+    pause = max(LOOK_AGAIN, (desk.now - received_at) / 2)
+    return min(desk.now + pause, max(received_at + patience, desk.now + LOOK_AGAIN))
 
 
 def _stored(record: asyncpg.Record) -> Stored:

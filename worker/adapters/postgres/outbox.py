@@ -9,7 +9,7 @@ from worker.adapters.postgres.translate import translated
 from worker.ports import Message
 
 
-LEAD = timedelta(seconds=15)
+LEAD = timedelta(seconds=6)
 """Longer than one batch may take to publish."""
 
 BATCH_BYTES = 2 * 1024 * 1024

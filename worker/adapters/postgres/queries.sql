@@ -172,7 +172,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN 
 
 -- name: count_leaving
 -- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before;
--- domains that only lost before count too, for the total.
+-- domains that only lost before count too, for the total. While a hold stands, who became valid since it began is left out
+-- of the recipients: strangers that a held run let in must not make those who vanished look few.
 WITH leaving AS (
     SELECT split_part(address, '@', 2) AS domain,
         count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
@@ -187,10 +188,21 @@ WITH leaving AS (
         AND d.removed_at > :window_from AND NOT d.decided AND NOT d.approved
         AND NOT (:shared AND rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) IS NOT DISTINCT FROM 'valid')
     GROUP BY 1
+), newcomers AS (
+    SELECT split_part(n.address, '@', 2) AS domain, count(*) AS newcomers
+    FROM (
+        SELECT h.address FROM rollcall.holding h
+        LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE :held_since::timestamptz IS NOT NULL AND h.tenant_id = :tenant_id AND coalesce(d.step, 'missing') = 'missing'
+        GROUP BY h.address HAVING min(h.since) >= :held_since
+    ) n
+    WHERE NOT EXISTS (SELECT FROM touched t WHERE t.address = n.address AND t.becomes <> 'present')
+    GROUP BY 1
 )
-SELECT j.domain, coalesce(m.recipients, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
+SELECT j.domain, coalesce(m.recipients, 0) - coalesce(n.newcomers, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
     coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone
 FROM (leaving FULL JOIN gone USING (domain)) AS j
+LEFT JOIN newcomers n USING (domain)
 LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
 WHERE j.leaving > 0 OR j.gone > 0
 ORDER BY j.domain COLLATE "C"
@@ -653,13 +665,39 @@ SELECT :now, source, id, tenant, name, :reason, coalesce(octet_length(body::text
 -- ============================================================================
 
 -- name: due_commands
--- The next command of each tenant that has one due, the oldest first; later ones of a tenant wait their turn unless the
--- earlier one itself waits for its tenant or directory.
-SELECT c.number, c.tenant
-FROM rollcall.command c
-WHERE c.state = 'stored' AND c.try_after <= :now
-    AND NOT EXISTS (SELECT FROM rollcall.command e WHERE e.state = 'stored' AND e.tenant = c.tenant AND e.number < c.number AND e.try_after <= :now)
-ORDER BY c.number LIMIT :most
+-- The next due command of those tenants that have waited longest. Looked for among the first that are due, not among all, so
+-- that a command of a burst of ten thousand costs what a single one does; later ones of a tenant wait their turn unless
+-- the earlier one itself waits for its tenant or directory.
+WITH waiting AS (
+    SELECT c.tenant, row_number() OVER (ORDER BY c.try_after, c.number) AS place
+    FROM rollcall.command c
+    WHERE c.state = 'stored' AND c.try_after <= :now
+    ORDER BY c.try_after, c.number LIMIT :window
+), first AS (
+    SELECT tenant, min(place) AS place FROM waiting GROUP BY tenant ORDER BY 2 LIMIT :most
+)
+SELECT head.number, first.tenant
+FROM first CROSS JOIN LATERAL (
+    SELECT c.number FROM rollcall.command c
+    WHERE c.state = 'stored' AND c.tenant = first.tenant AND c.try_after <= :now ORDER BY c.number LIMIT 1
+) head
+ORDER BY first.place
+
+-- name: due_elsewhere
+-- The same of any tenants, stepping from each tenant to the next: for when others have in hand the tenants that waited longest.
+WITH RECURSIVE tenants AS (
+    (SELECT c.tenant FROM rollcall.command c WHERE c.state = 'stored' ORDER BY c.tenant LIMIT 1)
+    UNION ALL
+    SELECT (SELECT c.tenant FROM rollcall.command c WHERE c.state = 'stored' AND c.tenant > t.tenant ORDER BY c.tenant LIMIT 1)
+    FROM tenants t WHERE t.tenant IS NOT NULL
+)
+SELECT head.number, t.tenant
+FROM tenants t CROSS JOIN LATERAL (
+    SELECT c.number FROM rollcall.command c
+    WHERE c.state = 'stored' AND c.tenant = t.tenant AND c.try_after <= :now ORDER BY c.number LIMIT 1
+) head
+WHERE NOT t.tenant = ANY(:but::text[])
+LIMIT :most
 
 -- name: take_command
 -- One of them, with its tenant's row; none if another worker has either: a tenant whose run is being recorded holds up nobody.
