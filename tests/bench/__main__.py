@@ -1,9 +1,10 @@
 """``make bench``: the whole worker, command in to outcome out, against a shell pipeline that does the same.
 
-Prints tables and writes .results/bench.json (BENCH_SMALL=1: a smoke test on a small directory, .results/bench-small.json).
+Prints tables (``--steps``: one by SQL statement too) and writes .results/bench.json (BENCH_SMALL=1: a smoke test on a small directory, .results/bench-small.json).
 No figure makes it fail; a list or a history that differs from the reference's does.
 """
 
+import argparse
 import asyncio
 import os
 import sys
@@ -19,10 +20,13 @@ from tests.bench.figures import Figure, Spread, medians, table, write
 from tests.bench.lab import Customer, opened
 from tests.bench.platform import Outcome, Platform
 from tests.bench.race import Pair, Race, Racer
+from tests.bench.statements import log_durations, watched
 from tests.bench.yardstick import Yardstick
 from tests.servers.daemon import PROJECT
+from tests.stack.stack import Stack
 
 
+STATEMENTS_SHOWN = 15
 STEPS = ("queue", "connect", "read", "compare", "record")
 
 
@@ -113,6 +117,25 @@ async def peak(entries: int, folder: Path) -> Peak:
         outcome_mib = process.peak_mib(pid)
         await platform.all_changes(customer.tenant, outcome.count("added"))
         return Peak(entries, idle_mib, outcome_mib, process.peak_mib(pid))
+
+
+async def statements(scale: Scale, folder: Path) -> str:
+    """Return what one first sync costs by statement; it is slower than another, for the server writes it all down."""
+    stack, admin_url = Stack.load(), os.environ.get("STACK_DATABASE_ADMIN_URL")
+    if stack is None or admin_url is None:
+        return "\nNo table by statement: that takes a private stack, whose log can be read."
+    async with AsyncExitStack() as opening:
+        directory = opening.enter_context(served(scale.entries))
+        lab = await opening.enter_async_context(opened(folder))
+        await log_durations(admin_url, lab.database)
+        opening.enter_context(lab.worker("statements"))
+        platform = await opening.enter_async_context(Platform(lab.amqp_url, lab.prefix))
+        customer = Customer(platform, 1)
+        await customer.join()
+        with watched(stack, lab.database) as found:
+            await customer.first_sync(directory)
+    rows = [(name, f"{seconds:.3f}") for name, seconds in found.most(STATEMENTS_SHOWN)]
+    return table("A first sync by statement, in seconds", ("statement", "sum"), rows)
 
 
 # --- telling -----------------------------------------------------------------
@@ -213,14 +236,17 @@ def figures(
         )
 
 
-async def bench(scale: Scale) -> None:
+async def bench(scale: Scale, *, by_statement: bool) -> None:
     """Measure, show and write."""
     with TemporaryDirectory(prefix="rollcall-bench-") as folder:
         say(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         raced, *encrypted = await race(scale, Path(folder))
         peaks = [await peak(entries, Path(folder)) for entries in scale.memory]
+        finer = await statements(scale, Path(folder)) if by_statement else ""
     say(speed_table(raced, scale))
     say(steps_table(raced))
+    if finer:
+        say(finer)
     say(memory_table(peaks))
     found = list(figures(scale, raced, encrypted, peaks))
     rows = [(f.name, f"{f.value:g}", f.unit, f.reference) for f in found]
@@ -229,5 +255,14 @@ async def bench(scale: Scale) -> None:
     say(f"\nwritten to {scale.results.relative_to(PROJECT)}")
 
 
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="bench", description="the worker against a pipeline")
+    parser.add_argument("--steps", action="store_true", help="also one first sync by SQL statement")
+    chosen = parser.parse_args()
+    scale = SMALL if os.environ.get("BENCH_SMALL") else FULL
+    asyncio.run(bench(scale, by_statement=chosen.steps))
+
+
 if __name__ == "__main__":
-    asyncio.run(bench(SMALL if os.environ.get("BENCH_SMALL") else FULL))
+    main()

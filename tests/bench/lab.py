@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aio_pika
 import asyncpg
@@ -39,6 +40,11 @@ class Lab:
     database_url: str
     prefix: str
     folder: Path
+
+    @property
+    def database(self) -> str:
+        """Its name."""
+        return urlsplit(self.database_url).path.removeprefix("/")
 
     @contextmanager
     def worker(self, name: str) -> Iterator[Worker]:
