@@ -11,10 +11,10 @@ from worker.domain.failures import StoreFailure
 AWAY: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,  # "connection is closed", "pool is closing"
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # class 57: it stops, or is not up yet
+    asyncpg.InsufficientResourcesError,  # class 53: connections, disk, memory
+    asyncpg.PostgresSystemError,  # class 58: a disk of its own
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that has just become one
     OSError,  # TimeoutError is one: no answer within the pool's or a command's time
 )
 
@@ -22,7 +22,7 @@ CONFLICT: tuple[type[BaseException], ...] = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
+    asyncpg.QueryCanceledError,  # class 57 too, hence looked at before AWAY
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
