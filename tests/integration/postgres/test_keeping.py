@@ -209,6 +209,21 @@ async def test_previews_are_kept_a_day(house: House) -> None:
     assert await house.value("SELECT count(*) FROM rollcall.change_set") == 0
 
 
+async def test_a_large_preview_goes_in_bites(house: House) -> None:
+    """One statement over a hundred thousand rows would hold its locks for seconds."""
+    await house.founded()
+    await house.sync(*people(10), mode=Mode.PREVIEW)
+    sweeper = replace(house.sweeper, bite=4)
+    house.clock.forward(hours=25)
+
+    left = []
+    for _ in range(3):
+        await sweeper.housekeep()
+        left.append(await house.value("SELECT count(*) FROM rollcall.change_set"))
+
+    assert left == [6, 2, 0]
+
+
 async def test_the_last_sign_in_of_each_password_is_kept(house: House) -> None:
     """It says whether that password was refused, however long ago."""
     await house.founded()

@@ -1049,14 +1049,17 @@ WITH old AS (
 DELETE FROM rollcall.holding h USING old WHERE (h.tenant_id, h.address, h.directory_id) = (old.tenant_id, old.address, old.directory_id)
 
 -- name: purge_sets
--- Previews are kept a day.
-DELETE FROM rollcall.change_set WHERE expires_at < :now
+-- Previews are kept a day; a bounded bite.
+DELETE FROM rollcall.change_set WHERE (set_id, address) IN (
+    SELECT set_id, address FROM rollcall.change_set WHERE expires_at < :now ORDER BY expires_at LIMIT :most)
 
 -- name: purge_sign_ins
--- Old sign-ins; the last of each password stays, it says whether that password was refused.
-DELETE FROM rollcall.sign_in s WHERE s.at < :before AND EXISTS (
-    SELECT FROM rollcall.sign_in n WHERE n.tenant_id = s.tenant_id AND n.bind_name = s.bind_name AND n.fingerprint = s.fingerprint
-        AND n.sign_in_id > s.sign_in_id)
+-- Old sign-ins, a bounded bite; the last of each password stays, it says whether that password was refused.
+DELETE FROM rollcall.sign_in WHERE sign_in_id IN (
+    SELECT s.sign_in_id FROM rollcall.sign_in s WHERE s.at < :before AND EXISTS (
+        SELECT FROM rollcall.sign_in n WHERE n.tenant_id = s.tenant_id AND n.bind_name = s.bind_name AND n.fingerprint = s.fingerprint
+            AND n.sign_in_id > s.sign_in_id)
+    LIMIT :most)
 
 -- name: tenants_to_purge
 -- Tenants deleted 30 days ago that something may be left of.

@@ -84,8 +84,8 @@ class PostgresSweeper:
             async with db.transaction(self.pool) as connection:
                 await db.run(connection, query, before=now - KEPT, most=self.bite)
         async with db.transaction(self.pool) as connection:
-            await db.run(connection, "purge_sets", now=now)
-            await db.run(connection, "purge_sign_ins", before=now - KEPT)
+            await db.run(connection, "purge_sets", now=now, most=self.bite)
+            await db.run(connection, "purge_sign_ins", before=now - KEPT, most=self.bite)
             deleted = await db.rows(
                 connection, "tenants_to_purge", before=now - KEPT, most=TENANTS_AT_MOST
             )
