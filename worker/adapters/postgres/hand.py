@@ -1,0 +1,94 @@
+"""One command in hand: its transaction, its tenant, and how it is settled. What the books of a desk share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from worker.adapters.postgres import decisions, pool as db
+from worker.adapters.postgres.announce import Answer, Place, announce
+from worker.domain import events
+from worker.domain.commands import Envelope, Stored
+from worker.domain.events import Event
+from worker.domain.model import DirectoryId
+from worker.ports import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What settles a command whatever it means: its number and where its answer goes."""
+
+    connection: db.Connection
+    number: int
+    envelope: Envelope
+    now: datetime
+
+    async def reject(self, rejected: Rejected) -> None:
+        """Answer what is wrong, park the reason, settle the command."""
+        await db.run(
+            self.connection,
+            "park_command",
+            now=self.now,
+            number=self.number,
+            reason=orjson.dumps(rejected.errors).decode(),
+        )
+        await self.answer(events.command_rejected(self.envelope, rejected.errors), place=None)
+        await self.close("rejected")
+
+    async def answer(self, event: Event, *, place: Place | None) -> None:
+        """Tell an event that is the command's outcome."""
+        answer = Answer(self.number, self.envelope.reply_to, self.envelope.correlation_id)
+        await announce(
+            self.connection,
+            event,
+            now=self.now,
+            place=place,
+            answers=(answer,),
+            traceparent=self.envelope.traceparent,
+        )
+
+    async def close(self, state: str) -> None:
+        """Settle the command; its body, which may hold a sealed secret, goes."""
+        await db.run(
+            self.connection, "finish_command", number=self.number, state=state, now=self.now
+        )
+
+
+class Hand:
+    """One command in hand."""
+
+    def __init__(self, connection: db.Connection, stored: Stored, now: datetime) -> None:
+        self.connection = connection
+        self.stored = stored
+        self.now = now
+        self.known_tenant_id: int | None = None
+
+    @property
+    def tenant_id(self) -> int:
+        """The number of the tenant found. Raises LookupError before that."""
+        if self.known_tenant_id is None:
+            raise LookupError
+        return self.known_tenant_id
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """What an event of this command answers."""
+        return (self.stored.envelope.id,)
+
+    @property
+    def slip(self) -> Slip:
+        """What settles the command."""
+        return Slip(self.connection, self.stored.number, self.stored.envelope, self.now)
+
+    def decision(self, directory: DirectoryId | None = None) -> decisions.Decision:
+        """Return the decision that the command is."""
+        return decisions.Decision(
+            connection=self.connection,
+            tenant_id=self.tenant_id,
+            tenant=self.stored.envelope.tenant,
+            now=self.now,
+            command=self.stored.number,
+            causes=self.causes,
+            directory=directory,
+            traceparent=self.stored.envelope.traceparent,
+        )

@@ -1,0 +1,142 @@
+"""The tenant that the command in hand is about: plan, domains, and its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from worker.adapters.postgres import decisions, pool as db
+from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.run_book import stop_runs
+from worker.domain import events
+from worker.domain.addresses import display_domain
+from worker.domain.commands import SaveTenant
+from worker.domain.events import Event, TenantFacts
+from worker.domain.model import Domain, Tier
+from worker.domain.rulings import DomainChanges, TenantRecord
+from worker.ports import Done
+
+
+DECIDED_GRACE = timedelta(hours=72)
+"""How long an address is known after a person took its domain off."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTenants:
+    """The TenantBook port."""
+
+    hand: Hand
+
+    async def find(self) -> TenantRecord | None:
+        """Return and lock the living tenant."""
+        on = self.hand.connection
+        found = await db.row(on, "find_tenant", tenant=self.hand.stored.envelope.tenant)
+        if found is None:
+            return None
+        self.hand.known_tenant_id = found["tenant_id"]
+        domains = await db.rows(on, "domains_of_tenant", tenant_id=found["tenant_id"])
+        return TenantRecord(
+            tier=Tier(found["tier"]),
+            reseller=found["reseller"],
+            revision=found["revision"],
+            domains=tuple(
+                Domain(d["domain"], d["catch_all"], d["delimiter"], d["alias_of"], d["by_hand"])
+                for d in domains
+            ),
+        )
+
+    async def taken(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of these domains that another tenant has; nobody else takes one until the command is settled."""
+        await db.run(self.hand.connection, "lock_domains", domains=list(names))
+        mine = self.hand.known_tenant_id or 0  # a new tenant has none yet
+        found = await db.rows(
+            self.hand.connection, "domains_taken", domains=list(names), tenant_id=mine
+        )
+        return tuple(record["domain"] for record in found)
+
+    async def save(self, command: SaveTenant, changes: DomainChanges) -> Event:
+        """Write plan, reseller and domains."""
+        await self._upsert(command, changes)
+        await self._change_domains(changes)
+        if changes:
+            await db.run(
+                self.hand.connection,
+                "forget_digests",
+                tenant_id=self.hand.tenant_id,
+                directory_id=None,
+            )
+        saved = await self.find()
+        if saved is None:
+            raise LookupError
+        return events.tenant_saved(
+            self.hand.stored.envelope.tenant,
+            causes=self.hand.causes,
+            facts=TenantFacts(saved.tier, saved.reseller, saved.revision, saved.domains),
+        )
+
+    async def _upsert(self, command: SaveTenant, changes: DomainChanges) -> None:
+        on, tenant = self.hand.connection, self.hand.stored.envelope.tenant
+        if await self.find() is not None:
+            await db.run(
+                on,
+                "update_tenant",
+                tenant_id=self.hand.tenant_id,
+                tier=command.tier,
+                reseller=command.reseller,
+                revision=command.revision,
+                domains_changed=int(bool(changes)),
+            )
+            return
+        last = await db.only(on, "last_epoch", tenant=tenant)
+        made = await db.only(
+            on,
+            "insert_tenant",
+            tenant=tenant,
+            tier=command.tier,
+            reseller=command.reseller,
+            revision=command.revision,
+            epoch=(last["epoch"] or 0) + 1,
+            now=self.hand.now,
+        )
+        self.hand.known_tenant_id = made["tenant_id"]
+
+    async def _change_domains(self, changes: DomainChanges) -> None:
+        on, tenant_id = self.hand.connection, self.hand.tenant_id
+        for name in changes.taken_off:
+            await db.run(on, "shrink_baseline", tenant_id=tenant_id, domain=name)
+            await decisions.depart(
+                self.hand.decision(), domain=name, directory_id=None, grace=DECIDED_GRACE
+            )
+            await db.run(on, "take_off_domain", tenant_id=tenant_id, domain=name, now=self.hand.now)
+        for domain in changes.added:
+            await db.run(
+                on,
+                "add_domain",
+                display=display_domain(domain.name),
+                now=self.hand.now,
+                **_columns(tenant_id, domain),
+            )
+        for domain in changes.changed:
+            await db.run(on, "change_domain", **_columns(tenant_id, domain))
+
+    async def delete(self) -> Done:
+        """Hide the tenant, end its runs, erase its secrets."""
+        on, tenant_id = self.hand.connection, self.hand.tenant_id
+        for record in await db.rows(on, "directories_of_tenant", tenant_id=tenant_id):
+            await stop_runs(self.hand, record["directory_id"], record["directory"])
+            await db.run(
+                on, "delete_directory", directory_id=record["directory_id"], now=self.hand.now
+            )
+        outcome = events.tenant_deleted(self.hand.stored.envelope.tenant, causes=self.hand.causes)
+        await db.run(on, "delete_tenant", tenant_id=tenant_id, now=self.hand.now)
+        return Done(outcome)
+
+
+def _columns(tenant_id: int, domain: Domain) -> dict[str, object]:
+    return {
+        "tenant_id": tenant_id,
+        "domain": domain.name,
+        "catch_all": domain.catch_all,
+        "alias_of": domain.alias_of,
+        "delimiter": domain.delimiter,
+        "by_hand": domain.by_hand,
+    }
