@@ -17,6 +17,7 @@ from worker.adapters.health import Health, serving
 from worker.adapters.postgres import migrations
 from worker.adapters.postgres.clock import PostgresClock
 from worker.adapters.postgres.desk import PostgresOrders
+from worker.adapters.postgres.fleet import PostgresFleet
 from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.pool import Pool, open_pool
@@ -46,6 +47,7 @@ from worker.flows.sync import SyncPorts, sync
 from worker.ports import (
     Clock,
     DirectoryReader,
+    Fleet,
     Intake,
     Orders,
     Outbox,
@@ -78,6 +80,7 @@ class Parts:
     intake: Intake
     outbox: Outbox
     sweeper: Sweeper
+    fleet: Fleet
     sign_ins: SignIns
     clock: Clock
     vault: Vault
@@ -119,6 +122,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
         intake=PostgresIntake(pool, clock, vault),
         outbox=outbox,
         sweeper=PostgresSweeper(pool, clock, runs),
+        fleet=PostgresFleet(pool, clock, settings.fleet_limits()),
         sign_ins=PostgresSignIns(pool, clock, vault),
         clock=clock,
         vault=vault,
@@ -275,6 +279,7 @@ class _Worker:
             "executor": self._executor.execute(),
             "relay": relay(self._relay_ports),
             "sweep": work.sweep(parts.sweeper, found=parts.run_bell, telemetry=parts.telemetry),
+            "fleet": work.watch_fleet(parts.fleet, telemetry=parts.telemetry),
             "watch": self._watch.run(),
             "peers": self._watch_peers(),
             "figures": work.figures(parts.sweeper, telemetry=parts.telemetry),
@@ -310,7 +315,7 @@ class _Worker:
         self._executor.stop()
         await self._stop_intake()
         for name, task in tasks.items():
-            if name.startswith("carry") or name == "sweep":
+            if name.startswith("carry") or name in {"sweep", "fleet"}:
                 task.cancel()
         await asyncio.wait([tasks["executor"]])
         await self._flush()

@@ -7,23 +7,28 @@ from datetime import datetime
 from typing import Protocol
 
 from worker.domain.commands import (
+    AddRecipients,
     DeleteDirectory,
     Envelope,
     FieldError,
     Received,
     Refused,
+    RemoveRecipients,
     SaveDirectory,
     SaveTenant,
     Sealed,
     Stored,
 )
-from worker.domain.events import Event
+from worker.domain.decisions import HoldRecord, RunRecord
+from worker.domain.events import Event, FleetFigures
 from worker.domain.failures import StageResult
 from worker.domain.guard import Evidence, Ruling
 from worker.domain.model import (
+    Address,
     Change,
     ClaimedRun,
     DirectoryId,
+    HoldId,
     Mode,
     RunId,
     RunState,
@@ -265,6 +270,50 @@ class RunBook(Protocol):
         """End a queued run, ask a running one to end; None if the tenant has no such open run."""
         ...
 
+    async def find(self, run: RunId) -> RunRecord | None:
+        """Return a run of the tenant, locked until the command is settled."""
+        ...
+
+    async def undo(self, run: RunRecord) -> Done:
+        """Give back what it took, let go what it gave, pause its directory's schedule."""
+        ...
+
+
+class HoldBook(Protocol):
+    """The holds of that tenant."""
+
+    async def find(self, hold: HoldId) -> HoldRecord | None:
+        """Return a hold of the tenant, open or ended, locked until the command is settled."""
+        ...
+
+    async def approve(self, hold: HoldRecord) -> Event:
+        """Let its departures happen: those still absent enter grace; what was read is the new baseline."""
+        ...
+
+    async def discard(self, hold: HoldRecord) -> Event:
+        """Let nobody leave, and tell nobody again until the set changes."""
+        ...
+
+
+class RecipientBook(Protocol):
+    """What people hold by hand of that tenant, and the whole of its list."""
+
+    async def add(self, command: AddRecipients) -> Done:
+        """Hold addresses by hand; told as ``recipients.changed``, empty if the list does not change."""
+        ...
+
+    async def not_by_hand(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
+        """Return those of these addresses that nobody holds by hand."""
+        ...
+
+    async def remove(self, command: RemoveRecipients) -> Done:
+        """End the source by hand: grace by decision, where nothing else holds the address; told like ``add``."""
+        ...
+
+    async def republish(self) -> Done:
+        """Tell the whole list, in parts that follow one another."""
+        ...
+
 
 class Desk(Protocol):
     """One command in hand, and the books it may write."""
@@ -287,6 +336,16 @@ class Desk(Protocol):
     @property
     def runs(self) -> RunBook:
         """That tenant's runs."""
+        ...
+
+    @property
+    def holds(self) -> HoldBook:
+        """That tenant's holds."""
+        ...
+
+    @property
+    def recipients(self) -> RecipientBook:
+        """What people hold by hand of it."""
         ...
 
 
@@ -402,6 +461,30 @@ class Sweeper(Protocol):
 
     async def housekeep(self) -> None:
         """Make partitions ahead, end decided departures by the clock, purge what is past its time; bounded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FleetHold:
+    """Removals of all directories are held since then, because of these figures."""
+
+    since: datetime
+    figures: FleetFigures
+
+
+class Fleet(Protocol):
+    """All directories of all tenants, looked at as one."""
+
+    async def watch(self) -> FleetHold | None:
+        """Hold removals of all if too many directories are in trouble at once; gives a hold that is new."""
+        ...
+
+    async def standing(self) -> FleetHold | None:
+        """Return the hold that stands."""
+        ...
+
+    async def release(self) -> bool:
+        """Let removals go on; False if nothing was held."""
         ...
 
 

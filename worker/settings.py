@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker.domain.fleet import FleetLimits
 from worker.domain.model import Limits, Secret
 
 
@@ -35,6 +37,7 @@ OWN_QUEUES = "rollcall."
 PORT_MAX = 65_535
 
 _LIMITS = Limits()
+_FLEET = FleetLimits()
 _ABSENT = Secret("")
 
 
@@ -310,6 +313,28 @@ class Settings(BaseSettings):
         ),
     ] = 60.0
 
+    # --- when all removals wait for the operator -----------------------------
+
+    fleet_customers: Annotated[
+        int,
+        Field(ge=2, le=1_000_000),
+        _setting(
+            "Customers whose directories fail or shrink at once before removals of all are held.",
+            "Enter a whole number from 2 to 1000000.",
+        ),
+    ] = _FLEET.customers
+    fleet_share: Annotated[
+        float,
+        Field(ge=0, le=1, allow_inf_nan=False),
+        _setting(
+            "The share of directories that must be in trouble at once for the same, from 0 to 1.",
+            "Enter a number from 0 to 1, for example 0.2.",
+        ),
+    ] = _FLEET.share
+    fleet_window_s: Annotated[
+        Seconds, _setting("What counts as at once, in seconds.", _ENTER_SECONDS)
+    ] = _FLEET.window.total_seconds()
+
     # --- how it is watched ---------------------------------------------------
 
     health_host: Annotated[
@@ -374,6 +399,12 @@ class Settings(BaseSettings):
             entries=self.entries,
             values_per_entry=self.values_per_entry,
             allow_networks=self.allow_networks,
+        )
+
+    def fleet_limits(self) -> FleetLimits:
+        """Return how many directories in trouble at once are too many."""
+        return FleetLimits(
+            self.fleet_customers, self.fleet_share, timedelta(seconds=self.fleet_window_s)
         )
 
 

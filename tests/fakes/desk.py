@@ -7,15 +7,18 @@ from uuid import UUID
 
 from worker.domain import events
 from worker.domain.commands import (
+    AddRecipients,
     Command,
     DeleteDirectory,
     Envelope,
+    RemoveRecipients,
     SaveDirectory,
     SaveTenant,
     Stored,
 )
-from worker.domain.events import Event, TenantFacts
-from worker.domain.model import DirectoryId, Mode, RunId, TenantId, Trigger
+from worker.domain.decisions import HoldRecord, RunRecord
+from worker.domain.events import ApprovalFacts, Event, HoldRef, TenantFacts
+from worker.domain.model import Address, DirectoryId, HoldId, Mode, RunId, TenantId, Trigger
 from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
 from worker.ports import Done
 
@@ -98,6 +101,8 @@ class MemoryRunBook:
     open_runs: set[RunId] = field(default_factory=set)
     requested: list[tuple[Trigger, Mode]] = field(default_factory=list)
     cancelled: list[RunId] = field(default_factory=list)
+    known: RunRecord | None = None
+    undone: list[RunId] = field(default_factory=list)
 
     async def request(self, directory: DirectoryId, *, trigger: Trigger, mode: Mode) -> Event:
         """Queue a run."""
@@ -112,6 +117,68 @@ class MemoryRunBook:
         self.cancelled.append(run)
         return Done(None)
 
+    async def find(self, run: RunId) -> RunRecord | None:
+        """The run."""
+        return self.known
+
+    async def undo(self, run: RunRecord) -> Done:
+        """Take it back."""
+        self.undone.append(run.run)
+        return Done(None)
+
+
+@dataclass(slots=True)
+class MemoryHolds:
+    """The HoldBook port."""
+
+    known: HoldRecord | None = None
+    approved: list[int] = field(default_factory=list)
+    """Versions."""
+    discarded: list[int] = field(default_factory=list)
+
+    async def find(self, hold: HoldId) -> HoldRecord | None:
+        """The hold."""
+        return self.known
+
+    async def approve(self, hold: HoldRecord) -> Event:
+        """Let them go."""
+        self.approved.append(hold.version)
+        facts = ApprovalFacts(HoldRef(hold.hold, hold.version), 1, 1)
+        return events.hold_approved(ACME, hold.directory, causes=CAUSES, facts=facts)
+
+    async def discard(self, hold: HoldRecord) -> Event:
+        """Keep them."""
+        self.discarded.append(hold.version)
+        ref = HoldRef(hold.hold, hold.version)
+        return events.hold_discarded(ACME, hold.directory, causes=CAUSES, hold=ref, kept=1)
+
+
+@dataclass(slots=True)
+class MemoryRecipients:
+    """The RecipientBook port."""
+
+    by_hand: set[Address] = field(default_factory=set)
+    republished: int = 0
+
+    async def add(self, command: AddRecipients) -> Done:
+        """Hold them."""
+        self.by_hand |= set(command.addresses)
+        return Done(None)
+
+    async def not_by_hand(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
+        """Those that are not held."""
+        return tuple(address for address in addresses if address not in self.by_hand)
+
+    async def remove(self, command: RemoveRecipients) -> Done:
+        """Let them go."""
+        self.by_hand -= set(command.addresses)
+        return Done(None)
+
+    async def republish(self) -> Done:
+        """Tell all."""
+        self.republished += 1
+        return Done(None)
+
 
 @dataclass(slots=True)
 class MemoryDesk:
@@ -121,6 +188,8 @@ class MemoryDesk:
     tenant: MemoryTenant
     directories: MemoryDirectories
     runs: MemoryRunBook = field(default_factory=MemoryRunBook)
+    holds: MemoryHolds = field(default_factory=MemoryHolds)
+    recipients: MemoryRecipients = field(default_factory=MemoryRecipients)
 
 
 def desk(

@@ -32,7 +32,7 @@ from worker.ports import Gate, Listing, Page, Proof, Snapshot
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 NUMBERS = count(1)
-EVIDENCE = Evidence(1, None, (), False, (), ())  # noqa: FBT003 - nothing is wrong
+EVIDENCE = Evidence(1, None, (), scope_changed=False, canaries_missing=())
 
 
 def claimed_run(

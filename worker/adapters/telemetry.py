@@ -98,6 +98,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(Counter, "sync_changes", "Addresses changed, by what became of them.", ("change",)),
     Metric(Counter, "sync_skipped_unchanged", "Complete runs that found an equal digest."),
     # outbox
+    Metric(Gauge, "fleet_held", "Whether removals of all directories wait for the operator (1)."),
     Metric(Gauge, "outbox_rows", "Events that wait to be published."),
     Metric(Gauge, "outbox_oldest_age_seconds", "Age of the event that has waited longest."),
     Metric(Counter, "published", "Events that the broker confirmed."),

@@ -60,6 +60,9 @@ def _line(value: object) -> str:
 Id = Annotated[str, Field(pattern=ID_PATTERN, min_length=1, max_length=64)]
 Revision = Annotated[int, Field(ge=0, le=REVISION_MAX)]
 RunRef = UUID
+HoldRef = UUID
+Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Of a hold's set; the largest Postgres integer."""
 
 Line = Annotated[str, PlainValidator(_line), _json_text(NAME_MAX_CHARACTERS)]
 ServerText = Annotated[Server, PlainValidator(checks.server), _json_text()]

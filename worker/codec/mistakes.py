@@ -58,6 +58,8 @@ MISTAKES: Mapping[str, str] = {
     "pattern.syntax": "Enter an address, or a pattern with *, for example *@internal.example.com.",
     "pattern.everything": "Enter a pattern that leaves something in, for example *@internal.example.com.",
     "address.syntax": "Enter a mail address, for example it@example.com.",
+    # recipients by hand
+    "recipient.two_ways": "Enter either adopt or protect, not both: what directories take over is not protected.",
     # domains
     "domain.syntax": "Enter a mail domain, for example example.com.",
     "domain.twice": "Enter each domain once.",

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.codec.fields import Id
 from worker.domain.events import CHANGES_MAX_COUNT
 from worker.domain.failures import Retry, Stage, StageState
+from worker.domain.guard import SAMPLE
 from worker.domain.model import Change, Kind, Mode, Tier, Trigger
 
 
@@ -232,7 +233,7 @@ class SyncCancelled(RunEnded):
     """Nothing was changed; the reasons say why it did not run to its end."""
 
 
-# --- recipients and refusals -------------------------------------------------
+# --- recipients --------------------------------------------------------------
 
 
 class AddressFacts(Payload):
@@ -255,6 +256,110 @@ class RecipientsChanged(Sequenced):
     part: Annotated[int, Field(ge=1)]
     parts: Annotated[int, Field(ge=1)]
     changes: Annotated[tuple[AddressFacts, ...], Field(max_length=CHANGES_MAX_COUNT)]
+
+
+class RecipientFacts(Payload):
+    """One address of the list."""
+
+    address: str
+    state: Literal["valid", "grace"]
+    grace_until: datetime | None
+    kind: Kind
+    primary: bool
+
+
+class RecipientsSnapshot(Answering):
+    """One part of the whole list. The parts follow one another in the sequence, nothing between them."""
+
+    part: Annotated[int, Field(ge=1)]
+    parts: Annotated[int, Field(ge=1)]
+    true_for: Annotated[
+        int,
+        Field(ge=0, description="The list is what it was after the event of this sequence."),
+    ]
+    count: Annotated[Count, Field(description="Recipients in all parts.")]
+    checksum: Annotated[
+        str,
+        Field(
+            pattern="^sha256:[0-9a-f]{64}$",
+            description="SHA-256 over all recipients in the order of their addresses' UTF-8 bytes, which is the order "
+            "of the parts: each its address, a space, its state and a line feed.",
+        ),
+    ]
+    recipients: Annotated[tuple[RecipientFacts, ...], Field(max_length=CHANGES_MAX_COUNT)]
+
+
+# --- what a person decided ---------------------------------------------------
+
+
+class HoldApproved(Answering):
+    """The departures of a hold happen: those approved leave, by grace."""
+
+    directory: Id
+    hold: HoldFacts
+    approved: Annotated[Count, Field(description="Addresses approved.")]
+    grace: Annotated[Count, Field(description="Those of them that entered grace now.")]
+
+
+class HoldDiscarded(Answering):
+    """Nobody leaves, and nobody is told again until the set of addresses changes."""
+
+    directory: Id
+    hold: HoldFacts
+    kept: Annotated[Count, Field(description="Addresses that stay.")]
+
+
+class SampleFacts(Payload):
+    """How many addresses, and up to 20 of them."""
+
+    count: Count
+    addresses: Annotated[tuple[str, ...], Field(max_length=SAMPLE)]
+
+
+class UntouchedFacts(SampleFacts):
+    """Addresses left as they are, and why."""
+
+    code: str
+    text: str
+
+
+class RunUndone(Answering):
+    """What the run took is valid again; what it gave leaves through guard and grace. Automatic syncs pause."""
+
+    directory: Id
+    run: UUID
+    given_back: SampleFacts
+    leaving: SampleFacts
+    not_touched: tuple[UntouchedFacts, ...]
+
+
+# --- all directories at once -------------------------------------------------
+
+
+class FleetHeld(Payload):
+    """Many directories are in trouble at once: removals of all are held until the operator releases them."""
+
+    since: datetime
+    window_s: Annotated[Count, Field(description="Seconds that were looked at.")]
+    directories: Annotated[Count, Field(description="That had a run in the window.")]
+    failing: Annotated[Count, Field(description="That failed and had not before.")]
+    shrinking: Annotated[
+        Count, Field(description="That were held or showed markedly fewer addresses.")
+    ]
+    customers: Annotated[Count, Field(description="Distinct tenants of those in trouble.")]
+    codes: Annotated[
+        Mapping[str, Count], Field(description="Findings of those that failed, with their number.")
+    ]
+
+
+class FleetReleased(Payload):
+    """The operator let removals go on."""
+
+    since: datetime
+    released_at: datetime
+
+
+# --- refusals ----------------------------------------------------------------
 
 
 class ErrorFacts(Payload):
@@ -289,6 +394,15 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "sync.failed": SyncFailed,
     "sync.cancelled": SyncCancelled,
     "recipients.changed": RecipientsChanged,
+    "recipients.snapshot": RecipientsSnapshot,
+    "hold.approved": HoldApproved,
+    "hold.discarded": HoldDiscarded,
+    "run.undone": RunUndone,
+    "fleet.held": FleetHeld,
+    "fleet.released": FleetReleased,
     "command.rejected": CommandRejected,
 }
 """The events sent, by name."""
+
+OF_NO_TENANT = frozenset({"fleet.held", "fleet.released"})
+"""Events for the operator: without a subject, their routing key is their bare name."""

@@ -15,7 +15,7 @@ from worker.codec.command_forms import FORMS
 from worker.codec.envelope import ATTRIBUTE_MAX_CHARACTERS, TYPE_VERSION
 from worker.codec.fields import GROUPS, ID_PATTERN
 from worker.codec.outbound import SOURCE
-from worker.codec.payloads import PAYLOADS
+from worker.codec.payloads import OF_NO_TENANT, PAYLOADS
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -62,8 +62,9 @@ def _event(name: str) -> JsonSchema:
         "id": _ATTRIBUTE,
         "source": {"const": SOURCE},
         "time": {"type": "string", "format": "date-time"},
-        "subject": _ID,
     }
+    if name not in OF_NO_TENANT:
+        attributes["subject"] = _ID
     return _envelope(name, data, attributes, needs_data=True)
 
 

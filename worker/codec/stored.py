@@ -12,16 +12,22 @@ import orjson
 from pydantic import TypeAdapter
 
 from worker.domain.commands import (
+    AddRecipients,
+    ApproveHold,
     CancelSync,
     Command,
     DeleteDirectory,
     DeleteTenant,
+    DiscardHold,
     PauseDirectory,
+    RemoveRecipients,
+    RepublishRecipients,
     RequestSync,
     ResumeDirectory,
     SaveDirectory,
     SaveTenant,
     Sealed,
+    UndoRun,
 )
 from worker.domain.failures import RequestFailure
 from worker.domain.model import DirectoryId, DirectorySettings, Secret
@@ -38,6 +44,12 @@ _PLAIN: Mapping[str, TypeAdapter[Command]] = {
     "directory.resume": TypeAdapter(ResumeDirectory),
     "sync.request": TypeAdapter(RequestSync),
     "sync.cancel": TypeAdapter(CancelSync),
+    "hold.approve": TypeAdapter(ApproveHold),
+    "hold.discard": TypeAdapter(DiscardHold),
+    "run.undo": TypeAdapter(UndoRun),
+    "recipient.add": TypeAdapter(AddRecipients),
+    "recipient.remove": TypeAdapter(RemoveRecipients),
+    "recipients.republish": TypeAdapter(RepublishRecipients),
 }
 
 

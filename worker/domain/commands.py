@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import NewType
 
 from worker.domain.model import (
+    Address,
     DirectoryId,
     DirectorySettings,
     Domain,
+    HoldId,
     Mode,
     RunId,
     Secret,
@@ -94,6 +96,53 @@ class CancelSync:
     run: RunId
 
 
+@dataclass(frozen=True, slots=True)
+class ApproveHold:
+    """Let the departures of a hold happen, as the person saw them: the set of this version."""
+
+    hold: HoldId
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardHold:
+    """Let nobody leave, and tell nobody again until the set of this version changes."""
+
+    hold: HoldId
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndoRun:
+    """Give back what a run took; what it gave leaves through guard and grace."""
+
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class AddRecipients:
+    """Hold addresses by hand, each once and in normal form.
+
+    ``adopt``: the first directory that shows an address takes it over. ``protect``: no run ever does.
+    """
+
+    addresses: tuple[Address, ...]
+    adopt: bool
+    protect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRecipients:
+    """End the source by hand of these addresses; what a directory holds it goes on holding."""
+
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RepublishRecipients:
+    """Tell the whole list of a tenant again."""
+
+
 Command = (
     SaveTenant
     | DeleteTenant
@@ -103,6 +152,12 @@ Command = (
     | ResumeDirectory
     | RequestSync
     | CancelSync
+    | ApproveHold
+    | DiscardHold
+    | UndoRun
+    | AddRecipients
+    | RemoveRecipients
+    | RepublishRecipients
 )
 
 

@@ -29,7 +29,7 @@ Payload = Mapping[str, object]
 """Values that JSON knows, besides times, enums and UUIDs."""
 
 CHANGES_MAX_COUNT = 1_000
-"""Changes in one part of ``recipients.changed``, at most."""
+"""Changes in one part of ``recipients.changed``, or recipients in one of ``recipients.snapshot``, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +315,103 @@ def recipients_changed(tenant: TenantId, part: Part, *, changes: Sequence[Addres
         "changes": [asdict(change) for change in changes],
     }
     return Event("recipients.changed", tenant, told)
+
+
+# --- what a person decided ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFacts:
+    """What an approval did."""
+
+    hold: HoldRef
+    approved: int
+    """Addresses approved."""
+    grace: int
+    """Those of them that entered grace now; the others were in grace before, or nobody is removed here."""
+
+
+def hold_approved(
+    tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str], facts: ApprovalFacts
+) -> Event:
+    """A person let the departures of a hold happen."""
+    told = {"causes": list(causes), "directory": directory, **asdict(facts)}
+    return Event("hold.approved", tenant, told)
+
+
+def hold_discarded(
+    tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str], hold: HoldRef, kept: int
+) -> Event:
+    """A person wants nobody to leave: ``kept`` addresses stay, and nobody is told again until the set changes."""
+    told = {"causes": list(causes), "directory": directory, "hold": asdict(hold), "kept": kept}
+    return Event("hold.discarded", tenant, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How many addresses, and the first of them by name."""
+
+    count: int = 0
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """Addresses that an undo leaves as they are, and why."""
+
+    code: str
+    text: str
+    count: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UndoFacts:
+    """What an undo did; the whole of it is told in ``recipients.changed``."""
+
+    given_back: Sample
+    leaving: Sample
+    not_touched: tuple[Untouched, ...]
+
+
+def run_undone(
+    tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str], run: RunId, facts: UndoFacts
+) -> Event:
+    """What the run took is valid again; what it gave is on its way out, by guard and grace."""
+    told = {"causes": list(causes), "directory": directory, "run": run, **asdict(facts)}
+    return Event("run.undone", tenant, told)
+
+
+# --- all directories at once -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFigures:
+    """How many directories were in trouble at once, within ``window_s`` seconds."""
+
+    window_s: int
+    directories: int
+    """That had a run in the window."""
+    failing: int
+    """Of these: that failed and had not before."""
+    shrinking: int
+    """Of these: that were held, or showed markedly fewer addresses."""
+    customers: int
+    """Distinct tenants of those in trouble."""
+    codes: tuple[tuple[str, int], ...] = ()
+    """The findings of those that failed, the most frequent first."""
+
+
+def fleet_held(since: datetime, figures: FleetFigures) -> Event:
+    """Removals of all directories are held: ours is the likelier fault. For the operator, who releases."""
+    told = asdict(figures) | {"since": since, "codes": dict(figures.codes)}
+    return Event("fleet.held", None, told, sequenced=False)
+
+
+def fleet_released(since: datetime, released_at: datetime) -> Event:
+    """The operator let removals go on."""
+    told = {"since": since, "released_at": released_at}
+    return Event("fleet.released", None, told, sequenced=False)
 
 
 # --- refusals ----------------------------------------------------------------

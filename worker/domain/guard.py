@@ -1,9 +1,10 @@
 """Decides whether a finished listing may change recipients. Never sees a row, only counts.
 
-The rules are a table (``RULES``), from which the documentation is made. Each rule looks at the
-evidence and gives a reason to hold, with its figures, or nothing.
+The rules are a table (``RULES``), from which the documentation is made; what none of them holds is one as well
+(``PASSES``). Each rule looks at the evidence and gives what it found, with its figures, or nothing.
 """
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class DomainCount:
     recipients: int
     leaving: int
     left: int
+    sample: tuple[str, ...] = ()
+    """The first of the addresses that leave, at most ``SAMPLE``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,31 @@ class Evidence:
     """Only domains that something leaves, or left during the window."""
     scope_changed: bool
     canaries_missing: tuple[str, ...]
-    leaving_sample: tuple[str, ...]
+    """Not found, and no person has accepted that they are gone."""
+    fleet_is_held: bool = False
+    """Many directories are in trouble at once, and the operator has not released removals yet."""
 
     @property
     def leaving(self) -> int:
         """How many addresses would leave the tenant's list."""
         return sum(count.leaving for count in self.domains)
+
+    @property
+    def sample(self) -> tuple[str, ...]:
+        """The first of all that leave."""
+        return tuple(address for count in self.domains for address in count.sample)[:SAMPLE]
+
+
+Figures = tuple[tuple[str, str | int | float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one rule found: words, the figures behind them, and the first of the addresses concerned."""
+
+    text: str
+    figures: Figures
+    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +79,7 @@ class Reason:
 
     code: str
     text: str
-    figures: tuple[tuple[str, str | int | float], ...]
+    figures: Figures
     addresses: tuple[str, ...] = ()
 
 
@@ -73,11 +95,9 @@ class Ruling:
         return bool(self.reasons)
 
 
-def domain_share(evidence: Evidence, removals: Removals) -> list[Reason]:
-    """Hold when, with the last 7 days, more than both the count and the share of a domain would be gone."""
+def _domain_share(evidence: Evidence, removals: Removals) -> list[Found]:
     return [
-        Reason(
-            "domain_share",
+        Found(
             f"{gone} of {total} addresses of {count.domain} would be gone within {WINDOW_DAYS} days; "
             f"allowed are {removals.min_count} or {removals.max_share:.0%}.",
             (
@@ -86,7 +106,7 @@ def domain_share(evidence: Evidence, removals: Removals) -> list[Reason]:
                 ("of", total),
                 ("max_share", removals.max_share),
             ),
-            evidence.leaving_sample,
+            count.sample,
         )
         for count in evidence.domains
         if count.leaving
@@ -95,14 +115,12 @@ def domain_share(evidence: Evidence, removals: Removals) -> list[Reason]:
     ]
 
 
-def domain_half(evidence: Evidence, _: Removals) -> list[Reason]:
-    """Hold when more than half of a domain would leave, two addresses or more."""
+def _domain_half(evidence: Evidence, _: Removals) -> list[Found]:
     return [
-        Reason(
-            "domain_half",
+        Found(
             f"{gone} of {total} addresses of {count.domain} would be gone: more than half.",
             (("domain", count.domain), ("gone", gone), ("of", total)),
-            evidence.leaving_sample,
+            count.sample,
         )
         for count in evidence.domains
         if count.leaving
@@ -111,91 +129,183 @@ def domain_half(evidence: Evidence, _: Removals) -> list[Reason]:
     ]
 
 
-def total_count(evidence: Evidence, removals: Removals) -> list[Reason]:
-    """Hold when more than the allowed number would be gone in all."""
+def _total_count(evidence: Evidence, removals: Removals) -> list[Found]:
     gone = sum(count.leaving + count.left for count in evidence.domains)
     if not evidence.leaving or gone <= removals.max_count:
         return []
-    return [
-        Reason(
-            "total_count",
-            f"{gone} addresses would be gone within {WINDOW_DAYS} days; allowed are {removals.max_count}.",
-            (("gone", gone), ("max_count", removals.max_count)),
-            evidence.leaving_sample,
-        )
-    ]
+    text = f"{gone} addresses would be gone within {WINDOW_DAYS} days; allowed are {removals.max_count}."
+    return [Found(text, (("gone", gone), ("max_count", removals.max_count)), evidence.sample)]
 
 
-def half_size(evidence: Evidence, _: Removals) -> list[Reason]:
-    """Hold when the snapshot holds less than half of what the last applied run held."""
+def _half_size(evidence: Evidence, _: Removals) -> list[Found]:
     before = evidence.applied_addresses
     if before is None or evidence.addresses * 2 >= before:
         return []
-    return [
-        Reason(
-            "half_size",
-            f"The directory shows {evidence.addresses} addresses; the last applied run held {before}.",
-            (("addresses", evidence.addresses), ("before", before)),
-            evidence.leaving_sample,
-        )
-    ]
+    text = (
+        f"The directory shows {evidence.addresses} addresses; the last applied run held {before}."
+    )
+    return [Found(text, (("addresses", evidence.addresses), ("before", before)), evidence.sample)]
 
 
-def canary_missing(evidence: Evidence, _: Removals) -> list[Reason]:
-    """Hold when an address that must always be found is not."""
-    if not evidence.canaries_missing:
+def _canary_missing(evidence: Evidence, _: Removals) -> list[Found]:
+    missing = evidence.canaries_missing
+    if not missing:
         return []
-    names = ", ".join(evidence.canaries_missing[:SAMPLE])
-    return [
-        Reason(
-            "canary_missing",
-            f"The directory does not show {names}, which must always be found.",
-            (("missing", len(evidence.canaries_missing)),),
-            evidence.canaries_missing[:SAMPLE],
-        )
-    ]
+    text = f"The directory does not show {', '.join(missing[:SAMPLE])}, which must always be found."
+    return [Found(text, (("missing", len(missing)),), missing[:SAMPLE])]
 
 
-def scope_changed(evidence: Evidence, _: Removals) -> list[Reason]:
-    """Hold when what is read was changed since the last applied run and something would leave."""
-    if not evidence.scope_changed or not evidence.leaving:
+def _leaving(evidence: Evidence, text: str) -> list[Found]:
+    if not evidence.leaving:
         return []
-    return [
-        Reason(
-            "scope_changed",
-            f"What is read was changed since the last applied run, and {evidence.leaving} addresses would leave.",
-            (("leaving", evidence.leaving),),
-            evidence.leaving_sample,
-        )
-    ]
+    said = text.format(leaving=evidence.leaving)
+    return [Found(said, (("leaving", evidence.leaving),), evidence.sample)]
 
 
-def review(evidence: Evidence, removals: Removals) -> list[Reason]:
-    """Hold every departure when the customer wants to see each."""
-    if removals.policy is not RemovalPolicy.REVIEW or not evidence.leaving:
+def _scope_changed(evidence: Evidence, _: Removals) -> list[Found]:
+    if not evidence.scope_changed:
         return []
-    return [
-        Reason(
-            "review",
-            f"{evidence.leaving} addresses would leave, and removals are set to be reviewed.",
-            (("leaving", evidence.leaving),),
-            evidence.leaving_sample,
-        )
-    ]
+    return _leaving(
+        evidence,
+        "What is read was changed since the last applied run, and {leaving} addresses would leave.",
+    )
 
 
-Rule = Callable[[Evidence, Removals], list[Reason]]
+def _fleet(evidence: Evidence, _: Removals) -> list[Found]:
+    if not evidence.fleet_is_held:
+        return []
+    return _leaving(
+        evidence,
+        "Many directories are in trouble at once, which is likelier our fault than theirs: removals of all wait for "
+        "the operator. {leaving} addresses would leave here.",
+    )
 
-OF_THE_LIST: tuple[Rule, ...] = (canary_missing, half_size)
-"""Whether the list itself can be believed."""
 
-OF_DEPARTURES: tuple[Rule, ...] = (scope_changed, domain_half, domain_share, total_count, review)
-"""Whether so many may leave; where nobody is ever removed there is nothing to ask."""
+def _review(evidence: Evidence, removals: Removals) -> list[Found]:
+    if removals.policy is not RemovalPolicy.REVIEW:
+        return []
+    return _leaving(
+        evidence, "{leaving} addresses would leave, and removals are set to be reviewed."
+    )
 
-RULES: tuple[Rule, ...] = (*OF_THE_LIST, *OF_DEPARTURES)
+
+class About(enum.StrEnum):
+    """What a rule doubts."""
+
+    LIST = "list"
+    """Whether the list itself can be believed: asked whatever the policy is."""
+    DEPARTURES = "departures"
+    """Whether so many may leave: not asked where nobody is ever removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table: when it holds, and why that is wise. ``find`` gives one reason a domain or one in all."""
+
+    code: str
+    about: About
+    holds_when: str
+    because: str
+    find: Callable[[Evidence, Removals], list[Found]]
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "canary_missing",
+        About.LIST,
+        "An address that must always be found is not, and nobody has accepted that.",
+        "The customer named it to tell a wrong list from a right one.",
+        _canary_missing,
+    ),
+    Rule(
+        "half_size",
+        About.LIST,
+        "The list holds less than half of what the last applied run held.",
+        "A list cut short looks like this.",
+        _half_size,
+    ),
+    Rule(
+        "scope_changed",
+        About.DEPARTURES,
+        "What is read was changed (filter, base, attributes, kinds, leave_out, servers) and something would leave.",
+        "Who leaves by a changed form has not left the company.",
+        _scope_changed,
+    ),
+    Rule(
+        "fleet",
+        About.DEPARTURES,
+        "Many directories of distinct customers fail or shrink at once, the operator has not released removals, "
+        "and something would leave.",
+        "What happens to many at once is likelier our fault than theirs.",
+        _fleet,
+    ),
+    Rule(
+        "domain_half",
+        About.DEPARTURES,
+        "More than half of a domain would be gone, with what left in the last 7 days: two addresses or more.",
+        "Small domains have no shares to speak of.",
+        _domain_half,
+    ),
+    Rule(
+        "domain_share",
+        About.DEPARTURES,
+        "More than min_count and more than max_share of a domain would be gone, with what left in the last 7 days.",
+        "A company does not lose that many in a week; a slow loss trips the same limit.",
+        _domain_share,
+    ),
+    Rule(
+        "total_count",
+        About.DEPARTURES,
+        "More than max_count addresses would be gone in all, with what left in the last 7 days.",
+        "In a large list a small share is many people.",
+        _total_count,
+    ),
+    Rule(
+        "review",
+        About.DEPARTURES,
+        "Removals are set to be reviewed and something would leave.",
+        "The customer wants to see each departure.",
+        _review,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What looks unusual and is held by no rule, with what becomes of it."""
+
+    code: str
+    what: str
+    becomes: str
+
+
+PASSES: tuple[Passage, ...] = (
+    Passage("first_run", "the first run of a directory", "All it shows is added."),
+    Passage("migrated", "the same addresses under new ids", "Unchanged, with its history."),
+    Passage("domain_added", "a domain added", "Its addresses are added by the next run."),
+    Passage(
+        "domain_taken_off",
+        "a domain taken off",
+        "By decision: its addresses leave by grace and the clock, and do not count.",
+    ),
+    Passage("domain_made_alias", "a domain made an alias", "Its own addresses stay."),
+    Passage("held_elsewhere", "addresses that another source holds", "They leave nothing."),
+    Passage("approved", "departures that a person approved", "They go on and do not count again."),
+    Passage("never", "removals set to never", "What is absent stays missing, and valid."),
+)
 
 
 def judge(evidence: Evidence, removals: Removals) -> Ruling:
     """Ask every rule that applies, so that a person sees all that is wrong at once."""
-    rules = OF_THE_LIST if removals.policy is RemovalPolicy.NEVER else RULES
-    return Ruling(tuple(reason for rule in rules for reason in rule(evidence, removals)))
+    asked = [
+        rule
+        for rule in RULES
+        if rule.about is About.LIST or removals.policy is not RemovalPolicy.NEVER
+    ]
+    return Ruling(
+        tuple(
+            Reason(rule.code, found.text, found.figures, found.addresses)
+            for rule in asked
+            for found in rule.find(evidence, removals)
+        )
+    )

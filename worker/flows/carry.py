@@ -2,17 +2,23 @@
 
 from typing import assert_never
 
-from worker.domain import rulings
+from worker.domain import decisions, rulings
 from worker.domain.commands import (
+    AddRecipients,
+    ApproveHold,
     CancelSync,
     DeleteDirectory,
     DeleteTenant,
+    DiscardHold,
     FieldError,
     PauseDirectory,
+    RemoveRecipients,
+    RepublishRecipients,
     RequestSync,
     ResumeDirectory,
     SaveDirectory,
     SaveTenant,
+    UndoRun,
 )
 from worker.domain.model import DirectoryId, Mode, Trigger
 from worker.domain.rulings import DirectoryRecord, TenantRecord
@@ -20,7 +26,9 @@ from worker.ports import Desk, Done, Rejected, Settled, Waiting
 
 
 DirectoryCommand = DeleteDirectory | PauseDirectory | ResumeDirectory | RequestSync
-TenantCommand = DeleteTenant | CancelSync | SaveDirectory | DirectoryCommand
+RecipientCommand = AddRecipients | RemoveRecipients | RepublishRecipients
+RunCommand = CancelSync | UndoRun | ApproveHold | DiscardHold
+TenantCommand = DeleteTenant | SaveDirectory | DirectoryCommand | RunCommand | RecipientCommand
 
 PAUSED_BY_HAND = "paused by hand"
 
@@ -32,7 +40,7 @@ NO_DIRECTORY = FieldError(
     "directory.unknown",
     "This tenant has no such directory. Send directory.save first.",
 )
-NO_RUN = FieldError("run", "run.unknown", "This tenant has no such run, or it has ended.")
+NO_OPEN_RUN = FieldError("run", "run.unknown", "This tenant has no such run, or it has ended.")
 
 
 async def carry(desk: Desk) -> Settled:
@@ -51,10 +59,12 @@ async def about_tenant(desk: Desk, command: TenantCommand, tenant: TenantRecord)
     match command:
         case DeleteTenant():
             return await desk.tenant.delete()
-        case CancelSync():
-            return await desk.runs.cancel(command.run) or Rejected((NO_RUN,))
         case SaveDirectory():
             return await save_directory(desk, command, tenant)
+        case CancelSync() | UndoRun() | ApproveHold() | DiscardHold():
+            return await about_run(desk, command)
+        case AddRecipients() | RemoveRecipients() | RepublishRecipients():
+            return await about_recipients(desk, command, tenant)
         case DeleteDirectory() | PauseDirectory() | ResumeDirectory() | RequestSync():
             return await about_directory(desk, command, tenant)
         case _:
@@ -117,3 +127,53 @@ async def request_sync(
         DirectoryId(command.directory), trigger=command.trigger, mode=command.mode
     )
     return Done(None, also=(accepted,))
+
+
+async def about_run(desk: Desk, command: RunCommand) -> Settled:
+    """Carry out what a person decides about a run, or about what a run left to decide."""
+    match command:
+        case CancelSync():
+            return await desk.runs.cancel(command.run) or Rejected((NO_OPEN_RUN,))
+        case UndoRun():
+            return await undo_run(desk, command)
+        case ApproveHold() | DiscardHold():
+            return await decide_hold(desk, command)
+        case _:
+            assert_never(command)
+
+
+async def undo_run(desk: Desk, command: UndoRun) -> Settled:
+    """Undo a run once; what it changed and others have changed since stays as they left it."""
+    run = await desk.runs.find(command.run)
+    if run is None:
+        return Rejected((decisions.NO_RUN,))
+    errors = decisions.undo_errors(run)
+    return Rejected(errors) if errors else await desk.runs.undo(run)
+
+
+async def decide_hold(desk: Desk, command: ApproveHold | DiscardHold) -> Settled:
+    """Approve or discard a hold, if it is still the one that the person saw."""
+    hold = await desk.holds.find(command.hold)
+    if hold is None:
+        return Rejected((decisions.NO_HOLD,))
+    discards = isinstance(command, DiscardHold)
+    errors = decisions.hold_errors(command.version, hold, discards=discards)
+    if errors:
+        return Rejected(errors)
+    return Done(await (desk.holds.discard(hold) if discards else desk.holds.approve(hold)))
+
+
+async def about_recipients(desk: Desk, command: RecipientCommand, tenant: TenantRecord) -> Settled:
+    """Carry out what people do to the list by hand: a list with one wrong address changes nothing."""
+    match command:
+        case AddRecipients():
+            errors = decisions.other_domain_errors(command.addresses, tenant.domains)
+            return Rejected(errors) if errors else await desk.recipients.add(command)
+        case RemoveRecipients():
+            unknown = await desk.recipients.not_by_hand(command.addresses)
+            errors = decisions.not_by_hand_errors(command.addresses, unknown)
+            return Rejected(errors) if errors else await desk.recipients.remove(command)
+        case RepublishRecipients():
+            return await desk.recipients.republish()
+        case _:
+            assert_never(command)

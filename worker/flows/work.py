@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from worker.domain.failures import StoreFailure
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Outcome
 from worker.flows.bell import Bell
 from worker.flows.carry import carry
-from worker.ports import Orders, Runs, Sweeper, Telemetry
+from worker.ports import Fleet, Orders, Runs, Sweeper, Telemetry
 
 
 IDLE_S = 1.0
@@ -110,6 +110,19 @@ async def sweep(sweeper: Sweeper, *, found: Bell, telemetry: Telemetry) -> None:
                 housekept_at = time.monotonic()
         except StoreFailure as away:
             telemetry.event("sweeping_waits", code=away.code, detail=away.detail)
+        await asyncio.sleep(SWEEP_S)
+
+
+async def watch_fleet(fleet: Fleet, *, telemetry: Telemetry) -> None:
+    """Notice that many directories are in trouble at once, and tell whether removals are held, until cancelled."""
+    while True:
+        try:
+            held = await fleet.watch()
+            if held is not None:
+                telemetry.event("fleet_held", level="error", **asdict(held.figures))
+            telemetry.gauge("fleet_held", int(await fleet.standing() is not None))
+        except StoreFailure as away:
+            telemetry.event("fleet_watch_waits", code=away.code, detail=away.detail)
         await asyncio.sleep(SWEEP_S)
 
 

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from tests.fakes.clock import StandingClock
 from worker.adapters.postgres.desk import PostgresOrders
+from worker.adapters.postgres.fleet import PostgresFleet
 from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.pool import Pool
@@ -24,19 +25,27 @@ from worker.adapters.postgres.spool import open_spool
 from worker.adapters.postgres.sweeper import PostgresSweeper
 from worker.codec.schemas import message_schema
 from worker.domain.commands import (
+    AddRecipients,
+    ApproveHold,
     CancelSync,
     Command,
     DeleteDirectory,
     DeleteTenant,
+    DiscardHold,
     Envelope,
     PauseDirectory,
     Received,
     Refused,
+    RemoveRecipients,
+    RepublishRecipients,
     RequestSync,
     ResumeDirectory,
     SaveDirectory,
     SaveTenant,
+    UndoRun,
 )
+from worker.domain.events import HoldRef
+from worker.domain.fleet import FleetLimits
 from worker.domain.guard import judge
 from worker.domain.model import (
     Address,
@@ -44,8 +53,10 @@ from worker.domain.model import (
     DirectoryId,
     DirectorySettings,
     Domain,
+    HoldId,
     Mode,
     Removals,
+    RunId,
     Secret,
     Server,
     TenantId,
@@ -71,6 +82,12 @@ NAMES: dict[type[Command], str] = {
     ResumeDirectory: "directory.resume",
     RequestSync: "sync.request",
     CancelSync: "sync.cancel",
+    ApproveHold: "hold.approve",
+    DiscardHold: "hold.discard",
+    UndoRun: "run.undo",
+    AddRecipients: "recipient.add",
+    RemoveRecipients: "recipient.remove",
+    RepublishRecipients: "recipients.republish",
 }
 
 
@@ -159,6 +176,11 @@ class House:
     def sweeper(self) -> PostgresSweeper:
         """The housekeeper."""
         return PostgresSweeper(self.pool, self.clock, self.runs)
+
+    @property
+    def fleet(self) -> PostgresFleet:
+        """All directories at once."""
+        return PostgresFleet(self.pool, self.clock, FleetLimits())
 
     @property
     def sign_ins(self) -> PostgresSignIns:
@@ -267,6 +289,53 @@ class House:
         """Ask for a run; gives the id of the command."""
         command = RequestSync(DirectoryId(directory), trigger, mode)
         return await self.send(command, tenant=tenant, **how)
+
+    async def add(self, *addresses: str, adopt: bool = False, protect: bool = False) -> str:
+        """Hold addresses by hand."""
+        command = AddRecipients(tuple(map(Address, addresses)), adopt, protect)
+        return await self.send(command)
+
+    async def remove(self, *addresses: str) -> str:
+        """End the source by hand."""
+        return await self.send(RemoveRecipients(tuple(map(Address, addresses))))
+
+    async def hold(self, directory: str = HQ) -> HoldRef:
+        """The directory's open hold, as a person sees it."""
+        (found,) = {
+            (each["hold"], each["version"])
+            for each in await self.fetch("SELECT * FROM api.hold WHERE directory = $1", directory)
+        }
+        return HoldRef(HoldId(found[0]), found[1])
+
+    async def approve(self, hold: HoldRef | None = None) -> str:
+        """Approve what the person sees: by default the hold as it stands."""
+        seen = hold or await self.hold()
+        return await self.send(ApproveHold(seen.id, seen.version))
+
+    async def discard(self, hold: HoldRef | None = None) -> str:
+        """Discard what the person sees."""
+        seen = hold or await self.hold()
+        return await self.send(DiscardHold(seen.id, seen.version))
+
+    async def last_run(self) -> RunId:
+        """The run that ended last."""
+        return RunId(
+            await self.value(
+                "SELECT run FROM api.run ORDER BY finished_at DESC, queued_at DESC LIMIT 1"
+            )
+        )
+
+    async def undo(self, run: RunId | None = None) -> str:
+        """Undo a run: by default the last."""
+        return await self.send(UndoRun(run or await self.last_run()))
+
+    async def rejections(self) -> list[tuple[str, str]]:
+        """Field and code of everything that was refused, in order."""
+        return [
+            (error["field"], error["code"])
+            for event in await self.events("command.rejected")
+            for error in event["data"]["errors"]
+        ]
 
     # --- runs ----------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import asyncio
 import orjson
 
 from tests.integration.postgres.house import MESSAGE_MAX_BYTES, House, people, removals, row
-from worker.adapters.postgres.final import CHANGES_PER_PART
+from worker.adapters.postgres.decisions import CHANGES_PER_PART
 from worker.domain.addresses import ADDRESS_MAX_BYTES
 from worker.domain.commands import SaveTenant
 from worker.domain.model import Domain, Tier

@@ -89,7 +89,7 @@ def test_every_query_says_what_it_does() -> None:
 async def test_every_query_is_understood_by_the_server(house: House) -> None:
     """Also those that no test reaches."""
     async with house.pool.acquire() as connection:
-        for name in ("make_stage", "make_diff", "make_touched"):
+        for name in ("make_stage", "make_diff", "make_touched", "make_undone"):
             await connection.execute(queries()[name].sql)
         for name, query in queries().items():
             try:
@@ -154,6 +154,7 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "run",
             "history",
             "hold",
+            "change",
             "parked",
         }
         for view in views:
@@ -216,7 +217,9 @@ async def test_the_worker_needs_no_more_than_its_role(owned: str, vault: Vault) 
             await house.sweeper.sweep()
             assert await house.outbox.lead()
             assert await house.outbox.next(10)
-            assert await pool.fetchval("SELECT count(*) FROM public.rollcall_migration") == 1
+            assert await pool.fetchval("SELECT count(*) FROM public.rollcall_migration") == len(
+                all_migrations()
+            )
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await pool.execute("DROP TABLE rollcall.parked")
     finally:

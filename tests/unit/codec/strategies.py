@@ -6,22 +6,29 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from worker.domain.commands import (
+    AddRecipients,
+    ApproveHold,
     CancelSync,
     Command,
     DeleteDirectory,
     DeleteTenant,
+    DiscardHold,
     PauseDirectory,
+    RemoveRecipients,
+    RepublishRecipients,
     RequestSync,
     ResumeDirectory,
     SaveDirectory,
     SaveTenant,
     Sealed,
+    UndoRun,
 )
 from worker.domain.model import (
     Address,
     DirectoryId,
     DirectorySettings,
     Domain,
+    HoldId,
     Kind,
     LoginRole,
     Logins,
@@ -85,6 +92,10 @@ settings = st.builds(
 )
 directories = ids.map(DirectoryId)
 
+some_addresses = st.lists(texts.map(Address), min_size=1, max_size=3).map(tuple)
+holds = st.uuids().map(HoldId)
+versions = st.integers(1, 2**31 - 1)
+
 named_commands: st.SearchStrategy[tuple[str, Command]] = st.one_of(
     st.tuples(
         st.just("tenant.save"),
@@ -129,4 +140,15 @@ named_commands: st.SearchStrategy[tuple[str, Command]] = st.one_of(
         st.just("sync.cancel"),
         st.builds(CancelSync, run=st.uuids().map(lambda run: RunId(UUID(str(run))))),
     ),
+    st.tuples(st.just("hold.approve"), st.builds(ApproveHold, hold=holds, version=versions)),
+    st.tuples(st.just("hold.discard"), st.builds(DiscardHold, hold=holds, version=versions)),
+    st.tuples(st.just("run.undo"), st.builds(UndoRun, run=st.uuids().map(RunId))),
+    st.tuples(
+        st.just("recipient.add"),
+        st.builds(
+            AddRecipients, addresses=some_addresses, adopt=st.booleans(), protect=st.booleans()
+        ),
+    ),
+    st.tuples(st.just("recipient.remove"), st.builds(RemoveRecipients, addresses=some_addresses)),
+    st.tuples(st.just("recipients.republish"), st.builds(RepublishRecipients)),
 )

@@ -79,9 +79,34 @@ EVERY_EVENT: tuple[Event, ...] = (
         events.Part(1, 1, RUN.run, HQ, ("command-1",)),
         changes=[events.AddressChange("jo@example.com", Change.ADDED, "valid", None, Kind.MAILBOX)],
     ),
+    events.hold_approved(
+        TENANT,
+        HQ,
+        causes=["command-1"],
+        facts=events.ApprovalFacts(events.HoldRef(HoldId(UUID(int=2)), 3), 2, 1),
+    ),
+    events.hold_discarded(
+        TENANT, HQ, causes=["command-1"], hold=events.HoldRef(HoldId(UUID(int=2)), 3), kept=2
+    ),
+    events.run_undone(
+        TENANT,
+        HQ,
+        causes=["command-1"],
+        run=RUN.run,
+        facts=events.UndoFacts(
+            events.Sample(1, ("jo@example.com",)),
+            events.Sample(),
+            (events.Untouched("decided", "A person took it away.", 1, ("al@example.com",)),),
+        ),
+    ),
+    events.fleet_held(AT, events.FleetFigures(3600, 20, 5, 1, 6, (("name.timed_out", 5),))),
+    events.fleet_released(AT, AT),
     events.command_rejected(ENVELOPE, [ERROR]),
     events.command_refused(Refused(errors=(ERROR,), size=3)),
 )
+
+RENDERED_IN_BULK = {"recipients.snapshot"}
+"""By the database alone; its tests hold what it renders to the schema."""
 
 
 def stamp_of(event: Event) -> Stamp:
@@ -100,7 +125,7 @@ def test_every_event_is_as_the_contract_says(event: Event) -> None:
 
 def test_every_event_of_the_contract_can_be_made() -> None:
     """A promised event without a constructor is never sent."""
-    assert {event.name for event in EVERY_EVENT} == set(PAYLOADS)
+    assert {event.name for event in EVERY_EVENT} == set(PAYLOADS) - RENDERED_IN_BULK
 
 
 def test_a_place_in_the_order_comes_with_each_state_event_and_no_other() -> None:

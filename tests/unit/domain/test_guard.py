@@ -15,15 +15,16 @@ def evidence(
     applied: int | None = 1_000,
     scope_changed: bool = False,
     canaries: tuple[str, ...] = (),
-    sample: tuple[str, ...] = ("ada@example.com",),
+    fleet: bool = False,
 ) -> Evidence:
     """What a run came to, by default nothing to be alarmed about."""
-    return Evidence(addresses, applied, counts, scope_changed, canaries, sample)
+    return Evidence(addresses, applied, counts, scope_changed, canaries, fleet)
 
 
 def of(leaving: int, recipients: int, left: int = 0, domain: str = "example.com") -> DomainCount:
-    """The figures of one domain."""
-    return DomainCount(domain, recipients, leaving, left)
+    """The figures of one domain, with the first of those who leave it."""
+    sample = tuple(f"p{number}@{domain}" for number in range(min(leaving, SAMPLE)))
+    return DomainCount(domain, recipients, leaving, left, sample)
 
 
 def codes(ruling: Ruling) -> list[str]:
@@ -141,18 +142,22 @@ def test_limits_are_the_customers_own() -> None:
 def test_every_rule_is_asked() -> None:
     """A person sees all that is wrong at once."""
     everything = evidence(
-        of(600, 700), addresses=1, scope_changed=True, canaries=(Address("ceo@example.com"),)
+        of(600, 700),
+        addresses=1,
+        scope_changed=True,
+        canaries=(Address("ceo@example.com"),),
+        fleet=True,
     )
 
     ruling = judge(everything, Removals(policy=RemovalPolicy.REVIEW))
 
-    assert len(codes(ruling)) == len(RULES) == 7
-    assert all(reason.text and reason.figures for reason in ruling.reasons)
+    assert codes(ruling) == [rule.code for rule in RULES]
+    assert all(reason.text and reason.figures and reason.addresses for reason in ruling.reasons)
 
 
 def test_a_reason_carries_its_figures_and_a_few_addresses() -> None:
     """A hold can be judged from its event alone."""
-    (reason,) = judge(evidence(of(8, 100, left=3), sample=("a@example.com",)), SAFE).reasons
+    (reason,) = judge(evidence(of(8, 100, left=3)), SAFE).reasons
 
     assert dict(reason.figures) == {
         "domain": "example.com",
@@ -160,7 +165,7 @@ def test_a_reason_carries_its_figures_and_a_few_addresses() -> None:
         "of": 103,
         "max_share": 0.05,
     }
-    assert reason.addresses == ("a@example.com",)
+    assert reason.addresses == tuple(f"p{number}@example.com" for number in range(8))
     assert "11 of 103" in reason.text
 
 
@@ -176,3 +181,22 @@ def test_where_nobody_is_removed_a_list_that_halved_is_still_held() -> None:
     halved = evidence(addresses=400, applied=1_000)
 
     assert codes(judge(halved, Removals(policy=RemovalPolicy.NEVER))) == ["half_size"]
+
+
+def test_a_reason_names_addresses_of_its_own_domain() -> None:
+    """Who looks at one domain is not led astray by another."""
+    big, small = of(100, 400, domain="a.example"), of(30, 100, domain="b.example")
+
+    reasons = judge(evidence(big, small), SAFE).reasons
+
+    assert [reason.addresses[0] for reason in reasons] == ["p0@a.example", "p0@b.example"]
+    assert {len(reason.addresses) for reason in reasons} == {SAMPLE}
+
+
+def test_trouble_of_the_fleet_holds_the_first_departure() -> None:
+    """When many customers shrink at once, the one who loses a single address is no exception."""
+    assert codes(judge(evidence(of(1, 1_000), fleet=True), SAFE)) == ["fleet"]
+    assert codes(judge(evidence(of(0, 1_000, left=3), fleet=True), SAFE)) == []
+    assert (
+        codes(judge(evidence(of(1, 1_000), fleet=True), Removals(policy=RemovalPolicy.NEVER))) == []
+    )

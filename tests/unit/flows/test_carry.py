@@ -29,7 +29,7 @@ from worker.domain.model import (
     Trigger,
 )
 from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
-from worker.flows.carry import NO_DIRECTORY, NO_RUN, NO_TENANT, PAUSED_BY_HAND, carry
+from worker.flows.carry import NO_DIRECTORY, NO_OPEN_RUN, NO_TENANT, PAUSED_BY_HAND, carry
 from worker.ports import Done, Rejected, Settled, Waiting
 
 
@@ -195,7 +195,7 @@ async def test_a_request_without_the_right_is_rejected() -> None:
 async def test_only_an_open_run_can_be_cancelled() -> None:
     """One that has ended, or is another tenant's, is unknown."""
     on = desk("sync.cancel", CancelSync(RUN), tenant=TENANT)
-    assert await carry(on) == Rejected((NO_RUN,))
+    assert await carry(on) == Rejected((NO_OPEN_RUN,))
 
     on.runs.open_runs.add(RUN)
     assert (await carried(on)).outcome is None

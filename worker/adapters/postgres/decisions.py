@@ -1,4 +1,4 @@
-"""Departures by decision: a domain taken off, a directory deleted. Grace at once, then the clock alone."""
+"""What changes a list without a run: departures by decision and by the clock, and how all such changes are told."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,16 @@ from datetime import datetime, timedelta
 import orjson
 
 from worker.adapters.postgres import pool as db
-from worker.adapters.postgres.announce import take_places
-from worker.adapters.postgres.final import CHANGES_PER_PART
+from worker.adapters.postgres.announce import Answer, announce, take_places
+from worker.domain import events
 from worker.domain.model import DirectoryId, TenantId
+
+
+CHANGES_PER_PART = 600
+"""With addresses of at most 254 octets (RFC 5321) a part stays under 256 KiB, whatever they are."""
+
+BY_HAND = 0
+"""The number that stands for "by hand" where directories are numbered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +34,32 @@ class Decision:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Departing:
+    """Whose addresses depart by decision: those of a domain, of a source, or these by name; None: any."""
+
+    domain: str | None = None
+    directory_id: int | None = None
+    addresses: Sequence[str] | None = None
+
+
 async def depart(
-    decision: Decision, *, domain: str | None, directory_id: int | None, grace: timedelta
+    decision: Decision, departing: Departing, *, grace: timedelta, answer: Answer | None = None
 ) -> None:
-    """Let all that one domain or one directory holds depart: into grace where nothing else holds it."""
-    on, about = decision.connection, {"domain": domain, "directory_id": directory_id}
+    """Let addresses depart: into grace where nothing else holds them."""
+    on = decision.connection
+    about = {
+        "domain": departing.domain,
+        "directory_id": departing.directory_id,
+        "addresses": departing.addresses,
+    }
     await db.run(on, "plan_for_many")
     await db.run(on, "clear_touched")
     when = {"tenant_id": decision.tenant_id, "now": decision.now, "grace": grace}
     await db.run(on, "touch_decided", **when, **about)
     await db.run(on, "decide_departures", **when, **about)
     await db.run(on, "name_decided", tenant_id=decision.tenant_id)
-    await _tell(decision, directory_id)
+    await tell_changes(decision, departing.directory_id or None, answer=answer)
 
 
 async def lapse(decision: Decision, *, most: int) -> None:
@@ -49,14 +70,22 @@ async def lapse(decision: Decision, *, most: int) -> None:
     await db.run(on, "touch_lapsed", tenant_id=decision.tenant_id, now=decision.now, most=most)
     await db.run(on, "lapse_departures", tenant_id=decision.tenant_id, now=decision.now)
     await db.run(on, "name_lapsed", tenant_id=decision.tenant_id)
-    await _tell(decision, None)
+    await tell_changes(decision, None)
 
 
-async def _tell(decision: Decision, directory_id: int | None) -> None:
+async def tell_changes(
+    decision: Decision, directory_id: int | None, *, answer: Answer | None = None
+) -> None:
+    """Record what ``touched`` says of the tenant's list, and tell it.
+
+    To ``answer`` it is told also if nothing changes: an empty ``recipients.changed`` is an outcome, too.
+    """
     on = decision.connection
     counted = await db.only(on, "count_changes")
     parts = -(-counted["changes"] // CHANGES_PER_PART)
     if not parts:
+        if answer is not None:
+            await _tell_nothing(decision, answer)
         return
     await db.run(
         on,
@@ -68,7 +97,7 @@ async def _tell(decision: Decision, directory_id: int | None) -> None:
     )
     await db.run(on, "count_recipients", tenant_id=decision.tenant_id)
     place = await take_places(on, tenant_id=decision.tenant_id, count=parts)
-    await db.run(
+    written = await db.rows(
         on,
         "write_changed_events",
         tenant=decision.tenant,
@@ -81,4 +110,33 @@ async def _tell(decision: Decision, directory_id: int | None) -> None:
         first=place.sequence,
         parts=parts,
         per_part=CHANGES_PER_PART,
+    )
+    if answer is not None:
+        numbers = [record["number"] for record in written]
+        await db.run(on, "keep_parts", number=answer.number, parts=numbers)
+        await reply(on, answer, numbers)
+
+
+async def reply(on: db.Connection, answer: Answer, parts: Sequence[int]) -> None:
+    """Send parts that are in the outbox to the reply queues of a command and its repeats as well."""
+    await db.run(on, "reply_with_parts_to_repeats", number=answer.number, parts=parts)
+    await db.run(
+        on,
+        "reply_with_parts",
+        reply_to=answer.reply_to,
+        correlation_id=answer.correlation_id,
+        parts=parts,
+    )
+
+
+async def _tell_nothing(decision: Decision, answer: Answer) -> None:
+    on = decision.connection
+    part = events.Part(1, 1, directory=decision.directory, causes=tuple(decision.causes))
+    await announce(
+        on,
+        events.recipients_changed(decision.tenant, part, changes=()),
+        now=decision.now,
+        place=await take_places(on, tenant_id=decision.tenant_id, count=1),
+        answers=(answer,),
+        traceparent=decision.traceparent,
     )

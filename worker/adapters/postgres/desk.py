@@ -14,6 +14,8 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Place, announce, take_places
 from worker.adapters.postgres.directory_book import PostgresDirectories
 from worker.adapters.postgres.hand import Hand, Slip
+from worker.adapters.postgres.hold_book import PostgresHolds
+from worker.adapters.postgres.recipient_book import PostgresRecipients
 from worker.adapters.postgres.run_book import PostgresRunBook
 from worker.adapters.postgres.tenant_book import PostgresTenants
 from worker.adapters.postgres.translate import PASSING
@@ -141,6 +143,8 @@ class PostgresDesk:
         self.tenant = PostgresTenants(hand)
         self.directories = PostgresDirectories(hand)
         self.runs = PostgresRunBook(hand)
+        self.holds = PostgresHolds(hand)
+        self.recipients = PostgresRecipients(hand)
 
     @property
     def stored(self) -> Stored:

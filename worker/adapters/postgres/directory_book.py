@@ -103,11 +103,10 @@ class PostgresDirectories:
         settings = load_settings(found["settings"].encode())
         await decisions.depart(
             self.hand.decision(command.directory),
-            domain=None,
-            directory_id=directory_id,
+            decisions.Departing(directory_id=directory_id),
             grace=settings.removals.grace,
         )
-        await db.run(on, "end_hold", directory_id=directory_id, now=self.hand.now)
+        await db.run(on, "end_hold", directory_id=directory_id, now=self.hand.now, how="deleted")
         await db.run(on, "delete_directory", directory_id=directory_id, now=self.hand.now)
         return Done(
             events.directory_deleted(

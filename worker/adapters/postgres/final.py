@@ -9,21 +9,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import uuid4
 
-import asyncpg
 import orjson
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Place, take_places
+from worker.adapters.postgres.decisions import CHANGES_PER_PART
 from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_payload
-from worker.domain.events import Counts, HoldRef, Seconds
+from worker.adapters.postgres.evidence import Doubt, State, gather
+from worker.adapters.postgres.hold_set import Standing, refresh
+from worker.domain.events import Counts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
-from worker.domain.guard import SAMPLE, WINDOW_DAYS, DomainCount, Evidence, Ruling
+from worker.domain.guard import Evidence, Ruling
 from worker.domain.model import (
     ClaimedRun,
     DirectoryId,
-    HoldId,
     Mode,
     RemovalPolicy,
     RunState,
@@ -39,26 +39,9 @@ APART = timedelta(minutes=30)
 ANALYZE_ABOVE_ROWS = 10_000
 """Below, statistics cost more than they save."""
 
-CHANGES_PER_PART = 600
-"""With addresses of at most 254 octets (RFC 5321) a part stays under 256 KiB, whatever they are."""
-
 COPY_BYTES = 256 * 1024
 
 PREVIEW_KEPT = timedelta(hours=24)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """The directory as the locks found it."""
-
-    row: RunRow
-    is_equal: bool
-    is_shared: bool
-    is_new: bool
-    """Nothing is known of the tenant's addresses yet, and only this directory tells."""
-    scope: str | None
-    applied_addresses: int | None
-    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +69,7 @@ async def final_transaction(
 
 async def _lock(
     connection: db.Connection, run: ClaimedRun, snapshot: Snapshot, now: datetime
-) -> _State:
+) -> State:
     ids = await db.row(connection, "ids_of_run", run_id=run.lease.run)
     if ids is None:
         raise LeaseLost(code="store.lease_lost", detail="the run is gone")
@@ -117,7 +100,7 @@ async def _lock(
         # known by the wire, but what it was known by has been set aside meanwhile: read anew
         raise Superseded(code="store.superseded", detail="the last snapshot was set aside")
     shared = await db.only(connection, "is_shared", tenant_id=tenant_id, directory_id=directory_id)
-    return _State(
+    return State(
         row=RunRow(
             run.lease.run,
             tenant_id,
@@ -130,6 +113,8 @@ async def _lock(
         is_new=not (is_equal or shared["shared"] or shared["known"]),
         scope=directory["scope"],
         applied_addresses=directory["applied_addresses"],
+        accepted_canaries=tuple(directory["accepted_canaries"]),
+        fleet_is_held=directory["fleet_is_held"],
         now=now,
     )
 
@@ -144,7 +129,7 @@ class PostgresFinal:
     """One open final transaction."""
 
     def __init__(
-        self, connection: db.Connection, run: ClaimedRun, snapshot: Snapshot, state: _State
+        self, connection: db.Connection, run: ClaimedRun, snapshot: Snapshot, state: State
     ) -> None:
         self._connection = connection
         self._run = run
@@ -152,6 +137,7 @@ class PostgresFinal:
         self._state = state
         self._addresses = 0
         self._sides = _Sides()
+        self._doubt = Doubt(Evidence(0, None, (), scope_changed=False, canaries_missing=()), ())
         self._began = time.monotonic()
         self._compared = self._began
 
@@ -170,9 +156,11 @@ class PostgresFinal:
             await self._compare_new()
         else:
             await self._compare_rows()
-        evidence = await self._evidence()
+        self._doubt = await gather(
+            self._connection, self._state, self._run, self._snapshot, addresses=self._addresses
+        )
         self._compared = time.monotonic()
-        return evidence
+        return self._doubt.evidence
 
     async def _compare_equal(self) -> None:
         self._addresses = self._state.applied_addresses or 0
@@ -218,47 +206,6 @@ class PostgresFinal:
         spool.rewind()
         await self._connection.copy_to_table("stage", source=_chunks(spool), format="text")
 
-    async def _evidence(self) -> Evidence:
-        hold = await db.row(
-            self._connection, "open_hold", directory_id=self._state.row.directory_id
-        )
-        leaving = await db.rows(
-            self._connection,
-            "count_leaving",
-            window_from=self._state.now - timedelta(days=WINDOW_DAYS),
-            held_since=None if hold is None else hold["since"],
-            shared=self._state.is_shared,
-            **self._here,
-        )
-        sample = await db.rows(self._connection, "sample_leaving", most=SAMPLE) if leaving else []
-        return Evidence(
-            addresses=self._addresses,
-            applied_addresses=self._state.applied_addresses,
-            domains=tuple(
-                DomainCount(c["domain"], c["recipients"], c["leaving"], c["gone"]) for c in leaving
-            ),
-            scope_changed=self._state.scope not in (None, self._snapshot.scope),
-            canaries_missing=await self._canaries_missing(),
-            leaving_sample=tuple(record["address"] for record in sample),
-        )
-
-    async def _canaries_missing(self) -> tuple[str, ...]:
-        """Name those not found; one whose domain was taken off left by decision, and no run could find it."""
-        canaries = [
-            canary
-            for canary in self._run.settings.removals.canaries
-            if canary.rpartition("@")[2] in self._run.domains
-        ]
-        if not canaries:
-            return ()
-        if self._state.is_equal:
-            missing = await db.rows(
-                self._connection, "canaries_not_held", canaries=canaries, **self._here
-            )
-        else:
-            missing = await db.rows(self._connection, "canaries_not_staged", canaries=canaries)
-        return tuple(record["address"] for record in missing)
-
     # --- record --------------------------------------------------------------
 
     async def record(self, ruling: Ruling) -> Outcome:
@@ -268,10 +215,10 @@ class PostgresFinal:
         counts = await self._count(ruling)
         if self._run.mode is Mode.PREVIEW:
             return await self._end_preview(counts, ruling)
-        hold = await self._hold(ruling)
+        standing = await self._hold(ruling)
         await self._write_recipients(counts)
         await self._baseline(ruling)
-        return await self._end_applied(counts, ruling, hold)
+        return await self._end_applied(counts, ruling, standing)
 
     async def _take_steps(self, ruling: Ruling) -> None:
         removals = self._run.settings.removals
@@ -311,45 +258,18 @@ class PostgresFinal:
             ignored=tally.ignored,
         )
 
-    async def _hold(self, ruling: Ruling) -> HoldRef | None:
+    async def _hold(self, ruling: Ruling) -> Standing | None:
+        """Open, refresh or end the directory's hold."""
         if not ruling.is_hold:
             await db.run(
                 self._connection,
                 "end_hold",
                 directory_id=self._state.row.directory_id,
                 now=self._state.now,
+                how="resolved",
             )
             return None
-        standing = await db.row(
-            self._connection, "open_hold", directory_id=self._state.row.directory_id
-        )
-        hold = await self._refreshed(standing)
-        await db.run(
-            self._connection,
-            "write_hold",
-            hold_id=hold.id,
-            version=hold.version,
-            now=self._state.now,
-            run_id=self._state.row.run_id,
-            reasons=orjson.dumps([reason_payload(reason) for reason in ruling.reasons]).decode(),
-            **self._here,
-        )
-        return hold
-
-    async def _refreshed(self, standing: asyncpg.Record | None) -> HoldRef:
-        """Return the hold with its set as it is now; the version moves when the set does."""
-        if standing is None:
-            hold = HoldRef(HoldId(uuid4()), 1)
-        else:
-            differs = await db.only(self._connection, "hold_differs", hold_id=standing["hold_id"])
-            hold = HoldRef(HoldId(standing["hold_id"]), standing["version"] + differs["differs"])
-            if not differs["differs"]:
-                return hold
-        await db.run(self._connection, "empty_set", set_id=hold.id)
-        await db.run(
-            self._connection, "fill_hold_set", set_id=hold.id, tenant_id=self._state.row.tenant_id
-        )
-        return hold
+        return await refresh(self._connection, self._state, self._snapshot, self._doubt, ruling)
 
     async def _write_recipients(self, counts: Counts) -> None:
         connection, now = self._connection, self._state.now
@@ -372,6 +292,8 @@ class PostgresFinal:
             await db.run(
                 connection, "insert_arrivals", now=now, shared=self._state.is_shared, **self._here
             )
+        if self._state.is_shared and not self._state.is_equal:
+            await db.run(connection, "adopt", now=now, tenant_id=self._state.row.tenant_id)
         if counts.returned:
             await db.run(connection, "renew_since", now=now, **self._here)
         await db.run(connection, "end_departures", **self._here)
@@ -384,6 +306,18 @@ class PostgresFinal:
             run_id=self._state.row.run_id,
             revision=self._run.revision,
             now=self._state.now,
+            directory_id=self._state.row.directory_id,
+        )
+        await db.run(
+            self._connection,
+            "note_scope",
+            scope=self._snapshot.scope,
+            run_id=self._state.row.run_id,
+        )
+        await db.run(
+            self._connection,
+            "accept_canaries",
+            canaries=self._doubt.still_accepted(self._state.accepted_canaries),
             directory_id=self._state.row.directory_id,
         )
         if ruling.is_hold:
@@ -403,7 +337,9 @@ class PostgresFinal:
             directory_id=self._state.row.directory_id,
         )
 
-    async def _end_applied(self, counts: Counts, ruling: Ruling, hold: HoldRef | None) -> Outcome:
+    async def _end_applied(
+        self, counts: Counts, ruling: Ruling, standing: Standing | None
+    ) -> Outcome:
         changes = counts.added + counts.returned + counts.missing + counts.grace + counts.removed
         parts = -(-changes // CHANGES_PER_PART)
         place = await take_places(
@@ -415,10 +351,10 @@ class PostgresFinal:
                 RunState.HELD if ruling.is_hold else RunState.COMPLETED,
                 verdict="hold" if ruling.is_hold else "apply",
                 reasons=tuple(reason_payload(reason) for reason in ruling.reasons),
-                hold=hold,
+                hold=standing.ref if standing else None,
                 counts=counts,
                 seconds=seconds,
-                notify=self._run.settings.notify,
+                notify=() if standing and standing.is_discarded else self._run.settings.notify,
             ),
             place,
         )

@@ -1,7 +1,7 @@
 """One command in hand: its transaction, its tenant, and how it is settled. What the books of a desk share."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -12,6 +12,10 @@ from worker.domain.commands import Envelope, Stored
 from worker.domain.events import Event
 from worker.domain.model import DirectoryId
 from worker.ports import Rejected
+
+
+DECIDED_GRACE = timedelta(hours=72)
+"""How long an address is known after a person took it, or its domain, off the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,19 @@ class Slip:
 
     async def answer(self, event: Event, *, place: Place | None) -> None:
         """Tell an event that is the command's outcome."""
-        answer = Answer(self.number, self.envelope.reply_to, self.envelope.correlation_id)
         await announce(
             self.connection,
             event,
             now=self.now,
             place=place,
-            answers=(answer,),
+            answers=(self.to,),
             traceparent=self.envelope.traceparent,
         )
+
+    @property
+    def to(self) -> Answer:
+        """Who gets the outcome besides the exchange."""
+        return Answer(self.number, self.envelope.reply_to, self.envelope.correlation_id)
 
     async def close(self, state: str) -> None:
         """Settle the command; its body, which may hold a sealed secret, goes."""

@@ -51,6 +51,17 @@ CREATE TEMP TABLE IF NOT EXISTS touched (
     change      text              -- NULL: the tenant's list does not change
 ) ON COMMIT DELETE ROWS
 
+-- name: make_undone
+-- One row an address that the run to be undone had changed: what becomes of it, and how it stands.
+CREATE TEMP TABLE IF NOT EXISTS undone (
+    address    text COLLATE "C" NOT NULL,
+    fate       text NOT NULL,
+    was        text,              -- NULL: nothing of it is left
+    elsewhere  text,
+    kind       smallint,
+    is_primary boolean
+) ON COMMIT DELETE ROWS
+
 -- name: ids_of_run
 -- Where a run belongs, so that the locks can be taken in their order.
 SELECT tenant_id, directory_id FROM rollcall.run WHERE run_id = :run_id
@@ -62,7 +73,9 @@ FROM rollcall.tenant WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
 
 -- name: lock_directory
 -- Second lock: the directory as it stands now, against a save or delete that came meanwhile.
-SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, deleted_at IS NOT NULL AS is_deleted
+SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, accepted_canaries,
+    deleted_at IS NOT NULL AS is_deleted,
+    EXISTS (SELECT FROM rollcall.fleet_hold WHERE released_at IS NULL) AS fleet_is_held
 FROM rollcall.directory WHERE tenant_id = :tenant_id AND directory_id = :directory_id FOR NO KEY UPDATE
 
 -- name: lock_lease
@@ -177,7 +190,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN 
 WITH leaving AS (
     SELECT split_part(address, '@', 2) AS domain,
         count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
-        count(*) FILTER (WHERE was = 'grace' AND left_at > :window_from) AS not_counted_as_valid
+        count(*) FILTER (WHERE was = 'grace' AND left_at > :window_from) AS not_counted_as_valid,
+        (array_agg(address ORDER BY address))[1:20] AS sample
     FROM touched
     WHERE becomes <> 'present' AND NOT approved AND elsewhere IS DISTINCT FROM 'valid'
     GROUP BY 1
@@ -200,18 +214,12 @@ WITH leaving AS (
     GROUP BY 1
 )
 SELECT j.domain, coalesce(m.recipients, 0) - coalesce(n.newcomers, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
-    coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone
+    coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone, coalesce(j.sample, '{}') AS sample
 FROM (leaving FULL JOIN gone USING (domain)) AS j
 LEFT JOIN newcomers n USING (domain)
 LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
 WHERE j.leaving > 0 OR j.gone > 0
 ORDER BY j.domain COLLATE "C"
-
--- name: sample_leaving
--- A few of the addresses concerned, for the reasons.
-SELECT address FROM touched
-WHERE becomes <> 'present' AND NOT approved AND elsewhere IS DISTINCT FROM 'valid'
-ORDER BY address LIMIT :most
 
 -- name: canaries_not_staged
 -- Canaries that the snapshot does not show.
@@ -296,6 +304,14 @@ DELETE FROM rollcall.departure d USING touched b
 WHERE b.becomes = 'present' AND b.was IS NOT NULL
     AND d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = b.address
 
+-- name: adopt
+-- What people let directories take over, and this one shows: the source by hand ends, kept like one removed for an undo.
+INSERT INTO rollcall.departure AS d (tenant_id, address, directory_id, step, left_at, removed_at)
+SELECT h.tenant_id, h.address, 0, 'removed', :now::timestamptz, :now::timestamptz
+FROM rollcall.holding h
+WHERE h.tenant_id = :tenant_id AND h.directory_id = 0 AND h.hand = 'adopt' AND EXISTS (SELECT FROM stage s WHERE s.address = h.address)
+ON CONFLICT (tenant_id, address, directory_id) DO NOTHING
+
 -- name: renew_since
 -- Who is back from grace or removal is valid since now.
 UPDATE rollcall.holding h SET since = :now
@@ -362,6 +378,7 @@ FROM (
     GROUP BY part
 ) e
 ORDER BY e.part
+RETURNING number
 
 -- name: write_event
 -- One rendered event to the outbox.
@@ -546,6 +563,14 @@ FROM rollcall.command_reply r WHERE r.number = :number
 UPDATE rollcall.directory SET digest = :digest, wire_digest = :wire_digest, applied_rows = :rows, applied_ignored = :ignored, scope = :scope, applied_addresses = :addresses, applied_started_at = :read_at
 WHERE directory_id = :directory_id
 
+-- name: accept_canaries
+-- The canaries whose absence a person accepted; who is seen again is awaited again.
+UPDATE rollcall.directory SET accepted_canaries = :canaries WHERE directory_id = :directory_id AND accepted_canaries <> :canaries
+
+-- name: note_scope
+-- What a run read: the baseline to go back to when a later one is undone.
+UPDATE rollcall.run SET scope = :scope WHERE run_id = :run_id
+
 -- name: good_run
 -- A complete apply run, held or not: its revision comes into force, older secrets are erased.
 WITH d AS (
@@ -566,7 +591,7 @@ WHERE v.directory_id = d.directory_id AND v.revision < d.revision_in_force AND v
 
 -- name: open_hold
 -- The directory's standing hold.
-SELECT hold_id, version, since, reasons FROM rollcall.hold WHERE directory_id = :directory_id AND state = 'open' FOR NO KEY UPDATE
+SELECT hold_id, version, since, reasons, discarded_version FROM rollcall.hold WHERE directory_id = :directory_id AND state = 'open' FOR NO KEY UPDATE
 
 -- name: hold_differs
 -- Whether the set of a standing hold is not what would be held now.
@@ -580,15 +605,14 @@ SELECT EXISTS (
 
 -- name: empty_set
 -- A set that is written anew.
-DELETE FROM rollcall.change_set WHERE set_id = :set_id AND NOT approved
+DELETE FROM rollcall.change_set WHERE set_id = :set_id
 
 -- name: fill_hold_set
--- The exact addresses that wait for a person.
-INSERT INTO rollcall.change_set (set_id, tenant_id, address, change, kind, is_primary)
-SELECT :set_id, :tenant_id, address, 'removed', kind, is_primary
+-- The exact addresses that wait for a person, and those on their way out that a person approved before.
+INSERT INTO rollcall.change_set (set_id, tenant_id, address, change, kind, is_primary, approved)
+SELECT :set_id, :tenant_id, address, 'removed', kind, is_primary, approved
 FROM touched
-WHERE becomes IN ('missing', 'grace') AND NOT approved AND elsewhere IS DISTINCT FROM 'valid'
-ON CONFLICT DO NOTHING
+WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
 
 -- name: fill_preview_set
 -- What a run would have changed.
@@ -597,16 +621,268 @@ SELECT :set_id, :tenant_id, address, change, kind, is_primary, :expires_at FROM 
 
 -- name: write_hold
 -- Open or refresh a hold.
-INSERT INTO rollcall.hold AS o (hold_id, tenant_id, directory_id, version, since, run_id, reasons, state)
-VALUES (:hold_id, :tenant_id, :directory_id, :version, :now, :run_id, :reasons, 'open')
-ON CONFLICT (hold_id) DO UPDATE SET version = excluded.version, run_id = excluded.run_id, reasons = excluded.reasons
+INSERT INTO rollcall.hold AS o (hold_id, tenant_id, directory_id, version, since, run_id, reasons, state, scope, addresses, read_at, canaries)
+VALUES (:hold_id, :tenant_id, :directory_id, :version, :now, :run_id, :reasons, 'open', :scope, :addresses, :read_at, :canaries)
+ON CONFLICT (hold_id) DO UPDATE SET version = excluded.version, run_id = excluded.run_id, reasons = excluded.reasons,
+    scope = excluded.scope, addresses = excluded.addresses, read_at = excluded.read_at, canaries = excluded.canaries
 
 -- name: end_hold
--- A snapshot that no longer trips the guard ends the hold.
+-- Decided, or resolved by a snapshot that no longer trips the guard: there is nothing left to wait for.
 WITH o AS (
-    UPDATE rollcall.hold SET state = 'ended', ended_at = :now WHERE directory_id = :directory_id AND state = 'open' RETURNING hold_id
+    UPDATE rollcall.hold SET state = 'ended', ended_at = :now, ended_how = :how WHERE directory_id = :directory_id AND state = 'open' RETURNING hold_id
 )
 DELETE FROM rollcall.change_set c USING o WHERE c.set_id = o.hold_id
+
+-- name: find_hold
+-- A hold of a tenant, and its directory, locked.
+SELECT o.hold_id, o.directory_id, i.directory, o.version, o.state, o.ended_how, o.discarded_version
+FROM rollcall.hold o JOIN rollcall.directory i USING (directory_id)
+WHERE o.tenant_id = :tenant_id AND o.hold_id = :hold_id FOR NO KEY UPDATE OF i, o
+
+-- name: removals_of_directory
+-- How departures of a directory are treated, by the settings in force.
+SELECT v.settings FROM rollcall.directory i
+JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = coalesce(i.revision_in_force, i.revision_pending)
+WHERE i.directory_id = :directory_id
+
+-- name: touch_approved
+-- The addresses of a hold's set that are still on their way out of its directory: who was missing enters grace now.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, left_at, grace_until, approved)
+SELECT c.address, d.step, 'grace', rollcall.state_elsewhere(:tenant_id, c.address, :directory_id), c.kind, c.is_primary,
+    d.left_at, coalesce(d.grace_until, :now::timestamptz + :grace::interval), true
+FROM rollcall.change_set c
+JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = c.address
+WHERE c.set_id = :hold_id AND NOT c.approved AND d.step IN ('missing', 'grace') AND NOT d.decided
+
+-- name: approve_departures
+-- They go on by themselves, under whatever hold comes later.
+UPDATE rollcall.departure d SET step = a.becomes, grace_until = a.grace_until, approved = true
+FROM touched a
+WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = a.address
+
+-- name: accept_baseline
+-- What the approved hold's last run read is what the next one is measured by: snapshot, scope, and who was not found.
+UPDATE rollcall.directory i SET scope = o.scope, applied_addresses = o.addresses, applied_started_at = coalesce(o.read_at, i.applied_started_at),
+    accepted_canaries = ARRAY(SELECT unnest(i.accepted_canaries) UNION SELECT unnest(o.canaries) ORDER BY 1)
+FROM rollcall.hold o
+WHERE o.hold_id = :hold_id AND i.directory_id = o.directory_id
+
+-- name: discard_hold
+-- Nobody wants to hear of this set again.
+UPDATE rollcall.hold SET discarded_version = version WHERE hold_id = :hold_id
+
+-- name: count_set
+-- How many addresses wait in a set.
+SELECT count(*) AS waiting FROM rollcall.change_set WHERE set_id = :set_id AND NOT approved
+
+-- ============================================================================
+-- undo
+-- ============================================================================
+
+-- name: find_run_to_undo
+-- A run of a tenant, and its directory, locked.
+SELECT r.run_id, r.directory_id, i.directory, r.state, r.mode, r.finished_at, i.paused, r.undone_at IS NOT NULL AS is_undone, i.deleted_at IS NOT NULL AS is_deleted
+FROM rollcall.run r JOIN rollcall.directory i USING (directory_id)
+WHERE r.tenant_id = :tenant_id AND r.run_id = :run_id FOR NO KEY UPDATE OF i, r
+
+-- name: fill_undone
+-- What becomes of each address that the run had changed: the rule of domain.undo.
+INSERT INTO undone (address, fate, was, elsewhere, kind, is_primary)
+SELECT c.address,
+    CASE WHEN c.change IN ('missing', 'grace', 'removed') THEN
+             CASE WHEN h.kind IS NULL THEN 'forgotten' WHEN d.decided THEN 'decided' WHEN d.step IS NULL THEN 'came_back' ELSE 'given_back' END
+         WHEN h.kind IS NULL OR d.step IS NOT NULL THEN 'left_since'
+         WHEN e.elsewhere = 'valid' THEN 'held_elsewhere'
+         ELSE 'leaving' END,
+    CASE WHEN h.kind IS NOT NULL THEN coalesce(d.step, 'present') END, e.elsewhere, h.kind, h.is_primary
+FROM (SELECT DISTINCT address, change FROM rollcall.history WHERE tenant_id = :tenant_id AND run_id = :run_id AND at = :at) c
+CROSS JOIN LATERAL (SELECT rollcall.state_elsewhere(:tenant_id, c.address, :directory_id) AS elsewhere) e
+LEFT JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = c.address
+LEFT JOIN LATERAL (
+    SELECT kind, is_primary FROM rollcall.holding
+    WHERE tenant_id = :tenant_id AND directory_id = :directory_id AND address = c.address
+    ORDER BY is_primary DESC, kind, entry_id LIMIT 1
+) h ON true
+
+-- name: count_undone
+-- How many met which fate, and the first of them.
+SELECT fate, count(*) AS addresses, (array_agg(address ORDER BY address))[1:20] AS sample FROM undone GROUP BY fate
+
+-- name: touch_undone
+-- The steps of an undo: given back is present again; what is let go is missing from now on, and still valid.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, left_at)
+SELECT address, was, CASE fate WHEN 'given_back' THEN 'present' ELSE 'missing' END, elsewhere, kind, is_primary,
+    CASE fate WHEN 'leaving' THEN :now::timestamptz END
+FROM undone WHERE fate IN ('given_back', 'leaving')
+
+-- name: touch_adopted
+-- What the run took over from "by hand" people hold again.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary)
+SELECT d.address, 'removed', 'present', rollcall.state_elsewhere(:tenant_id, d.address, 0), h.kind, h.is_primary
+FROM rollcall.departure d JOIN rollcall.holding h USING (tenant_id, address, directory_id)
+WHERE d.tenant_id = :tenant_id AND d.directory_id = 0 AND d.step = 'removed' AND NOT d.decided AND d.removed_at = :at
+
+-- name: drop_from_hold
+-- Who was given back waits in no hold.
+DELETE FROM rollcall.change_set c USING touched t, rollcall.hold o
+WHERE o.directory_id = :directory_id AND o.state = 'open' AND c.set_id = o.hold_id AND t.becomes = 'present' AND c.address = t.address
+
+-- name: renumber_hold
+-- A hold whose set was changed by an undo: another version.
+UPDATE rollcall.hold SET version = version + 1 WHERE directory_id = :directory_id AND state = 'open' RETURNING hold_id
+
+-- name: mark_undone
+-- A run is undone once.
+UPDATE rollcall.run SET undone_at = :now WHERE run_id = :run_id
+
+-- name: restore_baseline
+-- If the undone run was the last that counted, what counts is the last applied run before it that stands.
+UPDATE rollcall.directory i SET scope = b.scope, applied_addresses = b.addresses, applied_started_at = b.started_at
+FROM (SELECT directory_id, finished_at FROM rollcall.run WHERE run_id = :run_id) r
+LEFT JOIN LATERAL (
+    SELECT p.scope, (p.counts ->> 'addresses')::bigint AS addresses, p.started_at FROM rollcall.run p
+    WHERE p.tenant_id = :tenant_id AND p.directory_id = r.directory_id AND p.mode = 'apply' AND p.state = 'completed'
+        AND p.undone_at IS NULL AND p.finished_at < r.finished_at
+    ORDER BY p.finished_at DESC LIMIT 1
+) b ON true
+WHERE i.directory_id = r.directory_id AND NOT EXISTS (
+    SELECT FROM rollcall.run later
+    WHERE later.tenant_id = :tenant_id AND later.directory_id = r.directory_id AND later.mode = 'apply' AND later.state = 'completed'
+        AND later.undone_at IS NULL AND later.finished_at > r.finished_at)
+
+-- ============================================================================
+-- by hand
+-- ============================================================================
+
+-- name: touch_added
+-- Addresses that people hold from now on and did not hold, or let go.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, change)
+SELECT a.address, CASE WHEN h.address IS NOT NULL THEN d.step END, 'present', rollcall.state_elsewhere(:tenant_id, a.address, 0), 0, true, 'added'
+FROM unnest(:addresses::text[]) AS a (address)
+LEFT JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.address = a.address COLLATE "C" AND h.directory_id = 0
+LEFT JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.address = a.address COLLATE "C" AND d.directory_id = 0
+WHERE h.address IS NULL OR d.step IS NOT NULL
+
+-- name: hold_by_hand
+-- The source by hand of each; a protected one stays protected.
+INSERT INTO rollcall.holding AS h (tenant_id, address, directory_id, entry_id, since, kind, is_primary, enabled, hand)
+SELECT :tenant_id, a.address, 0, '00000000-0000-0000-0000-000000000000', coalesce(rollcall.valid_since(:tenant_id, a.address), :now), 0, true, true, :hand
+FROM unnest(:addresses::text[]) AS a (address)
+ON CONFLICT (tenant_id, address, directory_id, entry_id) DO UPDATE
+    SET hand = CASE WHEN h.hand = 'protect' THEN h.hand ELSE excluded.hand END,
+        since = CASE WHEN EXISTS (SELECT FROM touched t WHERE t.address = h.address AND t.was IN ('grace', 'removed'))
+                     THEN excluded.since ELSE h.since END
+
+-- name: not_by_hand
+-- Which of these nobody holds by hand.
+SELECT a.address FROM unnest(:addresses::text[]) AS a (address)
+WHERE NOT EXISTS (
+    SELECT FROM rollcall.holding h
+    WHERE h.tenant_id = :tenant_id AND h.address = a.address COLLATE "C" AND h.directory_id = 0
+        AND NOT EXISTS (SELECT FROM rollcall.departure d
+                        WHERE (d.tenant_id, d.address, d.directory_id) = (h.tenant_id, h.address, h.directory_id) AND NOT d.decided))
+
+-- name: checksum_of_list
+-- How many recipients a tenant has, and a sum over them: each address, a space, its state and a line feed, in the order of bytes.
+SELECT count(*) AS recipients,
+    'sha256:' || encode(sha256(coalesce(string_agg(convert_to(address || ' ' || state || E'\n', 'UTF8'), NULL ORDER BY address), ''::bytea)), 'hex') AS checksum
+FROM rollcall.recipient_line WHERE tenant_id = :tenant_id
+
+-- name: write_snapshot_events
+-- All recipients.snapshot of a tenant, rendered in bulk; an empty list is one part.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, traceparent, body, created_at)
+SELECT e.event_id, :tenant, 'rollcall.recipients.snapshot.v1', 'recipients.snapshot.' || :tenant, :traceparent,
+    '{"specversion":"1.0","id":"' || e.event_id || '","source":"rollcall","type":"rollcall.recipients.snapshot.v1","subject":' ||
+    to_json(:tenant::text) || ',"time":"' || to_char(:now::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"' ||
+    coalesce(',"traceparent":' || to_json(:traceparent::text), '') ||
+    ',"datacontenttype":"application/json","data":{"causes":' || :causes || ',"part":' || e.part + 1 || ',"parts":' || :parts::integer ||
+    ',"epoch":' || :epoch::integer || ',"sequence":' || :first::bigint + e.part || ',"true_for":' || :first::bigint - 1 ||
+    ',"count":' || :recipients::bigint || ',"checksum":"' || :checksum || '","recipients":[' || coalesce(e.recipients, '') || ']}}',
+    :now
+FROM (
+    SELECT gen_random_uuid() AS event_id, every.part::integer AS part, string_agg(l.line, ',' ORDER BY l.ordinal) AS recipients
+    FROM generate_series(0, :parts::integer - 1) AS every (part)
+    LEFT JOIN (
+        SELECT (ordinal - 1) / :per_part::bigint AS part, ordinal,
+            '{"address":' || to_json(address) || ',"state":"' || state ||
+            '","grace_until":' || CASE WHEN state = 'grace' AND grace_until IS NOT NULL
+                THEN '"' || to_char(grace_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"' ELSE 'null' END ||
+            ',"kind":"' || kind || '","primary":' || is_primary || '}' AS line
+        FROM (
+            SELECT v.*, row_number() OVER (ORDER BY v.address) AS ordinal
+            FROM rollcall.recipient_line v WHERE v.tenant_id = :tenant_id
+        ) numbered
+    ) l ON l.part = every.part
+    GROUP BY every.part
+) e
+ORDER BY e.part
+RETURNING number
+
+-- name: keep_parts
+-- The parts that answer a command, to be sent again when it comes again.
+INSERT INTO rollcall.command_outcome (number, event_id, type, routing_key, body)
+SELECT :number, o.event_id, o.type, o.routing_key, o.body FROM rollcall.outbox o WHERE o.number = ANY(:parts::bigint[])
+
+-- name: reply_with_parts
+-- The same parts to the queue that the command names.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body, created_at)
+SELECT o.event_id, o.tenant, o.type, NULL, :reply_to, :correlation_id, o.traceparent, o.body, o.created_at
+FROM rollcall.outbox o WHERE o.number = ANY(:parts::bigint[]) AND :reply_to::text IS NOT NULL ORDER BY o.number
+
+-- name: reply_with_parts_to_repeats
+-- And to the queues that repeats of it named.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, correlation_id, traceparent, body, created_at)
+SELECT o.event_id, o.tenant, o.type, NULL, r.reply_to, r.correlation_id, o.traceparent, o.body, o.created_at
+FROM rollcall.outbox o CROSS JOIN rollcall.command_reply r
+WHERE o.number = ANY(:parts::bigint[]) AND r.number = :number ORDER BY r.reply_to, o.number
+
+-- ============================================================================
+-- the fleet
+-- ============================================================================
+
+-- name: fleet_figures
+-- How many directories had a run in the window, and how many of them, of how many tenants, are newly in trouble: shrink, or
+-- failed last and had been good before.
+WITH seen AS (
+    SELECT r.directory_id, r.tenant_id,
+        bool_or((r.counts ->> 'missing')::bigint >= greatest(:shrink_count::bigint,
+            :shrink_share::float8 * ((r.counts ->> 'addresses')::bigint + (r.counts ->> 'missing')::bigint))) AS shrinks,
+        (array_agg(r.state ORDER BY r.finished_at DESC))[1] = 'failed' AS failed_last,
+        (array_agg(r.finding ->> 'code' ORDER BY r.finished_at DESC))[1] AS code
+    FROM rollcall.run r
+    WHERE r.mode = 'apply' AND r.finished_at > :window_from AND r.state IN ('completed', 'held', 'failed')
+    GROUP BY 1, 2
+), judged AS (
+    SELECT s.tenant_id, s.code, coalesce(s.shrinks, false) AS shrinks,
+        s.failed_last AND NOT coalesce(s.shrinks, false) AND i.last_good_at IS NOT NULL AND NOT EXISTS (
+            SELECT FROM rollcall.run b
+            WHERE b.tenant_id = s.tenant_id AND b.directory_id = s.directory_id AND b.mode = 'apply' AND b.state = 'failed'
+                AND b.finished_at <= :window_from AND b.finished_at > i.last_good_at) AS fails
+    FROM seen s JOIN rollcall.directory i USING (directory_id)
+)
+SELECT count(*) AS directories, count(*) FILTER (WHERE fails) AS failing, count(*) FILTER (WHERE shrinks) AS shrinking,
+    count(DISTINCT tenant_id) FILTER (WHERE fails OR shrinks) AS customers,
+    coalesce((SELECT jsonb_object_agg(code, number) FROM (
+        SELECT code, count(*) AS number FROM judged WHERE fails AND code IS NOT NULL GROUP BY code ORDER BY 2 DESC, 1 LIMIT 10) c), '{}') AS codes
+FROM judged
+
+-- name: fleet_released_at
+-- Since when the fleet is looked at anew, if a hold of it was ever released; and whether one stands.
+SELECT max(released_at) AS released_at, count(*) FILTER (WHERE released_at IS NULL) > 0 AS is_held FROM rollcall.fleet_hold
+
+-- name: hold_fleet
+-- Removals of all are held; no row: another worker was faster.
+INSERT INTO rollcall.fleet_hold (fleet_hold_id, since, figures)
+SELECT gen_random_uuid(), :now, :figures WHERE NOT EXISTS (SELECT FROM rollcall.fleet_hold WHERE released_at IS NULL)
+ON CONFLICT DO NOTHING RETURNING since
+
+-- name: release_fleet
+-- The operator has looked.
+UPDATE rollcall.fleet_hold SET released_at = :now WHERE released_at IS NULL RETURNING since
+
+-- name: standing_fleet_hold
+-- The hold over all directories, if one stands.
+SELECT since, figures FROM rollcall.fleet_hold WHERE released_at IS NULL
 
 -- ============================================================================
 -- intake
@@ -784,6 +1060,7 @@ LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
 WHERE h.tenant_id = :tenant_id
     AND (:domain::text IS NULL OR split_part(h.address, '@', 2) = :domain)
     AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
+    AND (:addresses::text[] IS NULL OR h.address = ANY(:addresses::text[]))
     AND coalesce(d.step, 'missing') = 'missing'
 ORDER BY h.address, h.is_primary DESC, h.kind
 
@@ -807,6 +1084,7 @@ FROM rollcall.holding h
 WHERE h.tenant_id = :tenant_id
     AND (:domain::text IS NULL OR split_part(h.address, '@', 2) = :domain)
     AND (:directory_id::integer IS NULL OR h.directory_id = :directory_id)
+    AND (:addresses::text[] IS NULL OR h.address = ANY(:addresses::text[]))
 ON CONFLICT (tenant_id, address, directory_id) DO UPDATE
     SET decided = true, step = CASE d.step WHEN 'missing' THEN 'grace' ELSE d.step END,
         grace_until = CASE d.step WHEN 'missing' THEN excluded.grace_until ELSE d.grace_until END

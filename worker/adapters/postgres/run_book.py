@@ -1,4 +1,4 @@
-"""The runs of the tenant in hand: asked for, joined, cancelled."""
+"""The runs of the tenant in hand: asked for, joined, cancelled, undone."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -8,9 +8,11 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.endings import RunRow, cancelled, end_run
 from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.undo import undo
 from worker.domain import events
+from worker.domain.decisions import RunRecord
 from worker.domain.events import Event
-from worker.domain.model import DirectoryId, Mode, RunId, Trigger
+from worker.domain.model import DirectoryId, Mode, RunId, RunState, Trigger
 from worker.ports import Done
 
 
@@ -100,3 +102,23 @@ class PostgresRunBook:
             self.hand, found, found["directory_id"], found["directory"], reason="cancelled"
         )
         return Done(None)
+
+    async def find(self, run: RunId) -> RunRecord | None:
+        """Return and lock a run with its directory."""
+        found = await db.row(
+            self.hand.connection, "find_run_to_undo", tenant_id=self.hand.tenant_id, run_id=run
+        )
+        if found is None:
+            return None
+        return RunRecord(
+            run=RunId(found["run_id"]),
+            directory=DirectoryId(found["directory"]),
+            state=RunState(found["state"]),
+            mode=Mode(found["mode"]),
+            is_undone=found["is_undone"],
+            is_directory_deleted=found["is_deleted"],
+        )
+
+    async def undo(self, run: RunRecord) -> Done:
+        """Give back what it took, let go what it gave, pause its directory's schedule."""
+        return await undo(self.hand, run)

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from worker.adapters.postgres import decisions, pool as db
-from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.hand import DECIDED_GRACE, Hand
 from worker.adapters.postgres.run_book import stop_runs
 from worker.domain import events
 from worker.domain.addresses import display_domain
@@ -14,10 +13,6 @@ from worker.domain.events import Event, TenantFacts
 from worker.domain.model import Domain, Tier
 from worker.domain.rulings import DomainChanges, TenantRecord
 from worker.ports import Done
-
-
-DECIDED_GRACE = timedelta(hours=72)
-"""How long an address is known after a person took its domain off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +98,8 @@ class PostgresTenants:
         on, tenant_id = self.hand.connection, self.hand.tenant_id
         for name in changes.taken_off:
             await db.run(on, "shrink_baseline", tenant_id=tenant_id, domain=name)
-            await decisions.depart(
-                self.hand.decision(), domain=name, directory_id=None, grace=DECIDED_GRACE
-            )
+            departing = decisions.Departing(domain=name)
+            await decisions.depart(self.hand.decision(), departing, grace=DECIDED_GRACE)
             await db.run(on, "take_off_domain", tenant_id=tenant_id, domain=name, now=self.hand.now)
         for domain in changes.added:
             await db.run(

@@ -1,0 +1,96 @@
+"""What the guard may know of a complete run, counted in the final transaction once the snapshot is compared."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from worker.adapters.postgres import pool as db
+from worker.adapters.postgres.endings import RunRow
+from worker.domain.guard import WINDOW_DAYS, DomainCount, Evidence
+from worker.domain.model import ClaimedRun
+from worker.ports import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The directory as the locks found it."""
+
+    row: RunRow
+    is_equal: bool
+    is_shared: bool
+    is_new: bool
+    """Nothing is known of the tenant's addresses yet, and only this directory tells."""
+    scope: str | None
+    applied_addresses: int | None
+    accepted_canaries: tuple[str, ...]
+    fleet_is_held: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The evidence, and all canaries that were not found, also those whose absence a person accepted."""
+
+    evidence: Evidence
+    absent: tuple[str, ...]
+
+    def still_accepted(self, accepted: tuple[str, ...]) -> list[str]:
+        """Return those accepted that are still absent: who is seen again is awaited again."""
+        return [canary for canary in accepted if canary in self.absent]
+
+
+async def gather(
+    connection: db.Connection,
+    state: State,
+    run: ClaimedRun,
+    snapshot: Snapshot,
+    *,
+    addresses: int,
+) -> Doubt:
+    """Count what leaves, and look for the canaries."""
+    here = {"tenant_id": state.row.tenant_id, "directory_id": state.row.directory_id}
+    hold = await db.row(connection, "open_hold", directory_id=state.row.directory_id)
+    leaving = await db.rows(
+        connection,
+        "count_leaving",
+        window_from=state.now - timedelta(days=WINDOW_DAYS),
+        held_since=None if hold is None else hold["since"],
+        shared=state.is_shared,
+        **here,
+    )
+    absent = await _absent_canaries(connection, state, run)
+    evidence = Evidence(
+        addresses=addresses,
+        applied_addresses=state.applied_addresses,
+        domains=tuple(
+            DomainCount(c["domain"], c["recipients"], c["leaving"], c["gone"], tuple(c["sample"]))
+            for c in leaving
+        ),
+        scope_changed=state.scope not in (None, snapshot.scope),
+        canaries_missing=tuple(each for each in absent if each not in state.accepted_canaries),
+        fleet_is_held=state.fleet_is_held,
+    )
+    return Doubt(evidence, absent)
+
+
+async def _absent_canaries(
+    connection: db.Connection, state: State, run: ClaimedRun
+) -> tuple[str, ...]:
+    """Name those not found; one whose domain was taken off left by decision, and no run could find it."""
+    canaries = [
+        canary
+        for canary in run.settings.removals.canaries
+        if canary.rpartition("@")[2] in run.domains
+    ]
+    if not canaries:
+        return ()
+    if state.is_equal:
+        missing = await db.rows(
+            connection,
+            "canaries_not_held",
+            canaries=canaries,
+            tenant_id=state.row.tenant_id,
+            directory_id=state.row.directory_id,
+        )
+    else:
+        missing = await db.rows(connection, "canaries_not_staged", canaries=canaries)
+    return tuple(record["address"] for record in missing)
