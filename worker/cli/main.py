@@ -12,6 +12,7 @@ from worker.cli.exits import EPILOG, Exit, refusals, refuse
 from worker.cli.keys import keys
 from worker.cli.options import AsJson
 from worker.cli.reports import history, status
+from worker.cli.restored import restored
 from worker.cli.sync import sync
 from worker.settings import SERVICE_NEEDS, load, settings_table
 
@@ -65,4 +66,5 @@ def show_settings(*, as_json: AsJson = False) -> None:
 
 for command in (preview, check, sync, history, status):
     app.command(epilog=EPILOG)(command)
+app.command(epilog=EPILOG)(restored)
 app.add_typer(keys, name="keys", epilog=EPILOG)

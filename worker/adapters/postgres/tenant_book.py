@@ -81,7 +81,8 @@ class PostgresTenants:
                 domains_changed=int(bool(changes)),
             )
             return
-        last = await db.only(on, "last_epoch", tenant=tenant)
+        following = await db.only(on, "next_epoch", tenant=tenant)
+        self.hand.begins_epoch = following["epoch"] > 1
         made = await db.only(
             on,
             "insert_tenant",
@@ -89,7 +90,7 @@ class PostgresTenants:
             tier=command.tier,
             reseller=command.reseller,
             revision=command.revision,
-            epoch=(last["epoch"] or 0) + 1,
+            epoch=following["epoch"],
             now=self.hand.now,
         )
         self.hand.known_tenant_id = made["tenant_id"]
