@@ -282,10 +282,12 @@ WHERE c.side = 'c' AND h.tenant_id = :tenant_id AND h.directory_id = :directory_
     AND h.address = c.address AND h.entry_id = c.entry_id
 
 -- name: insert_arrivals
--- New holders; an entry that a server gave twice is one. "since" is when the tenant's address became valid.
+-- New holders; an entry that a server gave twice is one. "since" is when the tenant's address became valid: the directory
+-- may hold it by another entry already (before drop_replaced, which may end that one), or another source may.
 INSERT INTO rollcall.holding (tenant_id, address, directory_id, entry_id, since, kind, is_primary, enabled, name)
 SELECT DISTINCT ON (n.address, n.entry_id) :tenant_id, n.address, :directory_id, n.entry_id,
-    CASE WHEN :shared THEN coalesce(rollcall.valid_since(:tenant_id, n.address), :now) ELSE :now END,
+    CASE WHEN :shared OR NOT EXISTS (SELECT FROM touched t WHERE t.address = n.address AND t.was IS NULL)
+         THEN coalesce(rollcall.valid_since(:tenant_id, n.address), :now) ELSE :now END,
     n.kind, n.is_primary, n.enabled, n.name
 FROM diff n
 WHERE n.side = 'n'
