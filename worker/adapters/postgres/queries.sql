@@ -1448,6 +1448,24 @@ ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :m
 -- Whether there is such a tenant.
 SELECT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL) AS known
 
+-- name: report_answers
+-- The events that answered a command, in their order.
+SELECT substring(o.type FROM '^rollcall[.](.*)[.]v[0-9]+$') AS name, (o.body::jsonb -> 'data')::text AS data
+FROM rollcall.command m JOIN rollcall.command_outcome o USING (number)
+WHERE m.source = :source AND m.id = :id ORDER BY (o.body::jsonb -> 'data' ->> 'sequence')::bigint NULLS FIRST, o.event_id
+
+-- name: report_holds
+-- The open holds of a tenant, the oldest first.
+SELECT h.hold, h.version, h.directory, h.since, h.discarded, h.reasons,
+    count(h.address) FILTER (WHERE NOT h.approved) AS waiting, count(h.address) FILTER (WHERE h.approved) AS approved
+FROM api.hold h WHERE h.tenant = :tenant
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY h.since, h.hold
+
+-- name: report_set
+-- What waits in a hold, or what a preview would have changed.
+SELECT c.address, c.change, c.kind, c."primary", c.approved FROM api.change c
+WHERE c.tenant = :tenant AND coalesce(c.hold, c.run) = :of::uuid ORDER BY c.address LIMIT :most
+
 -- name: report_command
 -- What became of a command, and the run that answers it: its own, or one it joined that was queued up to a day before.
 SELECT m.state, p.reason, c.run_id,
