@@ -19,7 +19,7 @@ from worker.adapters.secrets import SealedVault
 from worker.adapters.telemetry import configure_logs
 from worker.domain.commands import Envelope, Received
 from worker.domain.failures import StoreFailure
-from worker.domain.model import HoldId, Mode, RunId, TenantId
+from worker.domain.model import Change, HoldId, Mode, RunId, RunState, TenantId
 from worker.flows.ask import (
     AskPorts,
     Decided,
@@ -153,8 +153,20 @@ async def history(settings: Settings, look: Look, *, with_changes: bool) -> Hist
         await _know(reports, look.tenant)
         if with_changes and look.run is None:
             return History((), tuple(await reports.changes(look)))
+        runs = await reports.runs(look)
         changes = await reports.changes(look) if with_changes else []
-        return History(tuple(await reports.runs(look)), tuple(changes))
+        if look.run is not None and runs and runs[0].state is RunState.PREVIEWED:
+            changes = await _previewed(reports, runs[0], look)
+        return History(tuple(runs), tuple(changes))
+
+
+async def _previewed(reports: PostgresReports, run: RunLine, look: Look) -> list[ChangeLine]:
+    """What a preview would have changed, for as long as it is kept."""
+    at = run.finished_at or run.queued_at
+    found = await reports.waiting(look.tenant, run.run, most=look.most)
+    return [
+        ChangeLine(at, run.directory, run.run, each.address, Change(each.change)) for each in found
+    ]
 
 
 async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> Status:

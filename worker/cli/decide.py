@@ -23,6 +23,7 @@ SET_COLUMNS = ("address", "kind", "approved")
 SAMPLE_MAX = 5
 
 Hold = Annotated[UUID, typer.Argument(help="The hold, as `rollcall holds` shows it.")]
+Directory = Annotated[str, typer.Argument(help="The directory.")]
 Version = Annotated[
     int,
     typer.Option(
@@ -125,3 +126,23 @@ def undo(
 
 def _fate_row(what: str, each: dict[str, Any]) -> tuple[object, ...]:
     return what, each["count"], ", ".join(each["addresses"][:SAMPLE_MAX])
+
+
+def pause(
+    tenant: Tenant, directory: Directory, *, patience: Wait = 30.0, as_json: AsJson = False
+) -> None:
+    """Stop the automatic syncs of a directory; a person may still ask for one."""
+    told = {"directory": directory}
+    data = decide_one("directory.pause", tenant, told, patience_s=patience, as_json=as_json)
+    if data is not None:
+        screen.say(f"Automatic syncs of {directory} pause.")
+
+
+def resume(
+    tenant: Tenant, directory: Directory, *, patience: Wait = 30.0, as_json: AsJson = False
+) -> None:
+    """Let the automatic syncs of a directory go on, for example after an undo."""
+    told = {"directory": directory}
+    data = decide_one("directory.resume", tenant, told, patience_s=patience, as_json=as_json)
+    if data is not None:
+        screen.say(f"Automatic syncs of {directory} go on.")

@@ -86,6 +86,9 @@ def test_a_run_is_undone(program: Program, tenant: str, held: tuple[str, int]) -
     assert "given back" in ran.out
     assert "Nothing waits" in program("holds", tenant).out
     assert program("undo", tenant, run).code == Exit.USAGE
+    assert "a run was undone" in program("status", tenant).out
+    assert program("resume", tenant, "hq").code == Exit.OK
+    assert "a run was undone" not in program("status", tenant).out
 
 
 def test_a_list_is_imported_from_a_file(

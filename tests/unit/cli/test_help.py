@@ -20,6 +20,8 @@ COMMANDS = (
     "approve",
     "discard",
     "undo",
+    "pause",
+    "resume",
     "add",
     "remove",
     "republish",
