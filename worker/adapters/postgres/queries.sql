@@ -664,7 +664,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address 
 
 -- name: accept_baseline
 -- What the approved hold's last run read is what the next one is measured by: snapshot, scope, and who was not found.
-UPDATE rollcall.directory i SET scope = o.scope, applied_addresses = o.addresses, applied_started_at = coalesce(o.read_at, i.applied_started_at),
+UPDATE rollcall.directory i SET scope = coalesce(o.scope, i.scope), applied_addresses = coalesce(o.addresses, i.applied_addresses),
+    applied_started_at = coalesce(o.read_at, i.applied_started_at),
     accepted_canaries = ARRAY(SELECT unnest(i.accepted_canaries) UNION SELECT unnest(o.canaries) ORDER BY 1)
 FROM rollcall.hold o
 WHERE o.hold_id = :hold_id AND i.directory_id = o.directory_id
