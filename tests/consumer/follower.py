@@ -2,7 +2,8 @@
 
 Killed or cut off anywhere, it goes on where it was: what was not acknowledged comes again, and what was kept already is known
 by its sequence. Its queue is durable and its own, so that nothing is missed while it is away. It serves the list it has,
-also while it waits for a better one.
+also while it waits for a better one. A question about a tenant that is gone is answered by ``command.rejected``, which has no
+place in the order and is not looked at here: ``tenant.deleted`` is what empties the list.
 """
 
 import asyncio

@@ -177,7 +177,7 @@ class Receiver:
                 self.take(event)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(HAPPENINGS, st.randoms(use_true_random=False), st.sampled_from((0.0, 0.3, 1.0)))
 def test_whatever_happens_on_the_way_a_receiver_ends_equal(
     happenings: list[tuple[str, ...]], chance: random.Random, trouble: float
