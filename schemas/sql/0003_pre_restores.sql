@@ -8,10 +8,15 @@ CREATE TABLE rollcall.restore (
     epoch       integer NOT NULL                           -- where every tenant's order begins again, and a new one's begins
 );
 
+-- When people last said that the domain is as it stands (tenant.save with its domains): of one by hand, its authority.
+ALTER TABLE rollcall.domain ADD COLUMN confirmed_at timestamptz;   -- NULL: when it was added
+
 -- As before, and no run counts that began to read before the last restore: who joined since the backup is missing here.
+-- Likewise the word of people counts again when they have given it again.
 CREATE OR REPLACE FUNCTION rollcall.is_authoritative(asked rollcall.domain) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT asked.by_hand OR (
+    SELECT (asked.by_hand AND coalesce(asked.confirmed_at, asked.added_at)
+                > coalesce((SELECT max(restored_at) FROM rollcall.restore), '-infinity')) OR (
         EXISTS (SELECT FROM rollcall.domain d
                 WHERE d.tenant_id = asked.tenant_id AND d.removed_at IS NULL AND d.recipients > 0
                   AND d.domain IN (asked.domain, asked.alias_of))

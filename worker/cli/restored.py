@@ -16,8 +16,7 @@ NOBODY_UNKNOWN = (
     "have directory.save sent again with sync, or ask for the syncs."
 )
 BY_HAND = (
-    "Domains by hand go on calling addresses unknown that were added since the backup: "
-    "have recipient.add sent again for them first."
+    "Domains by hand call nobody unknown until tenant.save names them again: have recipient.add sent again for them first."
 )
 
 

@@ -872,7 +872,7 @@ UPDATE rollcall.tenant SET epoch = :epoch, sequence = 0
 WHERE tenant_id = :tenant_id AND deleted_at IS NULL AND epoch < :epoch RETURNING tenant
 
 -- name: count_by_hand
--- Domains that are authoritative by a person's word, whatever was read.
+-- Domains that are authoritative by a person's word, which has to be given again.
 SELECT count(*) AS domains FROM rollcall.domain m JOIN rollcall.tenant t USING (tenant_id)
 WHERE m.by_hand AND m.removed_at IS NULL AND t.deleted_at IS NULL
 
@@ -1085,6 +1085,10 @@ VALUES (:tenant_id, :domain, :display, :catch_all, :alias_of, :delimiter, :by_ha
 -- Its settings.
 UPDATE rollcall.domain SET catch_all = :catch_all, alias_of = :alias_of, delimiter = :delimiter, by_hand = :by_hand
 WHERE tenant_id = :tenant_id AND domain = :domain AND removed_at IS NULL
+
+-- name: confirm_domains
+-- People have said what a tenant's domains are: those by hand are authoritative by that word.
+UPDATE rollcall.domain SET confirmed_at = :now WHERE tenant_id = :tenant_id AND removed_at IS NULL
 
 -- name: take_off_domain
 -- A domain taken off; who had an address in it departs by decision.

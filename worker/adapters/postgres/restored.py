@@ -30,7 +30,7 @@ class Restored:
     tenants: int
     recipients: int
     domains_by_hand: int
-    """These stay authoritative by their people's word, and only people can say who is missing there."""
+    """These are authoritative again when ``tenant.save`` names them again: only people can say who is missing there."""
 
 
 async def begin_again(pool: db.Pool, clock: Clock, *, tell: Callable[[int], None]) -> Restored:

@@ -52,6 +52,13 @@ class PostgresTenants:
         """Write plan, reseller and domains."""
         await self._upsert(command, changes)
         await self._change_domains(changes)
+        if command.domains is not None:
+            await db.run(
+                self.hand.connection,
+                "confirm_domains",
+                tenant_id=self.hand.tenant_id,
+                now=self.hand.now,
+            )
         if changes:
             await db.run(
                 self.hand.connection,
