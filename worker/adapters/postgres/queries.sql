@@ -689,23 +689,33 @@ FROM rollcall.run r JOIN rollcall.directory i USING (directory_id)
 WHERE r.tenant_id = :tenant_id AND r.run_id = :run_id FOR NO KEY UPDATE OF i, r
 
 -- name: fill_undone
--- What becomes of each address that the run had changed: the rule of domain.undo.
+-- What becomes of each address that the run had changed: the rule of domain.undo. In sets: it may be a whole first sync.
+WITH changed AS (
+    SELECT DISTINCT address, change FROM rollcall.history WHERE tenant_id = :tenant_id AND run_id = :run_id AND at = :at
+), here AS (
+    SELECT DISTINCT ON (address) address, kind, is_primary FROM rollcall.holding
+    WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+    ORDER BY address, is_primary DESC, kind, entry_id
+), others AS (
+    SELECT h.address, CASE WHEN bool_or(d.step IS NULL OR d.step = 'missing') THEN 'valid'
+                           WHEN bool_or(d.step = 'grace') THEN 'grace'
+                           WHEN bool_or(d.step = 'removed') THEN 'removed' END AS elsewhere
+    FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND h.directory_id <> :directory_id
+    GROUP BY 1
+)
 INSERT INTO undone (address, fate, was, elsewhere, kind, is_primary)
 SELECT c.address,
     CASE WHEN c.change IN ('missing', 'grace', 'removed') THEN
              CASE WHEN h.kind IS NULL THEN 'forgotten' WHEN d.decided THEN 'decided' WHEN d.step IS NULL THEN 'came_back' ELSE 'given_back' END
          WHEN h.kind IS NULL OR d.step IS NOT NULL THEN 'left_since'
-         WHEN e.elsewhere = 'valid' THEN 'held_elsewhere'
+         WHEN o.elsewhere = 'valid' THEN 'held_elsewhere'
          ELSE 'leaving' END,
-    CASE WHEN h.kind IS NOT NULL THEN coalesce(d.step, 'present') END, e.elsewhere, h.kind, h.is_primary
-FROM (SELECT DISTINCT address, change FROM rollcall.history WHERE tenant_id = :tenant_id AND run_id = :run_id AND at = :at) c
-CROSS JOIN LATERAL (SELECT rollcall.state_elsewhere(:tenant_id, c.address, :directory_id) AS elsewhere) e
+    CASE WHEN h.kind IS NOT NULL THEN coalesce(d.step, 'present') END, o.elsewhere, h.kind, h.is_primary
+FROM changed c
+LEFT JOIN here h USING (address)
+LEFT JOIN others o USING (address)
 LEFT JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = c.address
-LEFT JOIN LATERAL (
-    SELECT kind, is_primary FROM rollcall.holding
-    WHERE tenant_id = :tenant_id AND directory_id = :directory_id AND address = c.address
-    ORDER BY is_primary DESC, kind, entry_id LIMIT 1
-) h ON true
 
 -- name: count_undone
 -- How many met which fate, and the first of them.
