@@ -19,6 +19,7 @@ from worker.adapters.telemetry import configure_logs
 from worker.domain.commands import Envelope
 from worker.domain.failures import StoreFailure
 from worker.domain.model import Mode, TenantId
+from worker.domain.why import Why
 from worker.flows.ask import AskPorts, Followed, Patience, Refusal, ask_sync, follow
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
 from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine, Standing
@@ -95,6 +96,15 @@ async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> S
             await _know(reports, tenant)
         directories = await reports.directories(tenant, most=most)
         return Status(tuple(directories), await reports.backlog())
+
+
+async def why(settings: Settings, asked: str, tenant: TenantId | None) -> Why:
+    """Return all that is known of one address. Raises StoreFailure, UnknownTenantError."""
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        if tenant is not None:
+            await _know(reports, tenant)
+        return await reports.why(asked, tenant)
 
 
 async def _know(reports: PostgresReports, tenant: TenantId) -> None:

@@ -13,6 +13,7 @@ from worker.cli.keys import keys
 from worker.cli.options import AsJson
 from worker.cli.reports import history, status
 from worker.cli.sync import sync
+from worker.cli.why import why
 from worker.settings import SERVICE_NEEDS, load, settings_table
 
 
@@ -63,6 +64,6 @@ def show_settings(*, as_json: AsJson = False) -> None:
     )
 
 
-for command in (preview, check, sync, history, status):
+for command in (preview, check, sync, history, status, why):
     app.command(epilog=EPILOG)(command)
 app.add_typer(keys, name="keys", epilog=EPILOG)

@@ -6,8 +6,10 @@ import asyncpg
 import orjson
 
 from worker.adapters.postgres import pool as db
+from worker.codec.stored import load_why
 from worker.domain.commands import Envelope, FieldError
 from worker.domain.model import Change, DirectoryId, Mode, RunId, RunState, TenantId, Trigger
+from worker.domain.why import Why
 from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine, Standing
 
 
@@ -60,6 +62,15 @@ class PostgresReports:
         """Count what waits. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
             return Backlog(**dict(await db.only(connection, "backlog")))
+
+    async def why(self, asked: str, tenant: TenantId | None) -> Why:
+        """Return all that is known of one address; with a tenant, what that tenant's directories rejected.
+
+        Raises StoreFailure.
+        """
+        async with db.transaction(self.pool) as connection:
+            found = await db.only(connection, "report_why", asked=asked, tenant=tenant)
+        return load_why(found["told"].encode())
 
     async def standing(self, envelope: Envelope) -> Standing | None:
         """Return what became of a command. Raises StoreFailure."""
