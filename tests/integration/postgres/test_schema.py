@@ -203,8 +203,9 @@ async def test_the_reader_sees_authority_and_addresses(owned: str, vault: Vault)
                 await connection.fetchval("SELECT state FROM api.lookup('jo@example.com')")
                 == "valid"
             )
-            told = await connection.fetchrow("SELECT * FROM api.why('jo@example.com')")
-            assert (told["state"], told["via"]) == ("valid", "itself")
+            assert (
+                await connection.fetchval("SELECT via FROM api.why('jo@example.com')") == "itself"
+            )
         finally:
             await connection.close()
     finally:
