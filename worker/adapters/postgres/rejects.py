@@ -10,6 +10,9 @@ from worker.adapters.postgres.evidence import State
 from worker.domain.reasons import KeptRejects
 
 
+COPY_BYTES = 256 * 1024
+
+
 async def remember_rejects(
     connection: db.Connection, state: State, rejects: KeptRejects | None
 ) -> None:
@@ -17,7 +20,7 @@ async def remember_rejects(
     if rejects is None or rejects.digest == state.rejects_digest:
         return
     await db.run(connection, "make_rejected")
-    await connection.copy_to_table("rejected", source=_once(rejects.lines), format="text")
+    await connection.copy_to_table("rejected", source=_chunks(rejects.lines), format="text")
     here = {"tenant_id": state.row.tenant_id, "directory_id": state.row.directory_id}
     await db.run(connection, "drop_ignored", **here)
     await db.run(connection, "keep_ignored", run_id=state.row.run_id, now=state.now, **here)
@@ -30,5 +33,6 @@ async def remember_rejects(
     )
 
 
-async def _once(lines: bytes) -> AsyncIterator[bytes]:
-    yield lines
+async def _chunks(lines: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(lines), COPY_BYTES):
+        yield lines[start : start + COPY_BYTES]
