@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -10,19 +10,40 @@ from worker.adapters import secrets
 from worker.adapters.directory.reader import LdapReader
 from worker.adapters.postgres import migrations
 from worker.adapters.postgres.clock import PostgresClock
+from worker.adapters.postgres.fleet import PostgresFleet
 from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.pool import Pool, open_pool
 from worker.adapters.postgres.reports import PostgresReports
 from worker.adapters.postgres.reseal import Resealed, reseal
 from worker.adapters.secrets import SealedVault
 from worker.adapters.telemetry import configure_logs
-from worker.domain.commands import Envelope
+from worker.domain.commands import Envelope, Received
 from worker.domain.failures import StoreFailure
-from worker.domain.model import Mode, TenantId
+from worker.domain.model import Change, HoldId, Mode, RunId, RunState, TenantId
 from worker.domain.why import Why
-from worker.flows.ask import AskPorts, Followed, Patience, Refusal, ask_sync, follow
+from worker.flows.ask import (
+    AskPorts,
+    Decided,
+    Followed,
+    Patience,
+    Refusal,
+    ask,
+    ask_sync,
+    decided,
+    follow,
+)
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
-from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine, Standing
+from worker.ports import (
+    Backlog,
+    ChangeLine,
+    DirectoryLine,
+    FleetHold,
+    HoldLine,
+    Look,
+    RunLine,
+    SetLine,
+    Standing,
+)
 from worker.settings import Settings
 
 
@@ -36,6 +57,8 @@ class Status:
 
     directories: tuple[DirectoryLine, ...]
     backlog: Backlog
+    fleet: FleetHold | None = None
+    """The hold over all directories, if one stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,53 @@ async def sync(
         return await follow(asked, patience=patience, ports=ports)
 
 
+async def decide(
+    settings: Settings,
+    requests: Sequence[Received],
+    *,
+    patience: Patience,
+    tell: Callable[[Standing], None],
+) -> Refusal | list[Decided]:
+    """Ask for decisions about one tenant, in order, and wait for each. Raises StoreFailure."""
+    async with _store(settings) as pool:
+        clock, vault = PostgresClock(pool), SealedVault(settings.keys)
+        ports = AskPorts(PostgresIntake(pool, clock, vault), PostgresReports(pool), tell)
+        refused = await ask(requests, ports=ports)
+        if refused is not None:
+            return refused
+        return [await decided(each.envelope, patience=patience, ports=ports) for each in requests]
+
+
+async def holds(settings: Settings, tenant: TenantId) -> list[HoldLine]:
+    """Return the open holds of a tenant. Raises StoreFailure, UnknownTenantError."""
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        await _know(reports, tenant)
+        return await reports.holds(tenant)
+
+
+async def waiting(
+    settings: Settings, tenant: TenantId, of: HoldId | RunId, *, most: int
+) -> list[SetLine]:
+    """Return the addresses of a hold, or a preview's changes. Raises StoreFailure, UnknownTenantError."""
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        await _know(reports, tenant)
+        return await reports.waiting(tenant, of, most=most)
+
+
+async def fleet_hold(settings: Settings) -> FleetHold | None:
+    """Return the hold over all directories. Raises StoreFailure."""
+    async with _store(settings) as pool:
+        return await PostgresFleet(pool, PostgresClock(pool), settings.fleet_limits()).standing()
+
+
+async def release_fleet(settings: Settings) -> bool:
+    """Let removals go on; False if nothing was held. Raises StoreFailure."""
+    async with _store(settings) as pool:
+        return await PostgresFleet(pool, PostgresClock(pool), settings.fleet_limits()).release()
+
+
 async def history(settings: Settings, look: Look, *, with_changes: bool) -> History:
     """Return runs, or with changes what became of addresses. Raises StoreFailure, UnknownTenantError."""
     async with _store(settings) as pool:
@@ -84,8 +154,20 @@ async def history(settings: Settings, look: Look, *, with_changes: bool) -> Hist
         await _know(reports, look.tenant)
         if with_changes and look.run is None:
             return History((), tuple(await reports.changes(look)))
+        runs = await reports.runs(look)
         changes = await reports.changes(look) if with_changes else []
-        return History(tuple(await reports.runs(look)), tuple(changes))
+        if look.run is not None and runs and runs[0].state is RunState.PREVIEWED:
+            changes = await _previewed(reports, runs[0], look)
+        return History(tuple(runs), tuple(changes))
+
+
+async def _previewed(reports: PostgresReports, run: RunLine, look: Look) -> list[ChangeLine]:
+    """What a preview would have changed, for as long as it is kept."""
+    at = run.finished_at or run.queued_at
+    found = await reports.waiting(look.tenant, run.run, most=look.most)
+    return [
+        ChangeLine(at, run.directory, run.run, each.address, Change(each.change)) for each in found
+    ]
 
 
 async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> Status:
@@ -95,7 +177,8 @@ async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> S
         if tenant is not None:
             await _know(reports, tenant)
         directories = await reports.directories(tenant, most=most)
-        return Status(tuple(directories), await reports.backlog())
+        fleet = PostgresFleet(pool, PostgresClock(pool), settings.fleet_limits())
+        return Status(tuple(directories), await reports.backlog(), await fleet.standing())
 
 
 async def why(settings: Settings, asked: str, tenant: TenantId | None) -> Why:

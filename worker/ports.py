@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from worker.domain.commands import (
     AddRecipients,
@@ -597,6 +597,41 @@ class Standing:
     """Whether that run waits for another of the same directory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An event that answered a command: its name, and its ``data`` as it was sent."""
+
+    name: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLine:
+    """One open hold."""
+
+    hold: HoldId
+    version: int
+    directory: DirectoryId
+    since: datetime
+    discarded: bool
+    reasons: Sequence[Mapping[str, Any]]
+    waiting: int
+    """Addresses that wait for a person."""
+    approved: int
+    """Addresses on their way out that a person approved before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetLine:
+    """One change of a hold or a preview that is not applied."""
+
+    address: str
+    change: str
+    kind: str
+    primary: bool
+    approved: bool
+
+
 class Reports(Protocol):
     """Reads what is recorded, for people; changes nothing."""
 
@@ -618,6 +653,18 @@ class Reports(Protocol):
 
     async def standing(self, envelope: Envelope) -> Standing | None:
         """Return what became of a command; None if there is none."""
+        ...
+
+    async def answers(self, envelope: Envelope) -> list[Answered]:
+        """Return the events that answered a command."""
+        ...
+
+    async def holds(self, tenant: TenantId) -> list[HoldLine]:
+        """Return the open holds of a tenant, the oldest first."""
+        ...
+
+    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+        """Return the addresses of a hold, or what a preview would have changed."""
         ...
 
 

@@ -30,6 +30,8 @@ def settings(*, amqp_url: str, database_url: str, prefix: str, **more: object) -
         "lease_s": 3,
         "renew_s": 1,
         "page_size": 10,
+        # many tests lose people at once, each on purpose: only those about it may alarm
+        "fleet_customers": 100_000,
         "log_level": "debug",
         **more,
     }

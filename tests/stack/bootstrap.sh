@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 
 PACKAGES="slapd ldap-utils rabbitmq-server postgresql postgresql-client openssl procps ca-certificates
 gcc libc6-dev libldap2-dev libsasl2-dev python3-dev python3-venv"
+MAIL_PACKAGES="postfix postfix-pgsql"
 TRIES=3
 
 say() { printf '%s\n' "$*" >&2; }
@@ -28,10 +29,21 @@ as_root() {
     fi
 }
 
+is_installed() {
+    # shellcheck disable=SC2016 # dpkg's own format
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2> /dev/null)" = installed ]
+}
+
+# A machine has one mail server: Postfix would push out the one that is there. Then the tests that need it are skipped.
+has_other_mail_server() {
+    # shellcheck disable=SC2016 # dpkg's own format
+    ! is_installed postfix &&
+        dpkg-query -W -f '${db:Status-Status} ${Provides}\n' | grep -q '^installed .*mail-transport-agent'
+}
+
 missing_packages() {
-    for package in $PACKAGES; do
-        # shellcheck disable=SC2016 # dpkg's own format
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || printf '%s ' "$package"
+    for package in $PACKAGES $MAIL_PACKAGES; do
+        is_installed "$package" || printf '%s ' "$package"
     done
 }
 
@@ -50,21 +62,26 @@ install_packages() {
             as_root tee "$POLICY" > /dev/null
         as_root chmod 755 "$POLICY"
     fi
+    # else it asks what kind of mail server this machine is to be, and takes silence for an answer
+    case " $missing" in *" postfix "*)
+        echo "postfix postfix/main_mailer_type select No configuration" | as_root debconf-set-selections ;;
+    esac
     again "apt-get update" as_root apt-get update -q -o Acquire::Retries=3 >&2
     # shellcheck disable=SC2086 # a list
     again "apt-get install" as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -yq --no-install-recommends -o Acquire::Retries=3 $missing >&2
-    for service in slapd rabbitmq-server postgresql; do
+    for service in slapd rabbitmq-server postgresql postfix; do
         case " $missing" in *" $service "*) as_root update-rc.d "$service" disable > /dev/null 2>&1 || : ;; esac
     done
     [ -z "$made_policy" ] || { as_root rm -f "$POLICY"; trap - EXIT INT TERM HUP; }
 }
 
 if command -v dpkg-query > /dev/null; then
+    ! has_other_mail_server || MAIL_PACKAGES=
     missing=$(missing_packages)
     [ -z "$missing" ] || install_packages
 else
-    say "bootstrap: not Debian: taking for granted what these packages hold: $(echo $PACKAGES)"
+    say "bootstrap: not Debian: taking for granted what these packages hold: $(echo $PACKAGES $MAIL_PACKAGES)"
 fi
 
 # The stack alone needs no environment of Python packages.

@@ -7,8 +7,11 @@ import typer
 
 from worker import app as service
 from worker.cli import screen
+from worker.cli.by_hand import add, remove, republish
+from worker.cli.decide import approve, discard, holds, pause, resume, undo
 from worker.cli.directory import check, preview
 from worker.cli.exits import EPILOG, Exit, refusals, refuse
+from worker.cli.fleet import fleet
 from worker.cli.keys import keys
 from worker.cli.options import AsJson
 from worker.cli.reports import history, status
@@ -64,6 +67,9 @@ def show_settings(*, as_json: AsJson = False) -> None:
     )
 
 
-for command in (preview, check, sync, history, status, why):
+for command in (preview, check, sync, history, status, why, holds, approve, discard, undo):
     app.command(epilog=EPILOG)(command)
+for command in (pause, resume, add, remove, republish):
+    app.command(epilog=EPILOG)(command)
+app.add_typer(fleet, name="fleet", epilog=EPILOG)
 app.add_typer(keys, name="keys", epilog=EPILOG)

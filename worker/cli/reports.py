@@ -10,6 +10,7 @@ import typer
 from worker import errands
 from worker.cli import findings, screen
 from worker.cli.exits import Exit, refusals, refuse
+from worker.cli.fleet import fleet_words
 from worker.cli.options import AsJson
 from worker.domain.addresses import normal_address
 from worker.domain.model import DirectoryId, RunId, TenantId
@@ -169,6 +170,8 @@ def status(
     if as_json:
         screen.as_json(found)
         return
+    if found.fleet is not None:
+        screen.say(*fleet_words(found.fleet))
     screen.table(DIRECTORY_COLUMNS, map(_directory, found.directories))
     if len(found.directories) == limit:
         screen.say(f"The first {limit:,} are shown; --limit shows more.")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from worker.codec.fields import AddressText, Form, HoldRef, RunRef, Version, shown
 from worker.codec.mistakes import FormError
@@ -14,7 +14,7 @@ from worker.domain.commands import (
     RepublishRecipients,
     UndoRun,
 )
-from worker.domain.model import Address, HoldId, RunId
+from worker.domain.model import HoldId, RunId
 
 
 ADDRESSES_MAX_COUNT = 10_000
@@ -81,13 +81,8 @@ class RunUndo(Form):
         return UndoRun(RunId(self.run))
 
 
-def _each_once(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    return tuple(dict.fromkeys(addresses))
-
-
 AddressList = Annotated[
     tuple[AddressText, ...],
-    AfterValidator(_each_once),
     Field(min_length=1, max_length=ADDRESSES_MAX_COUNT),
     shown(
         "Addresses",

@@ -121,7 +121,7 @@ class UndoRun:
 
 @dataclass(frozen=True, slots=True)
 class AddRecipients:
-    """Hold addresses by hand, each once and in normal form.
+    """Hold addresses by hand: in normal form, one that is named twice counts once.
 
     ``adopt``: the first directory that shows an address takes it over. ``protect``: no run ever does.
     """

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ import orjson
 from worker.codec.inbound import decode
 from worker.domain.commands import Envelope, FieldError, Received
 from worker.domain.model import DirectoryId, Mode, RunState, TenantId, Trigger
-from worker.ports import DirectoryLine, Intake, Reports, Standing
+from worker.ports import Answered, DirectoryLine, Intake, Reports, Standing
 
 
 SOURCE = "rollcall.cli"
@@ -66,6 +66,14 @@ class Followed:
         return self.standing is not None and _is_picked_up(self.standing)
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of one request: how it stood when the following ended, and the events that answered it."""
+
+    followed: Followed
+    answers: Sequence[Answered] = ()
+
+
 async def ask_sync(
     tenant: str, directory: str, *, mode: Mode, ports: AskPorts
 ) -> Envelope | Refusal:
@@ -74,9 +82,10 @@ async def ask_sync(
     A tenant or directory that is not there is refused at once: a person waits, and a command would wait
     a minute for it.
     """
-    read = decode(_message(tenant, directory, mode))
-    if not isinstance(read, Received):
-        return Refusal(read.errors)
+    asked = {"directory": directory, "trigger": Trigger.MANUAL, "mode": mode}
+    read = request("sync.request", tenant, asked)
+    if isinstance(read, Refusal):
+        return read
     refused = await _unknown(TenantId(tenant), DirectoryId(directory), ports.reports)
     if refused is not None:
         return Refusal((refused,))
@@ -84,17 +93,30 @@ async def ask_sync(
     return read.envelope
 
 
-def _message(tenant: str, directory: str, mode: Mode) -> bytes:
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": str(uuid4()),
-            "source": SOURCE,
-            "type": "rollcall.sync.request.v1",
-            "subject": tenant,
-            "data": {"directory": directory, "trigger": Trigger.MANUAL, "mode": mode},
-        }
-    )
+def request(name: str, tenant: str, data: Mapping[str, object]) -> Received | Refusal:
+    """Make the message that a platform would send, and read it as one."""
+    message = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": SOURCE,
+        "type": f"rollcall.{name}.v1",
+        "subject": tenant,
+        "data": data,
+    }
+    read = decode(orjson.dumps(message))
+    return read if isinstance(read, Received) else Refusal(read.errors)
+
+
+async def ask(requests: Sequence[Received], *, ports: AskPorts) -> Refusal | None:
+    """Store what a person decides about one tenant, in this order. Raises StoreFailure.
+
+    A tenant that is not there is refused at once: a person waits, and a command would wait a minute for it.
+    """
+    tenants = {each.envelope.tenant for each in requests}
+    if not all([await ports.reports.knows(tenant) for tenant in tenants]):
+        return Refusal((NO_TENANT,))
+    await ports.intake.store(requests)
+    return None
 
 
 async def _unknown(tenant: TenantId, directory: DirectoryId, reports: Reports) -> FieldError | None:
@@ -123,9 +145,17 @@ async def follow(envelope: Envelope, *, patience: Patience, ports: AskPorts) -> 
 def _is_over(standing: Standing) -> bool:
     if standing.run is not None:
         return standing.run.state not in OPEN
-    return standing.state == "rejected"
+    return standing.state != "stored"
 
 
 def _is_picked_up(standing: Standing) -> bool:
     run = standing.run
     return run is not None and (run.state is not RunState.QUEUED or standing.is_behind)
+
+
+async def decided(envelope: Envelope, *, patience: Patience, ports: AskPorts) -> Decided:
+    """Wait until a decision is carried out or refused, and give its answers. Raises StoreFailure."""
+    followed = await follow(envelope, patience=patience, ports=ports)
+    if not followed.is_over:
+        return Decided(followed)
+    return Decided(followed, await ports.reports.answers(envelope))

@@ -56,6 +56,8 @@ def test_a_preview_changes_nothing(program: Program, tenant: str) -> None:
     assert ran.code == Exit.OK
     assert (ran.json["run"]["state"], ran.json["run"]["counts"]["added"]) == ("previewed", 2)
     assert program("history", tenant, "--changes", "--json").json["changes"] == []
+    shown = program("history", tenant, "--run", ran.json["run"]["run"], "--json").json["changes"]
+    assert [each["change"] for each in shown] == ["added", "added"]
 
 
 def test_one_need_not_wait(program: Program, tenant: str) -> None:

@@ -17,13 +17,25 @@ COMMANDS = (
     "history",
     "status",
     "why",
+    "holds",
+    "approve",
+    "discard",
+    "undo",
+    "pause",
+    "resume",
+    "add",
+    "remove",
+    "republish",
+    "fleet",
+    "fleet show",
+    "fleet release",
     "keys",
     "keys generate",
     "keys show-public",
     "keys rotate",
     "settings",
 )
-ANSWERING = tuple(name for name in COMMANDS if name not in {"run", "keys"})
+ANSWERING = tuple(name for name in COMMANDS if name not in {"run", "keys", "fleet"})
 
 
 def shown(*arguments: str) -> str:

@@ -11,6 +11,7 @@ from tests.harness.readme import README, RUNBOOK
 from tests.servers.daemon import PROJECT
 from worker.adapters.telemetry import METRICS
 from worker.cli.main import app
+from worker.domain.guard import PASSES, RULES
 from worker.settings import settings_table
 
 
@@ -43,6 +44,18 @@ def test_the_readme_s_table_is_the_table_of_settings() -> None:
         f"| `{row.name}` | {f'`{row.default}`' if row.default else ''} | {row.description} |"
         for row in settings_table()
     ]
+
+
+def test_the_runbook_s_tables_are_the_guard_s_own() -> None:
+    """An operator who looks a reason up reads the rule that was asked."""
+    lines = RUNBOOK.read_text(encoding="utf-8").splitlines()
+
+    rules = [f"| `{each.code}` | {each.holds_when} | {each.because} |" for each in RULES]
+    passes = [f"| {each.what} | {each.becomes} |" for each in PASSES]
+
+    first, second = lines.index(rules[0]), lines.index(passes[0])
+    assert lines[first : first + len(rules) + 1] == [*rules, ""]
+    assert lines[second : second + len(passes) + 1] == [*passes, ""]
 
 
 @DOCUMENTS

@@ -3,10 +3,29 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from worker.domain.commands import Envelope, FieldError, Received, Refused, RequestSync
-from worker.domain.model import DirectoryId, Mode, RunId, RunState, TenantId, Trigger
-from worker.flows.ask import SOURCE, AskPorts, Patience, Refusal, ask_sync, follow
-from worker.ports import ChangeLine, DirectoryLine, Look, RunLine, Standing
+from worker.domain.commands import ApproveHold, Envelope, FieldError, Received, Refused, RequestSync
+from worker.domain.model import DirectoryId, HoldId, Mode, RunId, RunState, TenantId, Trigger
+from worker.flows.ask import (
+    SOURCE,
+    AskPorts,
+    Patience,
+    Refusal,
+    ask,
+    ask_sync,
+    decided,
+    follow,
+    request,
+)
+from worker.ports import (
+    Answered,
+    ChangeLine,
+    DirectoryLine,
+    HoldLine,
+    Look,
+    RunLine,
+    SetLine,
+    Standing,
+)
 
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -73,6 +92,18 @@ class Book:
     async def knows(self, tenant: TenantId) -> bool:
         """Whether it is the one."""
         return tenant == "t1"
+
+    async def answers(self, envelope: Envelope) -> list[Answered]:
+        """The one."""
+        return [Answered("hold.approved", {"approved": 2})]
+
+    async def holds(self, tenant: TenantId) -> list[HoldLine]:
+        """None."""
+        return []
+
+    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+        """None."""
+        return []
 
     async def standing(self, envelope: Envelope) -> Standing | None:
         """The next; the last one stays."""
@@ -174,3 +205,60 @@ async def test_waiting_has_an_end() -> None:
     followed = await follow(ENVELOPE, patience=Patience(0, 0), ports=book.ports)
 
     assert (followed.is_over, followed.is_picked_up) == (False, True)
+
+
+# --- decisions ---------------------------------------------------------------
+
+APPROVAL = {"hold": str(UUID(int=2)), "version": 3}
+
+
+async def test_a_decision_is_stored_as_a_message_would_be() -> None:
+    """The command line has no rights that a message has not."""
+    book, made = Book(), request("hold.approve", "t1", APPROVAL)
+    assert isinstance(made, Received)
+
+    assert await ask([made], ports=book.ports) is None
+
+    assert book.stored == [made]
+    assert made.command == ApproveHold(HoldId(UUID(int=2)), 3)
+
+
+async def test_a_decision_about_an_unknown_tenant_is_refused_at_once() -> None:
+    """A person waits; a command would wait a minute for its tenant."""
+    book, made = Book(), request("hold.approve", "nobody", APPROVAL)
+    assert isinstance(made, Received)
+
+    refused = await ask([made], ports=book.ports)
+
+    assert isinstance(refused, Refusal)
+    assert [each.code for each in refused.errors] == ["tenant.unknown"]
+    assert book.stored == []
+
+
+def test_a_decision_that_is_wrong_in_form_says_where() -> None:
+    """Before anything is stored."""
+    refused = request("hold.approve", "t1", {"hold": "?", "version": 0})
+
+    assert isinstance(refused, Refusal)
+    assert [each.field for each in refused.errors] == ["hold", "version"]
+
+
+async def test_a_decision_is_followed_to_its_answer() -> None:
+    """It has no run: it is over when it is carried out."""
+    stored = Standing("stored", (), None, is_behind=False)
+    book = Book([stored, replace(stored, state="done")])
+
+    came_to = await decided(ENVELOPE, patience=Patience(5, 5), ports=book.ports)
+
+    assert came_to.followed.is_over
+    assert [each.name for each in came_to.answers] == ["hold.approved"]
+
+
+async def test_a_decision_that_nobody_carries_out_has_no_answer() -> None:
+    """The person is told that it waits."""
+    book = Book([Standing("stored", (), None, is_behind=False)])
+
+    came_to = await decided(ENVELOPE, patience=Patience(0, 0), ports=book.ports)
+
+    assert not came_to.followed.is_over
+    assert came_to.answers == ()

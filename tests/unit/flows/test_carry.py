@@ -7,23 +7,33 @@ import pytest
 
 from tests.fakes.desk import MemoryDesk, desk
 from worker.domain.commands import (
+    AddRecipients,
+    ApproveHold,
     CancelSync,
     Command,
     DeleteDirectory,
     DeleteTenant,
+    DiscardHold,
     PauseDirectory,
+    RemoveRecipients,
+    RepublishRecipients,
     RequestSync,
     ResumeDirectory,
     SaveDirectory,
     SaveTenant,
     Sealed,
+    UndoRun,
 )
+from worker.domain.decisions import HoldRecord, RunRecord
 from worker.domain.model import (
+    Address,
     DirectoryId,
     DirectorySettings,
     Domain,
+    HoldId,
     Mode,
     RunId,
+    RunState,
     Server,
     Tier,
     Trigger,
@@ -39,6 +49,11 @@ TENANT = TenantRecord(Tier.STANDARD, None, 5, (Domain("example.com"),))
 KNOWN = DirectoryRecord(4, None, 4, None, FORM, True, False, None)  # noqa: FBT003 - has a password, no key
 SAVE = SaveDirectory(HQ, FORM, Sealed(b"x"), None, sync=False, force=False, revision=None)
 RUN = RunId(UUID(int=7))
+HOLD = HoldRecord(HoldId(UUID(int=8)), HQ, version=2, ended_how=None, discarded_version=None)
+ENDED = RunRecord(
+    RUN, HQ, RunState.COMPLETED, Mode.APPLY, is_undone=False, is_directory_deleted=False
+)
+JO, NY = Address("jo@example.com"), Address("ny@example.net")
 ABOUT_DIRECTORY: list[tuple[str, Command]] = [
     ("directory.delete", DeleteDirectory(HQ, keep_by_hand=False)),
     ("directory.pause", PauseDirectory(HQ)),
@@ -49,6 +64,12 @@ ABOUT_TENANT: list[tuple[str, Command]] = [
     ("tenant.delete", DeleteTenant()),
     ("sync.cancel", CancelSync(RUN)),
     ("directory.save", SAVE),
+    ("run.undo", UndoRun(RUN)),
+    ("hold.approve", ApproveHold(HoldId(UUID(int=8)), 2)),
+    ("hold.discard", DiscardHold(HoldId(UUID(int=8)), 2)),
+    ("recipient.add", AddRecipients((JO,), adopt=False, protect=False)),
+    ("recipient.remove", RemoveRecipients((JO,))),
+    ("recipients.republish", RepublishRecipients()),
     *ABOUT_DIRECTORY,
 ]
 
@@ -200,3 +221,77 @@ async def test_only_an_open_run_can_be_cancelled() -> None:
     on.runs.open_runs.add(RUN)
     assert (await carried(on)).outcome is None
     assert on.runs.cancelled == [RUN]
+
+
+# --- what people decide ------------------------------------------------------
+
+
+async def test_a_hold_is_approved_or_discarded_as_it_was_seen() -> None:
+    """The version of the command is the version of the hold."""
+    on = desk("hold.approve", ApproveHold(HOLD.hold, 2), tenant=TENANT)
+    on.holds.known = HOLD
+    assert (await carried(on)).outcome is not None
+    assert (on.holds.approved, on.holds.discarded) == ([2], [])
+
+    on = desk("hold.discard", DiscardHold(HOLD.hold, 2), tenant=TENANT)
+    on.holds.known = HOLD
+    assert (await carried(on)).outcome is not None
+    assert (on.holds.approved, on.holds.discarded) == ([], [2])
+
+
+async def test_a_hold_that_is_unknown_or_has_changed_is_not_decided() -> None:
+    """No wait: a hold that is not known by now never was."""
+    on = desk("hold.approve", ApproveHold(HOLD.hold, 2), tenant=TENANT)
+    assert codes(await carry(on)) == ["hold.unknown"]
+
+    on = desk("hold.approve", ApproveHold(HOLD.hold, 1), tenant=TENANT)
+    on.holds.known = HOLD
+    assert codes(await carry(on)) == ["hold.changed"]
+    assert on.holds.approved == []
+
+
+async def test_a_run_is_undone_if_it_changed_something() -> None:
+    """And only then."""
+    on = desk("run.undo", UndoRun(RUN), tenant=TENANT)
+    assert codes(await carry(on)) == ["run.unknown"]
+
+    on.runs.known = replace(ENDED, is_undone=True)
+    assert codes(await carry(on)) == ["run.undone"]
+    assert on.runs.undone == []
+
+    on.runs.known = ENDED
+    await carried(on)
+    assert on.runs.undone == [RUN]
+
+
+async def test_a_list_with_one_wrong_address_changes_nothing() -> None:
+    """Added or removed: all of it or none."""
+    on = desk("recipient.add", AddRecipients((JO, NY), adopt=False, protect=False), tenant=TENANT)
+    assert codes(await carry(on)) == ["recipient.other_domain"]
+    assert on.recipients.by_hand == set()
+
+    on = desk("recipient.remove", RemoveRecipients((JO, NY)), tenant=TENANT)
+    on.recipients.by_hand = {JO}
+    assert codes(await carry(on)) == ["recipient.not_by_hand"]
+    assert on.recipients.by_hand == {JO}
+
+
+async def test_addresses_are_held_and_let_go_by_hand() -> None:
+    """A domain that was taken off meanwhile does not keep its addresses from being removed."""
+    on = desk("recipient.add", AddRecipients((JO,), adopt=True, protect=False), tenant=TENANT)
+    await carried(on)
+    assert on.recipients.by_hand == {JO}
+
+    on = desk("recipient.remove", RemoveRecipients((NY,)), tenant=TENANT)
+    on.recipients.by_hand = {NY}
+    await carried(on)
+    assert on.recipients.by_hand == set()
+
+
+async def test_the_whole_list_is_told_on_request() -> None:
+    """Whoever asks."""
+    on = desk("recipients.republish", RepublishRecipients(), tenant=TENANT)
+
+    await carried(on)
+
+    assert on.recipients.republished == 1

@@ -287,14 +287,14 @@ class PostgresFinal:
 
     async def _write_differences(self, counts: Counts) -> None:
         connection, now = self._connection, self._state.now
-        if self._sides.gone:
-            await db.run(connection, "drop_replaced", **self._here)
-        if self._sides.changed:
-            await db.run(connection, "change_details", **self._here)
         if self._sides.fresh:
             await db.run(
                 connection, "insert_arrivals", now=now, shared=self._state.is_shared, **self._here
             )
+        if self._sides.gone:
+            await db.run(connection, "drop_replaced", **self._here)
+        if self._sides.changed:
+            await db.run(connection, "change_details", **self._here)
         if self._state.is_shared and not self._state.is_equal:
             await db.run(connection, "adopt", now=now, tenant_id=self._state.row.tenant_id)
         if counts.returned:

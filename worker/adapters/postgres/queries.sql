@@ -290,10 +290,12 @@ WHERE c.side = 'c' AND h.tenant_id = :tenant_id AND h.directory_id = :directory_
     AND h.address = c.address AND h.entry_id = c.entry_id
 
 -- name: insert_arrivals
--- New holders; an entry that a server gave twice is one. "since" is when the tenant's address became valid.
+-- New holders; an entry that a server gave twice is one. "since" is when the tenant's address became valid: the directory
+-- may hold it by another entry already (before drop_replaced, which may end that one), or another source may.
 INSERT INTO rollcall.holding (tenant_id, address, directory_id, entry_id, since, kind, is_primary, enabled, name)
 SELECT DISTINCT ON (n.address, n.entry_id) :tenant_id, n.address, :directory_id, n.entry_id,
-    CASE WHEN :shared THEN coalesce(rollcall.valid_since(:tenant_id, n.address), :now) ELSE :now END,
+    CASE WHEN :shared OR NOT EXISTS (SELECT FROM touched t WHERE t.address = n.address AND t.was IS NULL)
+         THEN coalesce(rollcall.valid_since(:tenant_id, n.address), :now) ELSE :now END,
     n.kind, n.is_primary, n.enabled, n.name
 FROM diff n
 WHERE n.side = 'n'
@@ -692,7 +694,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address 
 
 -- name: accept_baseline
 -- What the approved hold's last run read is what the next one is measured by: snapshot, scope, and who was not found.
-UPDATE rollcall.directory i SET scope = o.scope, applied_addresses = o.addresses, applied_started_at = coalesce(o.read_at, i.applied_started_at),
+UPDATE rollcall.directory i SET scope = coalesce(o.scope, i.scope), applied_addresses = coalesce(o.addresses, i.applied_addresses),
+    applied_started_at = coalesce(o.read_at, i.applied_started_at),
     accepted_canaries = ARRAY(SELECT unnest(i.accepted_canaries) UNION SELECT unnest(o.canaries) ORDER BY 1)
 FROM rollcall.hold o
 WHERE o.hold_id = :hold_id AND i.directory_id = o.directory_id
@@ -1485,6 +1488,24 @@ FROM api.why(:asked, :tenant) w
 -- name: report_tenant
 -- Whether there is such a tenant.
 SELECT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL) AS known
+
+-- name: report_answers
+-- The events that answered a command, in their order.
+SELECT substring(o.type FROM '^rollcall[.](.*)[.]v[0-9]+$') AS name, (o.body::jsonb -> 'data')::text AS data
+FROM rollcall.command m JOIN rollcall.command_outcome o USING (number)
+WHERE m.source = :source AND m.id = :id ORDER BY (o.body::jsonb -> 'data' ->> 'sequence')::bigint NULLS FIRST, o.event_id
+
+-- name: report_holds
+-- The open holds of a tenant, the oldest first.
+SELECT h.hold, h.version, h.directory, h.since, h.discarded, h.reasons,
+    count(h.address) FILTER (WHERE NOT h.approved) AS waiting, count(h.address) FILTER (WHERE h.approved) AS approved
+FROM api.hold h WHERE h.tenant = :tenant
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY h.since, h.hold
+
+-- name: report_set
+-- What waits in a hold, or what a preview would have changed.
+SELECT c.address, c.change, c.kind, c."primary", c.approved FROM api.change c
+WHERE c.tenant = :tenant AND coalesce(c.hold, c.run) = :of::uuid ORDER BY c.address LIMIT :most
 
 -- name: report_command
 -- What became of a command, and the run that answers it: its own, or one it joined that was queued up to a day before.

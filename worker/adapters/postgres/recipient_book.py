@@ -31,7 +31,7 @@ class PostgresRecipients:
     async def add(self, command: AddRecipients) -> Done:
         """Hold these addresses by hand."""
         on, tenant_id = self.hand.connection, self.hand.tenant_id
-        these = {"tenant_id": tenant_id, "addresses": list(command.addresses)}
+        these = {"tenant_id": tenant_id, "addresses": list(dict.fromkeys(command.addresses))}
         await db.run(on, "make_touched")
         await db.run(on, "touch_added", **these)
         await db.run(on, "name_changes")

@@ -8,9 +8,28 @@ import orjson
 from worker.adapters.postgres import pool as db
 from worker.codec.stored import load_why
 from worker.domain.commands import Envelope, FieldError
-from worker.domain.model import Change, DirectoryId, Mode, RunId, RunState, TenantId, Trigger
+from worker.domain.model import (
+    Change,
+    DirectoryId,
+    HoldId,
+    Mode,
+    RunId,
+    RunState,
+    TenantId,
+    Trigger,
+)
 from worker.domain.why import Why
-from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine, Standing
+from worker.ports import (
+    Answered,
+    Backlog,
+    ChangeLine,
+    DirectoryLine,
+    HoldLine,
+    Look,
+    RunLine,
+    SetLine,
+    Standing,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,28 @@ class PostgresReports:
         """Count what waits. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
             return Backlog(**dict(await db.only(connection, "backlog")))
+
+    async def answers(self, envelope: Envelope) -> list[Answered]:
+        """Return the events that answered a command. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(
+                connection, "report_answers", source=envelope.source, id=envelope.id
+            )
+        return [Answered(each["name"], orjson.loads(each["data"])) for each in found]
+
+    async def holds(self, tenant: TenantId) -> list[HoldLine]:
+        """Return the open holds of a tenant, the oldest first. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(connection, "report_holds", tenant=tenant)
+        return [
+            HoldLine(**{**dict(each), "reasons": orjson.loads(each["reasons"])}) for each in found
+        ]
+
+    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+        """Return the addresses of a hold, or what a preview would have changed. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(connection, "report_set", tenant=tenant, of=of, most=most)
+        return [SetLine(**dict(each)) for each in found]
 
     async def why(self, asked: str, tenant: TenantId | None) -> Why:
         """Return all that is known of one address; with a tenant, what that tenant's directories rejected.
