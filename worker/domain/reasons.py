@@ -141,8 +141,11 @@ def text_asked_for(value: bytes) -> bytes:
     No tab, line feed, carriage return or NUL is in it. A person who asks for the same text finds it.
     """
     text = value[: 8 * EXAMPLE_MAX_CHARACTERS].decode("utf-8", "replace")
-    lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.strip()).lower())
+    lowered = unicodedata.normalize(
+        "NFC", unicodedata.normalize("NFC", text.strip(_AROUND)).lower()
+    )
     return lowered[:EXAMPLE_MAX_CHARACTERS].translate(_BLANKS).encode()
 
 
+_AROUND = " \t\r\n\u00a0"
 _BLANKS = str.maketrans({"\0": "\ufffd", "\t": " ", "\n": " ", "\r": " "})

@@ -1,10 +1,15 @@
 """``why`` by the real program, about a real directory that a real worker read."""
 
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conftest import Servers
 from tests.harness.lab import Branch
+from tests.harness.readme import RUNBOOK, masked, sessions
 from tests.harness.worker import Worker
 from tests.integration.cli.conftest import Desk, Program
 from tests.servers import ldif
@@ -149,3 +154,52 @@ def test_what_is_no_address_and_nobody_read_is_wrong_usage(program: Program, ask
 
     assert ran.code == Exit.USAGE
     assert "Enter a mail address" in ran.err
+
+
+# --- as the documents show it ---------------------------------------------------
+
+VARYING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+
+
+def steady(output: str) -> list[str]:
+    """The lines without ids and times."""
+    return masked(VARYING.sub("…", output))
+
+
+def workshop(servers: Servers) -> dict[str, object]:
+    """A form that reads the stack's plain tree, one person left out."""
+    server = urlsplit(servers["STACK_LDAP_URI"])
+    return {
+        "directory": "workshop",
+        "type": "openldap",
+        "servers": [f"{server.hostname}:{server.port}"],
+        "security": "starttls",
+        "trust": {"ca_pem": Path(servers["STACK_LDAP_CA"]).read_text(encoding="ascii")},
+        "bind_name": servers["STACK_LDAP_PLAIN_BIND_DN"],
+        "password": servers["STACK_LDAP_PLAIN_PASSWORD"],
+        "search_bases": [servers["STACK_LDAP_PLAIN_BASE"]],
+        "leave_out": ["member004*@example.org"],
+    }
+
+
+async def test_it_reads_as_the_documents_show(
+    program: Program, desk: Desk, worker: Worker, servers: Servers
+) -> None:
+    """What an operator learns from the documents is what they meet."""
+    domains = [{"name": "example.org", "delimiter": "+"}]
+    await desk.send("tenant.save", "acme", {"plan": "enterprise", "domains": domains})
+    await desk.send("directory.save", "acme", workshop(servers))
+    worker.spawn()
+    assert program("sync", "acme", "workshop").code == Exit.OK
+
+    left_out, valid = (
+        program("why", f"{asked}@example.org") for asked in ("member004", "member000+news")
+    )
+
+    (shown,) = (each for each in sessions() if each.command[:2] == ("rollcall", "why"))
+    assert shown.command == ("rollcall", "why", "member004@example.org")
+    assert steady(left_out.out) == steady(shown.output)
+    told = RUNBOOK.read_text(encoding="utf-8").partition(
+        "$ rollcall why member000+news@example.org\n"
+    )[2]
+    assert set(steady("\n".join(told.splitlines()[:3]))) <= set(steady(valid.out))

@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import asyncpg
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from tests.integration.postgres.house import HQ, House, people, removals, row, settings
 from tests.unit.domain.makers import user
@@ -28,7 +30,7 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Failed, Outcome, Unchanged
 from worker.domain.plan import make_plan
-from worker.domain.reasons import KEPT_MAX_COUNT, KeptRejects, Reason
+from worker.domain.reasons import KEPT_MAX_COUNT, KeptRejects, Reason, text_asked_for
 from worker.domain.why import Coming, Hand, Said, State, Via, Why, sentences
 from worker.flows.reading import Progress, Reading
 from worker.ports import Entry, Proof, Snapshot
@@ -612,6 +614,28 @@ async def test_a_text_outside_ascii_is_asked_for_as_the_code_lowers_it(house: Ho
 
     assert (await why(house, "jórg@xn--bcher-kva.example")).ignored
     assert (await why(house, "İSTANBUL ΟΔΟΣ")).ignored
+
+
+async def test_code_and_database_keep_a_text_under_the_same_form(house: House) -> None:
+    """What was kept by the one must be found by the other, whatever letters it is made of."""
+    words = st.text(st.characters(codec="utf-8", min_codepoint=1, exclude_categories=["Cn"]))
+    seen: list[str] = []
+
+    @hypothesis.settings(max_examples=150, database=None)
+    @hypothesis.given(words)
+    def gather(word: str) -> None:
+        seen.append(word)
+
+    gather()
+    found = await house.fetch(
+        """SELECT rollcall.text_asked_for(word) AS text
+           FROM unnest($1::text[]) WITH ORDINALITY AS asked (word, place) ORDER BY place""",
+        seen,
+    )
+
+    assert [each["text"] for each in found] == [
+        text_asked_for(word.encode()).decode() for word in seen
+    ]
 
 
 async def test_only_the_tenant_s_own_rejects_are_told_of_its_domain(house: House) -> None:
