@@ -75,6 +75,8 @@ class DomainFacts:
     added_at: datetime
     removed_at: datetime | None
     """When it was taken off the tenant."""
+    restored_at: datetime | None
+    """When our database was last restored from a backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +319,12 @@ NOT_YET = (
     "somebody is valid in it and every directory in force had an applied complete run that began after that."
 )
 
+RESTORED = (
+    "The database was restored from a backup ({restored_at}); an address in {domain} is called unknown again "
+    "only once every directory in force had an applied complete run that began after that, or, by hand, once "
+    "the tenant was saved with its domains."
+)
+
 
 # --- the sentences ------------------------------------------------------------
 
@@ -359,6 +367,8 @@ def _why_not_authoritative(why: Why) -> str:
         return TAKEN_OFF.format(
             domain=domain.domain, tenant=why.tenant, removed_at=moment(domain.removed_at)
         )
+    if domain.restored_at is not None and domain.restored_at >= domain.added_at:
+        return RESTORED.format(domain=domain.domain, restored_at=moment(domain.restored_at))
     return NOT_YET.format(domain=domain.domain, tenant=why.tenant, added_at=moment(domain.added_at))
 
 

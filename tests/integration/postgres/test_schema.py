@@ -223,7 +223,7 @@ async def test_the_worker_needs_no_more_than_its_role(owned: str, vault: Vault) 
             await house.sync_later("jo@example.com")
             await house.request()
             run = await house.claim()
-            rejects = KeptRejects(b"x@example.org\tother_domain\tcn=x\n", 0, bytes(16))
+            rejects = KeptRejects(b"x@example.org\tother_domain\tcn=x\n", 0, b"d" * 16)
             snapshot = replace(house.snapshot(run, rows("jo@example.com")), rejects=rejects)
             await house.conclude(run, snapshot)
             assert (await PostgresReports(pool).why("x@example.org", TENANT)).ignored

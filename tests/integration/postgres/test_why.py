@@ -15,6 +15,7 @@ from tests.integration.postgres.house import HQ, House, people, removals, row, s
 from tests.unit.domain.makers import user
 from worker.adapters.postgres.final import APART
 from worker.adapters.postgres.reports import PostgresReports
+from worker.adapters.postgres.restored import begin_again
 from worker.adapters.postgres.spool import open_spool
 from worker.adapters.postgres.sweeper import KEPT
 from worker.domain.commands import DeleteDirectory, DeleteTenant
@@ -448,6 +449,22 @@ FAILED = Failed(
         stages=(),
     )
 )
+
+
+async def test_a_restore_is_why_nobody_is_called_unknown(house: House) -> None:
+    """After a restore the answer changes for everybody at once, and the operator is asked why."""
+    await house.founded()
+    house.clock.forward(minutes=1)
+    await house.sync(JO)
+    house.clock.forward(minutes=1)
+    await begin_again(house.pool, house.clock, tell=lambda _: None)
+
+    told = await why(house, "x@example.com")
+
+    assert told.state is State.NOT_AUTHORITATIVE
+    assert told.domain is not None
+    assert told.domain.restored_at == house.clock.at
+    assert "restored from a backup" in sentences(told)[1]
 
 
 async def test_a_domain_taken_off_is_told_with_whose_it_was(house: House) -> None:

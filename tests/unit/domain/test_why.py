@@ -49,6 +49,7 @@ DOMAIN = DomainFacts(
     authoritative=True,
     added_at=NOW,
     removed_at=None,
+    restored_at=None,
 )
 SOURCE = Source(
     directory=HQ,
@@ -346,10 +347,15 @@ def test_a_directory_in_trouble_says_so() -> None:
             "Its domain example.com was taken off tenant acme (2026-01-15 10:30:00 UTC).",
         ),
         (DOMAIN, "an address there is called unknown only once"),
+        (
+            replace(DOMAIN, restored_at=LATER),
+            "The database was restored from a backup (2026-01-15 10:30:00 UTC)",
+        ),
+        (replace(DOMAIN, restored_at=NOW - timedelta(days=9)), "is acme's since 2026-01-15"),
     ],
 )
 def test_why_nobody_may_be_called_unknown_is_said(domain: DomainFacts | None, words: str) -> None:
-    """Three different things to do: nothing, put the domain back, wait for a sync."""
+    """Each is another thing to do: nothing, put the domain back, wait for a sync."""
     assert words in told(replace(UNKNOWN, state=State.NOT_AUTHORITATIVE, domain=domain))
 
 

@@ -263,7 +263,8 @@ $$;
 CREATE FUNCTION rollcall.domain_of(asked rollcall.domain) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_build_object('domain', asked.domain, 'catch_all', asked.catch_all, 'alias_of', asked.alias_of, 'by_hand', asked.by_hand,
-        'authoritative', asked.removed_at IS NULL AND rollcall.is_authoritative(asked), 'added_at', asked.added_at, 'removed_at', asked.removed_at)
+        'authoritative', asked.removed_at IS NULL AND rollcall.is_authoritative(asked), 'added_at', asked.added_at, 'removed_at', asked.removed_at,
+        'restored_at', (SELECT max(restored_at) FROM rollcall.restore))
     WHERE asked.domain_id IS NOT NULL
 $$;
 
