@@ -23,6 +23,8 @@ class State:
     applied_addresses: int | None
     accepted_canaries: tuple[str, ...]
     fleet_is_held: bool
+    rejects_digest: bytes | None
+    """Of what the last complete run rejected; None if that was not kept."""
     now: datetime
 
 

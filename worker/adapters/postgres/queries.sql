@@ -62,6 +62,14 @@ CREATE TEMP TABLE IF NOT EXISTS undone (
     is_primary boolean
 ) ON COMMIT DELETE ROWS
 
+-- name: make_rejected
+-- One row a value that became no recipient, as far as they are kept.
+CREATE TEMP TABLE IF NOT EXISTS rejected (
+    address text COLLATE "C" NOT NULL,
+    reason  text NOT NULL,
+    entry   text NOT NULL
+) ON COMMIT DELETE ROWS
+
 -- name: ids_of_run
 -- Where a run belongs, so that the locks can be taken in their order.
 SELECT tenant_id, directory_id FROM rollcall.run WHERE run_id = :run_id
@@ -73,7 +81,7 @@ FROM rollcall.tenant WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
 
 -- name: lock_directory
 -- Second lock: the directory as it stands now, against a save or delete that came meanwhile.
-SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, accepted_canaries,
+SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, accepted_canaries, rejects_digest,
     deleted_at IS NOT NULL AS is_deleted,
     EXISTS (SELECT FROM rollcall.fleet_hold WHERE released_at IS NULL) AS fleet_is_held
 FROM rollcall.directory WHERE tenant_id = :tenant_id AND directory_id = :directory_id FOR NO KEY UPDATE
@@ -348,6 +356,27 @@ FROM (
 ) w
 WHERE m.tenant_id = :tenant_id AND m.domain = w.domain AND m.removed_at IS NULL AND w.gained <> 0
 
+-- name: drop_ignored
+-- What the directory rejected before, and does not now or in another entry.
+DELETE FROM rollcall.ignored i
+WHERE i.tenant_id = :tenant_id AND i.directory_id = :directory_id AND NOT EXISTS (
+    SELECT FROM rejected r WHERE r.address = i.address AND r.reason = i.reason AND r.entry = i.entry)
+
+-- name: keep_ignored
+-- What it rejects now; of several entries with the same value the first by name.
+INSERT INTO rollcall.ignored (tenant_id, directory_id, address, reason, entry, run_id, seen_at)
+SELECT DISTINCT ON (address, reason) :tenant_id, :directory_id, address, reason, entry, :run_id, :now
+FROM rejected ORDER BY address, reason, entry
+ON CONFLICT (tenant_id, directory_id, address, reason) DO NOTHING
+
+-- name: note_ignored
+-- Which rejects are kept, and how many are not.
+UPDATE rollcall.directory SET rejects_digest = :digest, rejects_left_out = :left_out WHERE directory_id = :directory_id
+
+-- name: forget_ignored
+-- A deleted directory's rejects: nobody asks for them any more.
+DELETE FROM rollcall.ignored WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+
 -- name: take_sequence
 -- The next numbers of the tenant, without gaps: the first of them.
 UPDATE rollcall.tenant SET sequence = sequence + :count WHERE tenant_id = :tenant_id
@@ -445,7 +474,8 @@ WITH begun AS (
         revision = CASE WHEN r.pending THEN coalesce(i.revision_pending, i.revision_in_force, r.revision) ELSE coalesce(i.revision_in_force, r.revision) END
     FROM rollcall.directory i
     WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
-    RETURNING r.*, i.directory, i.paused, i.deleted_at, i.digest, i.wire_digest, i.applied_rows, i.applied_ignored
+    RETURNING r.*, i.directory, i.paused, i.deleted_at, i.digest, i.applied_rows, i.applied_ignored,
+        CASE WHEN i.rejects_digest IS NOT NULL THEN i.wire_digest END AS wire_digest -- else what it rejects is still to be kept
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
@@ -1410,6 +1440,11 @@ WITH old AS (
 DELETE FROM rollcall.holding h USING old
 WHERE (h.tenant_id, h.address, h.directory_id, h.entry_id) = (old.tenant_id, old.address, old.directory_id, old.entry_id)
 
+-- name: purge_ignored
+-- A bounded bite of what a deleted tenant's directories rejected.
+DELETE FROM rollcall.ignored WHERE (tenant_id, directory_id, address, reason) IN (
+    SELECT tenant_id, directory_id, address, reason FROM rollcall.ignored WHERE tenant_id = :tenant_id LIMIT :most)
+
 -- name: purge_history
 -- A bounded bite of a deleted tenant's history.
 DELETE FROM rollcall.history WHERE tenant_id = :tenant_id AND (tableoid, ctid) IN (
@@ -1498,6 +1533,11 @@ LEFT JOIN LATERAL (
 ) o ON true
 WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL AND (:tenant::text IS NULL OR t.tenant = :tenant)
 ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :most
+
+-- name: report_why
+-- All that is known of one address, as one document.
+SELECT (jsonb_build_object('asked', :asked::text) || to_jsonb(w) || jsonb_build_object('next', coalesce(w.next, '[]')))::text AS told
+FROM api.why(:asked, :tenant) w
 
 -- name: report_tenant
 -- Whether there is such a tenant.
