@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.postgres.house import House, canaries, people, removals, rows
+from tests.integration.postgres.house import House, canaries, people, removals, row, rows
 from worker.domain.findings import finding
 from worker.domain.model import Mode, RemovalPolicy
 from worker.domain.outcomes import Applied, Failed, Held, Previewed, Unchanged
@@ -81,6 +81,17 @@ async def test_a_stranger_who_leaves_again_counts_as_one(house: House) -> None:
         if reason.code == "domain_half"
     )
     assert dict(half.figures) == {"domain": "example.com", "gone": 31, "of": 41}
+
+
+async def test_known_people_with_new_ids_are_no_strangers(house: House) -> None:
+    """A stale replica has ids of its own: the figures an admin is told must still be those of the whole list."""
+    await house.founded()
+    await house.sync(*ALL)
+    replica = [row(each, entry=f"replica {each}") for each in ALL[:28]]
+
+    outcomes = [await house.sync_later(*replica) for _ in range(2)]
+
+    assert [codes(outcome) for outcome in outcomes] == [["domain_share"]] * 2
 
 
 async def test_a_canary_whose_domain_was_taken_off_holds_nothing(house: House) -> None:

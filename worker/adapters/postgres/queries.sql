@@ -1115,9 +1115,11 @@ FROM (SELECT DISTINCT domain FROM unnest(:domains::text[]) AS domain ORDER BY do
 SELECT domain FROM rollcall.domain WHERE domain = ANY(:domains::text[]) AND removed_at IS NULL AND tenant_id <> :tenant_id
 
 -- name: add_domain
--- A domain of a tenant; an address in it becomes valid when the next run shows it.
+-- A domain of a tenant; an address in it becomes valid when the next run shows it. No run so far has seen it, whatever the clock
+-- says: where the clock was put back, it was added no earlier than the last run began, or that run would give it authority.
 INSERT INTO rollcall.domain (tenant_id, domain, display, catch_all, alias_of, delimiter, by_hand, added_at, recipients)
-VALUES (:tenant_id, :domain, :display, :catch_all, :alias_of, :delimiter, :by_hand, :now,
+VALUES (:tenant_id, :domain, :display, :catch_all, :alias_of, :delimiter, :by_hand,
+    greatest(:now::timestamptz, (SELECT max(applied_started_at) FROM rollcall.directory WHERE tenant_id = :tenant_id)),
     (SELECT count(DISTINCT h.address) FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
      WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND coalesce(d.step, 'missing') = 'missing'))
 
