@@ -93,5 +93,11 @@ CATALOGUE = (
         codes("directory.deleted"),
         is_decided=True,
     ),
+    Disaster(
+        "deleted and saved again with a slip",
+        typed.deleted_and_saved_with_a_slip,
+        codes("directory.deleted", "replaced"),
+        is_decided=True,
+    ),
     Disaster("slow bleeding", befallen.slow_bleeding, codes("domain_share"), is_bounded=True),
 )

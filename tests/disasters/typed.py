@@ -117,6 +117,20 @@ async def directories_swapped(scene: Scene) -> AsyncGenerator[timedelta]:
     yield scene.scale.mended
 
 
+async def deleted_and_saved_with_a_slip(scene: Scene) -> AsyncGenerator[timedelta]:
+    """The same, and the new form reads one unit only: its first run is all that is known of anybody."""
+    customer = await scene.found()
+    yield scene.scale.calm
+    form = customer.forms.pop(HQ)
+    await scene.delete(customer, HQ)
+    yield timedelta(days=1)
+    customer.forms[HQ] = form
+    await scene.save(customer, search_bases=(customer.company.units[0],))
+    yield scene.scale.wrong
+    await scene.save(customer)
+    yield scene.scale.mended
+
+
 async def deleted_and_saved_again(scene: Scene) -> AsyncGenerator[timedelta]:
     """Somebody deletes the directory, and sets it up again a day later."""
     customer = await scene.found()

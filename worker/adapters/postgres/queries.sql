@@ -229,6 +229,22 @@ LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id 
 WHERE j.leaving > 0 OR j.gone > 0
 ORDER BY j.domain COLLATE "C"
 
+-- name: count_replaced
+-- What directories deleted lately held, in domains that are still the tenant's, and how much of it nobody shows now.
+WITH departed AS (
+    SELECT DISTINCT d.address
+    FROM rollcall.departure d
+    JOIN rollcall.directory i ON i.directory_id = d.directory_id AND i.deleted_at > :window_from
+    JOIN rollcall.domain m ON m.tenant_id = :tenant_id AND m.domain = split_part(d.address, '@', 2) AND m.removed_at IS NULL
+    WHERE d.tenant_id = :tenant_id AND d.decided
+), missed AS (
+    SELECT address FROM departed p
+    WHERE NOT EXISTS (SELECT FROM stage s WHERE s.address = p.address)
+        AND rollcall.state_elsewhere(:tenant_id, p.address, :directory_id) IS DISTINCT FROM 'valid'
+)
+SELECT (SELECT count(*) FROM departed) AS held, (SELECT count(*) FROM missed) AS missing,
+    coalesce((SELECT (array_agg(address ORDER BY address))[1:20] FROM missed), '{}') AS sample
+
 -- name: canaries_not_staged
 -- Canaries that the snapshot does not show.
 SELECT asked AS address FROM unnest(:canaries::text[]) AS asked
