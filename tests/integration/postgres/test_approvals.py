@@ -173,6 +173,21 @@ async def test_what_is_newly_absent_after_an_approval_waits_anew(house: House) -
     assert (await house.states())[FEW[4]] == "valid"
 
 
+async def test_who_was_approved_and_is_back_is_in_no_hold(house: House) -> None:
+    """An admin who looks at a hold must not see among those who leave one whom the directory shows."""
+    await held(house)
+    await house.approve()
+    await house.sync_later(*FEW[:4])
+    hold = await house.hold()
+
+    await house.sync_later(*FEW[:4], GONE[0])
+
+    seen = {each["address"] for each in await house.fetch("SELECT address FROM api.hold")}
+    assert GONE[0] not in seen
+    assert {GONE[1], FEW[4]} <= seen
+    assert await house.hold() == hold  # what waits is the same: whoever saw it may still approve it
+
+
 async def test_an_approval_makes_what_was_read_the_new_measure(house: House) -> None:
     """Ten are the whole company now: the next run is measured by ten, not by forty."""
     await held(house)

@@ -54,15 +54,16 @@ async def _refreshed(connection: db.Connection, state: State) -> Standing:
     """Write the set anew if it differs: what came back drops out, what is newly absent joins."""
     known = await db.row(connection, "open_hold", directory_id=state.row.directory_id)
     if known is None:
-        hold = HoldRef(HoldId(uuid4()), 1)
+        hold, is_discarded = HoldRef(HoldId(uuid4()), 1), False
     else:
         differs = await db.only(connection, "hold_differs", hold_id=known["hold_id"])
         hold = HoldRef(HoldId(known["hold_id"]), known["version"] + differs["differs"])
-        if not differs["differs"]:
-            return Standing(hold, _is_discarded(known))
+        is_discarded = not differs["differs"] and _is_discarded(known)
+        if not differs["is_old"]:
+            return Standing(hold, is_discarded)
     await db.run(connection, "empty_set", set_id=hold.id)
     await db.run(connection, "fill_hold_set", set_id=hold.id, tenant_id=state.row.tenant_id)
-    return Standing(hold)
+    return Standing(hold, is_discarded)
 
 
 def _is_discarded(known: asyncpg.Record) -> bool:

@@ -642,14 +642,16 @@ WHERE v.directory_id = d.directory_id AND v.revision < d.revision_in_force AND v
 SELECT hold_id, version, since, reasons, discarded_version FROM rollcall.hold WHERE directory_id = :directory_id AND state = 'open' FOR NO KEY UPDATE
 
 -- name: hold_differs
--- Whether the set of a standing hold is not what would be held now.
-SELECT EXISTS (
-    (SELECT address FROM rollcall.change_set WHERE set_id = :hold_id AND NOT approved)
-    EXCEPT (SELECT address FROM touched WHERE becomes IN ('missing', 'grace') AND NOT approved AND elsewhere IS DISTINCT FROM 'valid')
-) OR EXISTS (
-    (SELECT address FROM touched WHERE becomes IN ('missing', 'grace') AND NOT approved AND elsewhere IS DISTINCT FROM 'valid')
-    EXCEPT (SELECT address FROM rollcall.change_set WHERE set_id = :hold_id AND NOT approved)
-) AS differs
+-- Whether what waits in the set of a standing hold is not what would be held now; and whether the set is to be written
+-- anew: for that also those count who were approved before, and are back.
+WITH before AS (
+    SELECT address, approved FROM rollcall.change_set WHERE set_id = :hold_id
+), after AS (
+    SELECT address, approved FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
+), differing AS (
+    (TABLE before EXCEPT TABLE after) UNION ALL (TABLE after EXCEPT TABLE before)
+)
+SELECT count(*) FILTER (WHERE NOT approved) > 0 AS differs, count(*) > 0 AS is_old FROM differing
 
 -- name: empty_set
 -- A set that is written anew.
