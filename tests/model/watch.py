@@ -1,0 +1,128 @@
+"""What others see of one tenant: its list, look-ups, holds, history, and the events, followed as a receiver would."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from tests.integration.postgres.house import ORPHANS, TENANT, House, check_messages, recounted
+from tests.model.truth import replayed
+
+
+BYSTANDER = "bystander"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The store at one moment, as far as others may look, and how far each address is with each source."""
+
+    listed: Mapping[str, str]
+    bystander: Mapping[str, str]
+    lookups: Mapping[str, str]
+    steps: Mapping[tuple[int, str], str]
+    held: Mapping[int, set[str]]
+    """Who waits in the open hold of each directory, unapproved."""
+    in_holds: Mapping[int, set[str]]
+    """The same with those approved."""
+    open_holds: Sequence[int]
+    history: Sequence[tuple[str, str]]
+    """All that was recorded since the last look."""
+
+
+LOOK = """
+WITH t AS (SELECT tenant_id FROM rollcall.tenant WHERE tenant = $1)
+SELECT
+    (SELECT json_agg(ARRAY[r.address, r.state]) FROM api.recipient r WHERE r.tenant = $1) AS listed,
+    (SELECT json_agg(ARRAY[r.address, r.state]) FROM api.recipient r WHERE r.tenant = $2) AS bystander,
+    (SELECT json_agg(ARRAY[a, (api.lookup(a)).state]) FROM unnest($3::text[]) a) AS lookups,
+    (SELECT json_agg(DISTINCT jsonb_build_array(h.directory_id, h.address, coalesce(d.step, 'present')))
+     FROM rollcall.holding h JOIN t USING (tenant_id)
+     LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)) AS steps,
+    (SELECT json_agg(json_build_array(o.directory_id, (
+        SELECT json_agg(json_build_array(c.address, c.approved)) FROM rollcall.change_set c WHERE c.set_id = o.hold_id)))
+     FROM rollcall.hold o JOIN t USING (tenant_id) WHERE o.state = 'open') AS holds,
+    (SELECT json_agg(json_build_array(h.address, h.change) ORDER BY h.at, h.address)
+     FROM rollcall.history h JOIN t USING (tenant_id) WHERE h.at > $4) AS history
+"""
+NEWS = "SELECT number, body FROM rollcall.outbox WHERE number > $1 ORDER BY number"
+
+
+async def look(house: House, addresses: Sequence[str], *, since: datetime) -> Seen:
+    """Look at everything once."""
+    (found,) = await house.fetch(LOOK, TENANT, BYSTANDER, list(addresses), since)
+    holds = [(number, waiting or []) for number, waiting in _rows(found["holds"])]
+    return Seen(
+        listed=dict(_rows(found["listed"])),
+        bystander=dict(_rows(found["bystander"])),
+        lookups=dict(_rows(found["lookups"])),
+        steps={(number, address): step for number, address, step in _rows(found["steps"])},
+        held={number: {a for a, is_approved in held if not is_approved} for number, held in holds},
+        in_holds={number: {address for address, _ in held} for number, held in holds},
+        open_holds=[number for number, _ in holds],
+        history=[(address, change) for address, change in _rows(found["history"])],
+    )
+
+
+def _rows(told: str | None) -> list[Any]:
+    return orjson.loads(told) if told else []
+
+
+async def sound(house: House) -> None:
+    """What holds of the store as a whole, whatever happened."""
+    assert await recounted(house) == []
+    assert await house.fetch(ORPHANS) == []
+
+
+@dataclass(slots=True)
+class Receiver:
+    """Another service that follows the events of one tenant and keeps a list of its own."""
+
+    listed: dict[str, str] = field(default_factory=dict)
+    number: int = 0
+    """In the outbox, of the last event read."""
+    sequence: int = 0
+    parts: list[Mapping[str, Any]] = field(default_factory=list)
+    """Of a snapshot that is not whole yet."""
+
+    async def follow(self, house: House) -> list[dict[str, Any]]:
+        """Take in all that is new; gives it. Raises AssertionError where events contradict each other."""
+        news = await house.fetch(NEWS, self.number)
+        check_messages(news)
+        if news:
+            self.number = news[-1]["number"]
+        told: list[dict[str, Any]] = [orjson.loads(each["body"]) for each in news]
+        for message in told:
+            assert message["subject"] == TENANT, message
+            self._receive(message)
+        return told
+
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        data = message["data"]
+        if "sequence" in data:
+            assert data["sequence"] == self.sequence + 1, (
+                f"{data['sequence']} after {self.sequence}"
+            )
+            self.sequence = data["sequence"]
+        if message["type"] == "rollcall.recipients.changed.v1":
+            self._change(data["changes"])
+        elif message["type"] == "rollcall.recipients.snapshot.v1":
+            self.parts.append(data)
+            if data["part"] == data["parts"]:
+                self._compare()
+
+    def _change(self, changes: Sequence[Mapping[str, str]]) -> None:
+        self.listed = replayed([(each["address"], each["change"]) for each in changes], self.listed)
+        for each in changes:
+            assert self.listed.get(each["address"], "removed") == each["state"], each
+
+    def _compare(self) -> None:
+        """A list told whole is the list that the changes gave."""
+        told = [each for part in self.parts for each in part["recipients"]]
+        lines = "".join(f"{each['address']} {each['state']}\n" for each in told)
+        checksum = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+        assert {each["address"]: each["state"] for each in told} == self.listed
+        assert (len(told), checksum) == (self.parts[0]["count"], self.parts[0]["checksum"])
+        self.parts = []
