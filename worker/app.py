@@ -44,18 +44,10 @@ from worker.flows.accept import Accept
 from worker.flows.bell import Bell
 from worker.flows.relay import RelayPorts, relay
 from worker.flows.sync import SyncPorts, sync
-from worker.ports import (
-    Clock,
-    DirectoryReader,
-    Fleet,
-    Intake,
-    Orders,
-    Outbox,
-    Runs,
-    SignIns,
-    Sweeper,
-    Vault,
-)
+from worker.ports.desk import Intake, Orders
+from worker.ports.directory import DirectoryReader
+from worker.ports.runs import Fleet, Outbox, Runs, SignIns, Sweeper
+from worker.ports.vault import Clock, Vault
 from worker.settings import Settings
 
 

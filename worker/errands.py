@@ -34,17 +34,16 @@ from worker.flows.ask import (
     follow,
 )
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
-from worker.ports import (
-    Backlog,
+from worker.ports.reports import (
     ChangeLine,
     DirectoryLine,
-    FleetHold,
     HoldLine,
     Look,
     RunLine,
     SetLine,
     Standing,
 )
+from worker.ports.runs import Backlog, FleetHold
 from worker.settings import Settings
 
 

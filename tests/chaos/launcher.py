@@ -28,20 +28,11 @@ from worker.domain.guard import Evidence, Ruling
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Failed, Outcome, Skipped
 from worker.domain.plan import ReadPlan
-from worker.ports import (
-    Clock,
-    DirectoryReader,
-    Final,
-    Gate,
-    Intake,
-    Listing,
-    Message,
-    Outbox,
-    Page,
-    Proof,
-    Runs,
-    Snapshot,
-)
+from worker.ports.broker import Message
+from worker.ports.desk import Intake
+from worker.ports.directory import DirectoryReader, Gate, Listing, Page, Proof
+from worker.ports.runs import Final, Outbox, Runs, Snapshot
+from worker.ports.vault import Clock
 from worker.settings import load
 
 

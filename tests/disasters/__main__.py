@@ -31,7 +31,7 @@ from tests.fakes.overruled import NEVER_HOLDS, OverruledRuns
 from tests.servers.daemon import PROJECT
 from worker.adapters.telemetry import configure_logs
 from worker.domain.guard import RULES
-from worker.ports import Runs
+from worker.ports.runs import Runs
 
 
 COMMAND = "make disasters"

@@ -37,7 +37,8 @@ from worker.domain.model import (
 )
 from worker.flows.bell import Bell
 from worker.flows.sync import SyncPorts, sync
-from worker.ports import NoTelemetry, Runs
+from worker.ports.runs import Runs
+from worker.ports.telemetry import NoTelemetry
 
 
 HQ = "hq"

@@ -20,7 +20,7 @@ from worker.domain.decisions import HoldRecord, RunRecord
 from worker.domain.events import ApprovalFacts, Event, HoldRef, TenantFacts
 from worker.domain.model import Address, DirectoryId, HoldId, Mode, RunId, TenantId, Trigger
 from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
-from worker.ports import Done
+from worker.ports.desk import Done
 
 
 ACME = TenantId("acme")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from worker.domain.guard import Evidence, Reason, Ruling
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Failed, Outcome, Skipped
-from worker.ports import Final, Runs, Snapshot
+from worker.ports.runs import Final, Runs, Snapshot
 
 
 NEVER_HOLDS = Ruling()

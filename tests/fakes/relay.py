@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.failures import BrokerFailure, StoreFailure
-from worker.ports import Message
+from worker.ports.broker import Message
 
 
 def message(number: int, tenant: str = "acme") -> Message:

@@ -27,7 +27,8 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Applied, Failed, Held, Outcome, Postponed, Skipped
 from worker.domain.plan import ReadPlan
-from worker.ports import Gate, Listing, Page, Proof, Snapshot
+from worker.ports.directory import Gate, Listing, Page, Proof
+from worker.ports.runs import Snapshot
 
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)

@@ -25,7 +25,7 @@ from tests.model.world import ADDRESSES, CROWD, PERSONS
 from worker.adapters.postgres.pool import Pool
 from worker.domain.model import Address, Mode, RemovalPolicy, Removals
 from worker.flows.carry import carry
-from worker.ports import Vault
+from worker.ports.vault import Vault
 
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from worker.domain.findings import finding
 from worker.domain.guard import judge
 from worker.domain.model import ClaimedRun, DirectoryId, Mode, RemovalPolicy, Removals, RunId
 from worker.domain.outcomes import Failed, Held, Outcome, Previewed, RunStopped, Skipped
-from worker.ports import Snapshot
+from worker.ports.runs import Snapshot
 
 
 LAB = "lab"

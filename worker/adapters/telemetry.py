@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from typing_extensions import override
 
 from worker.domain.model import Secret
-from worker.ports import Telemetry
+from worker.ports.telemetry import Telemetry
 
 
 LogLevel = Literal["debug", "info", "warning", "error"]

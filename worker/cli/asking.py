@@ -11,7 +11,7 @@ from worker.cli import screen
 from worker.cli.exits import Exit, refusals, refuse
 from worker.domain.commands import FieldError, Received
 from worker.flows.ask import Decided, Patience, Refusal, request
-from worker.ports import Standing
+from worker.ports.reports import Standing
 from worker.settings import load
 
 

@@ -14,7 +14,7 @@ from worker.cli.exits import refusals
 from worker.cli.options import AsJson
 from worker.cli.reports import MOST_MAX, Tenant
 from worker.domain.model import HoldId, TenantId
-from worker.ports import HoldLine
+from worker.ports.reports import HoldLine
 from worker.settings import load
 
 

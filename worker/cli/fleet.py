@@ -8,7 +8,7 @@ from worker import errands
 from worker.cli import screen
 from worker.cli.exits import EPILOG, refusals
 from worker.cli.options import AsJson
-from worker.ports import FleetHold
+from worker.ports.runs import FleetHold
 from worker.settings import load
 
 

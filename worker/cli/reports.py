@@ -14,7 +14,8 @@ from worker.cli.fleet import fleet_words
 from worker.cli.options import AsJson
 from worker.domain.addresses import normal_address
 from worker.domain.model import DirectoryId, RunId, TenantId
-from worker.ports import Backlog, ChangeLine, DirectoryLine, Look, RunLine
+from worker.ports.reports import ChangeLine, DirectoryLine, Look, RunLine
+from worker.ports.runs import Backlog
 from worker.settings import load
 
 

@@ -14,7 +14,7 @@ from worker.cli.reports import Tenant, show_runs
 from worker.domain.commands import Envelope, FieldError
 from worker.domain.model import Mode, RunState
 from worker.flows.ask import Followed, Patience, Refusal
-from worker.ports import RunLine, Standing
+from worker.ports.reports import RunLine, Standing
 from worker.settings import load
 
 

@@ -8,7 +8,10 @@ from worker.codec.inbound import decode
 from worker.domain.commands import Received, Refused, SaveDirectory, Sealed
 from worker.domain.model import Secret
 from worker.flows.bell import Bell
-from worker.ports import Delivery, Intake, Telemetry, Vault
+from worker.ports.broker import Delivery
+from worker.ports.desk import Intake
+from worker.ports.telemetry import Telemetry
+from worker.ports.vault import Vault
 
 
 LARGE_BYTES = 16 * 1024

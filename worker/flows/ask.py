@@ -11,7 +11,8 @@ import orjson
 from worker.codec.inbound import decode
 from worker.domain.commands import Envelope, FieldError, Received
 from worker.domain.model import DirectoryId, Mode, RunState, TenantId, Trigger
-from worker.ports import Answered, DirectoryLine, Intake, Reports, Standing
+from worker.ports.desk import Intake
+from worker.ports.reports import Answered, DirectoryLine, Reports, Standing
 
 
 SOURCE = "rollcall.cli"

@@ -22,7 +22,7 @@ from worker.domain.commands import (
 )
 from worker.domain.model import DirectoryId, Mode, Trigger
 from worker.domain.rulings import DirectoryRecord, TenantRecord
-from worker.ports import Desk, Done, Rejected, Settled, Waiting
+from worker.ports.desk import Desk, Done, Rejected, Settled, Waiting
 
 
 DirectoryCommand = DeleteDirectory | PauseDirectory | ResumeDirectory | RequestSync

@@ -6,7 +6,8 @@ Kept as they came, in the run's own private spool, and read back once. Never dec
 import marshal
 from collections.abc import Iterator
 
-from worker.ports import Page, Spool
+from worker.ports.directory import Page
+from worker.ports.runs import Spool
 
 
 SIZE_BYTES = 4

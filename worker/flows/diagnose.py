@@ -25,7 +25,7 @@ from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.normalise import Normaliser
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.preview import Collector, Preview
-from worker.ports import DirectoryReader
+from worker.ports.directory import DirectoryReader
 
 
 DOMAINS_NAMED_COUNT = 10

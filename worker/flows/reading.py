@@ -14,7 +14,8 @@ from worker.domain.normalise import Normaliser, snapshot_digest, wire_digest
 from worker.domain.outcomes import Tally
 from worker.domain.plan import ReadPlan, scope_digest
 from worker.flows.deferred import DeferredPages
-from worker.ports import Page, Proof, Snapshot, Spool
+from worker.ports.directory import Page, Proof
+from worker.ports.runs import Snapshot, Spool
 
 
 DOMAINS_SHOWN = 10

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from worker.domain.failures import BrokerFailure, StoreFailure
 from worker.flows.bell import Bell
-from worker.ports import Message, Outbox, Publisher, Telemetry
+from worker.ports.broker import Message, Publisher
+from worker.ports.runs import Outbox
+from worker.ports.telemetry import Telemetry
 
 
 BATCH_COUNT = 200

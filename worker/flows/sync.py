@@ -37,15 +37,10 @@ from worker.domain.outcomes import (
 from worker.domain.plan import ReadPlan, make_plan
 from worker.flows.bell import Bell
 from worker.flows.reading import Progress, Reading
-from worker.ports import (
-    Clock,
-    DirectoryReader,
-    Runs,
-    SignIns,
-    Snapshot,
-    Spool,
-    Telemetry,
-)
+from worker.ports.directory import DirectoryReader
+from worker.ports.runs import Runs, SignIns, Snapshot, Spool
+from worker.ports.telemetry import Telemetry
+from worker.ports.vault import Clock
 
 
 OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})

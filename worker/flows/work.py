@@ -10,7 +10,9 @@ from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Outcome
 from worker.flows.bell import Bell
 from worker.flows.carry import carry
-from worker.ports import Fleet, Orders, Runs, Sweeper, Telemetry
+from worker.ports.desk import Orders
+from worker.ports.runs import Fleet, Runs, Sweeper
+from worker.ports.telemetry import Telemetry
 
 
 IDLE_S = 1.0

@@ -28,7 +28,8 @@ from worker.domain.model import Secret
 from worker.flows.accept import Accept
 from worker.flows.bell import Bell
 from worker.flows.carry import carry
-from worker.ports import Delivery, NoTelemetry
+from worker.ports.broker import Delivery
+from worker.ports.telemetry import NoTelemetry
 
 
 RUN_WITHIN_S = 60

@@ -25,7 +25,7 @@ from worker.domain.model import (
 )
 from worker.domain.plan import ReadPlan
 from worker.domain.presets import PRESETS
-from worker.ports import Entry, Page, Proof
+from worker.ports.directory import Entry, Page, Proof
 
 
 BASE = "dc=hq,dc=test"

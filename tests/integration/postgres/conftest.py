@@ -12,7 +12,7 @@ from tests.integration.postgres.house import House, check
 from worker.adapters.postgres.pool import Pool, open_pool
 from worker.adapters.secrets import SealedVault, generate_key
 from worker.domain.model import Secret
-from worker.ports import Vault
+from worker.ports.vault import Vault
 
 
 POOL_SIZE = 6

@@ -66,7 +66,9 @@ from worker.domain.model import (
 from worker.domain.outcomes import Outcome, Tally
 from worker.domain.reasons import KeptRejects
 from worker.flows.carry import carry
-from worker.ports import NoTelemetry, Snapshot, Vault
+from worker.ports.runs import Snapshot
+from worker.ports.telemetry import NoTelemetry
+from worker.ports.vault import Vault
 
 
 TENANT = TenantId("acme")

@@ -25,7 +25,7 @@ from worker.domain.findings import finding
 from worker.domain.model import Domain, Mode, RunId, Secret, Server, Tier, Trigger
 from worker.domain.outcomes import Applied, Failed
 from worker.flows.carry import carry
-from worker.ports import Desk, Rejected, Settled
+from worker.ports.desk import Desk, Rejected, Settled
 
 
 ADA, BOB = "ada@example.com", "bob@example.com"

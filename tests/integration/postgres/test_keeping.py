@@ -10,7 +10,7 @@ from worker.adapters.postgres.spool import MEMORY_BYTES, open_spool
 from worker.adapters.postgres.sweeper import PURGES
 from worker.domain.commands import DeleteDirectory, DeleteTenant
 from worker.domain.model import Mode, Trigger
-from worker.ports import Vault
+from worker.ports.vault import Vault
 
 
 async def fill(house: House, bodies: list[tuple[str, int]]) -> None:

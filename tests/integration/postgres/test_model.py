@@ -8,7 +8,7 @@ import pytest
 from tests.integration.postgres.conftest import POOL_SIZE
 from tests.model.machine import LENGTH, Stage, play
 from worker.adapters.postgres.pool import open_pool
-from worker.ports import Vault
+from worker.ports.vault import Vault
 
 
 HISTORIES = 40

@@ -17,7 +17,7 @@ from worker.adapters.postgres.pool import Pool, open_pool, queries
 from worker.adapters.postgres.reports import PostgresReports
 from worker.domain.failures import StoreFailure
 from worker.domain.reasons import KeptRejects
-from worker.ports import Vault
+from worker.ports.vault import Vault
 
 
 ADAPTER = Path(db.__file__).parent

@@ -10,7 +10,7 @@ from worker.domain.commands import DeleteTenant
 from worker.domain.failures import Denied
 from worker.domain.model import ClaimedRun, Server, Trigger
 from worker.domain.outcomes import RunStopped, Skipped
-from worker.ports import Gate
+from worker.ports.directory import Gate
 
 
 async def run_of(

@@ -34,7 +34,8 @@ from worker.domain.plan import make_plan
 from worker.domain.reasons import KEPT_MAX_COUNT, KeptRejects, Reason, text_asked_for
 from worker.domain.why import Coming, Hand, Said, State, Via, Why, sentences
 from worker.flows.reading import Progress, Reading
-from worker.ports import Entry, Proof, Snapshot
+from worker.ports.directory import Entry, Proof
+from worker.ports.runs import Snapshot
 
 
 JO = "jo@example.com"

@@ -22,7 +22,8 @@ from worker.adapters.rabbitmq.consumer import Consumer, ConsumerPorts, IntakeLim
 from worker.adapters.rabbitmq.publisher import Publisher
 from worker.adapters.rabbitmq.topology import Broker, declare
 from worker.domain.failures import StoreFailure
-from worker.ports import Delivery, NoTelemetry
+from worker.ports.broker import Delivery
+from worker.ports.telemetry import NoTelemetry
 
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -13,7 +13,7 @@ from tests.integration.rabbitmq.neighbours import QUICK, Acceptance, Platform, c
 from worker.adapters.rabbitmq.connection import Backoff
 from worker.adapters.rabbitmq.consumer import Consumer, IntakeLimits
 from worker.adapters.rabbitmq.topology import Broker
-from worker.ports import Delivery
+from worker.ports.broker import Delivery
 
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]

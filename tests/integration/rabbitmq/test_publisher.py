@@ -19,7 +19,7 @@ from worker.adapters.rabbitmq.connection import connected
 from worker.adapters.rabbitmq.publisher import Publisher
 from worker.adapters.rabbitmq.topology import Broker
 from worker.domain.failures import BrokerFailure
-from worker.ports import Message
+from worker.ports.broker import Message
 
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]

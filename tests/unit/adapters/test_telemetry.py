@@ -22,7 +22,7 @@ from worker.adapters.telemetry import (
     make_logger,
 )
 from worker.domain.model import Credentials, Secret
-from worker.ports import NoTelemetry, Telemetry
+from worker.ports.telemetry import NoTelemetry, Telemetry
 
 
 def telemetry() -> tuple[PrometheusTelemetry, io.StringIO]:

@@ -10,7 +10,8 @@ from worker.domain.commands import AddRecipients, Received, Refused, SaveDirecto
 from worker.domain.model import Secret
 from worker.flows.accept import LARGE_BYTES, Accept
 from worker.flows.bell import Bell
-from worker.ports import Delivery, NoTelemetry
+from worker.ports.broker import Delivery
+from worker.ports.telemetry import NoTelemetry
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from worker.flows.ask import (
     follow,
     request,
 )
-from worker.ports import (
+from worker.ports.reports import (
     Answered,
     ChangeLine,
     DirectoryLine,

@@ -40,7 +40,7 @@ from worker.domain.model import (
 )
 from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
 from worker.flows.carry import NO_DIRECTORY, NO_OPEN_RUN, NO_TENANT, PAUSED_BY_HAND, carry
-from worker.ports import Done, Rejected, Settled, Waiting
+from worker.ports.desk import Done, Rejected, Settled, Waiting
 
 
 HQ = DirectoryId("hq")

@@ -23,7 +23,7 @@ from worker.domain.model import (
 )
 from worker.domain.plan import ReadPlan
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
-from worker.ports import Entry, Gate, Listing, Page, Proof
+from worker.ports.directory import Entry, Gate, Listing, Page, Proof
 
 
 SETTINGS = DirectorySettings("HQ", "openldap", (Server("ldap.example.org"),), "cn=reader")

@@ -10,7 +10,8 @@ from worker.domain.model import ClaimedRun, Credentials, LastApplied, Limits
 from worker.domain.normalise import Normaliser
 from worker.domain.plan import make_plan
 from worker.flows.reading import Progress, Reading
-from worker.ports import Page, Proof, Snapshot
+from worker.ports.directory import Page, Proof
+from worker.ports.runs import Snapshot
 
 
 BYTES = b"what the server sent"

@@ -22,7 +22,8 @@ from worker.flows.work import (
     figures,
     sweep,
 )
-from worker.ports import Backlog, Desk, Settled
+from worker.ports.desk import Desk, Settled
+from worker.ports.runs import Backlog
 
 
 DONE = Applied(Counts(), Seconds())

@@ -12,7 +12,7 @@ from typing import Any
 from worker.adapters.directory.lean import NAME
 from worker.adapters.directory.session import RawEntry, Session
 from worker.domain.failures import Stage, Unfinished
-from worker.ports import Entry, Page
+from worker.ports.directory import Entry, Page
 
 
 ENTRIES_PER_TURN = 1_000

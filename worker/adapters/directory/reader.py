@@ -38,7 +38,7 @@ from worker.domain.failures import (
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Security, Server
 from worker.domain.plan import ReadPlan
-from worker.ports import Gate, Page, Proof
+from worker.ports.directory import Gate, Page, Proof
 
 
 log = structlog.get_logger()

@@ -18,7 +18,7 @@ from worker.adapters.directory.wire import PAGED_RESULTS, SEARCH_DONE, WireResul
 from worker.domain.failures import Denied, Misdirected, Stage, Unfinished
 from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.plan import ReadPlan
-from worker.ports import Gate
+from worker.ports.directory import Gate
 
 
 WHO_AM_I = b"1.3.6.1.4.1.4203.1.11.3"

@@ -23,7 +23,9 @@ from worker.codec.stored import decode_command
 from worker.domain.commands import Envelope, FieldError, Stored
 from worker.domain.events import Event
 from worker.domain.model import TenantId
-from worker.ports import Clock, Desk, Done, Rejected, Settled, Telemetry, Waiting
+from worker.ports.desk import Desk, Done, Rejected, Settled, Waiting
+from worker.ports.telemetry import Telemetry
+from worker.ports.vault import Clock
 
 
 LOOK_AGAIN = timedelta(seconds=1)

@@ -13,7 +13,7 @@ from worker.domain.commands import DeleteDirectory, SaveDirectory
 from worker.domain.events import Event
 from worker.domain.model import DirectoryId, Secret
 from worker.domain.rulings import DirectoryRecord, keeps_client_key, keeps_password
-from worker.ports import Done
+from worker.ports.desk import Done
 
 
 @dataclass(frozen=True, slots=True)

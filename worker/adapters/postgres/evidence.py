@@ -7,7 +7,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.endings import RunRow
 from worker.domain.guard import WINDOW_DAYS, DomainCount, Evidence, Replaced
 from worker.domain.model import ClaimedRun
-from worker.ports import Snapshot
+from worker.ports.runs import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

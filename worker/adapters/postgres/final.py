@@ -31,7 +31,8 @@ from worker.domain.model import (
     TenantId,
 )
 from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
-from worker.ports import Clock, Snapshot, Spool
+from worker.ports.runs import Snapshot, Spool
+from worker.ports.vault import Clock
 
 
 APART = timedelta(minutes=30)

@@ -10,7 +10,8 @@ from worker.adapters.postgres.announce import announce
 from worker.domain import events
 from worker.domain.events import FleetFigures
 from worker.domain.fleet import SHRINK_COUNT, SHRINK_SHARE, FleetLimits, is_alarming
-from worker.ports import Clock, FleetHold
+from worker.ports.runs import FleetHold
+from worker.ports.vault import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from worker.domain import events
 from worker.domain.commands import Envelope, Stored
 from worker.domain.events import Event
 from worker.domain.model import DirectoryId
-from worker.ports import Rejected
+from worker.ports.desk import Rejected
 
 
 DECIDED_GRACE = timedelta(hours=72)

@@ -12,7 +12,7 @@ from worker.adapters.postgres.evidence import Doubt, State
 from worker.domain.events import HoldRef
 from worker.domain.guard import Ruling
 from worker.domain.model import HoldId
-from worker.ports import Snapshot
+from worker.ports.runs import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

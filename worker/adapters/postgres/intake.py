@@ -11,7 +11,7 @@ from worker.adapters.postgres.announce import Answer, announce
 from worker.codec.stored import encode_command
 from worker.domain import events
 from worker.domain.commands import FieldError, Received, Refused
-from worker.ports import Clock, Vault
+from worker.ports.vault import Clock, Vault
 
 
 ID_REUSED = FieldError(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.translate import translated
-from worker.ports import Message
+from worker.ports.broker import Message
 
 
 LEAD = timedelta(seconds=6)

@@ -19,7 +19,7 @@ from worker.adapters.postgres.decisions import (
 from worker.adapters.postgres.hand import DECIDED_GRACE, Hand
 from worker.domain.commands import AddRecipients, RemoveRecipients
 from worker.domain.model import Address
-from worker.ports import Done
+from worker.ports.desk import Done
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,8 @@ from worker.domain.model import (
     Trigger,
 )
 from worker.domain.why import Why
-from worker.ports import (
+from worker.ports.reports import (
     Answered,
-    Backlog,
     ChangeLine,
     DirectoryLine,
     HoldLine,
@@ -30,6 +29,7 @@ from worker.ports import (
     SetLine,
     Standing,
 )
+from worker.ports.runs import Backlog
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import Decision
 from worker.adapters.postgres.recipient_book import ToldList, publish_list
 from worker.domain.model import TenantId
-from worker.ports import Clock
+from worker.ports.vault import Clock
 
 
 BITE_TENANTS = 200

@@ -13,7 +13,7 @@ from worker.domain import events
 from worker.domain.decisions import RunRecord
 from worker.domain.events import Event
 from worker.domain.model import DirectoryId, Mode, RunId, RunState, Trigger
-from worker.ports import Done
+from worker.ports.desk import Done
 
 
 async def stop_runs(hand: Hand, directory_id: int, directory: str) -> None:

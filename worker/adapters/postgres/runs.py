@@ -38,7 +38,8 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Failed, Outcome, Postponed, RunStopped, Skipped
 from worker.domain.rulings import skip_reason
-from worker.ports import Clock, Snapshot, Vault
+from worker.ports.runs import Snapshot
+from worker.ports.vault import Clock, Vault
 
 
 RESTARTS_MAX = 2

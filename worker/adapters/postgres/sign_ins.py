@@ -11,7 +11,8 @@ from worker.domain.failures import Denied
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import RunStopped
 from worker.domain.sign_in import Attempt, Sent, Wait, may_sign_in
-from worker.ports import Clock, Gate, Vault
+from worker.ports.directory import Gate
+from worker.ports.vault import Clock, Vault
 
 
 BUSY_PAUSE_S = 0.1

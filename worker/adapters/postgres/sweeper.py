@@ -8,7 +8,8 @@ from worker.adapters.postgres.decisions import Decision, lapse
 from worker.adapters.postgres.runs import PostgresRuns
 from worker.adapters.postgres.translate import translated
 from worker.domain.model import TenantId
-from worker.ports import Backlog, Clock
+from worker.ports.runs import Backlog
+from worker.ports.vault import Clock
 
 
 KEPT = timedelta(days=30)

@@ -12,7 +12,7 @@ from worker.domain.commands import SaveTenant
 from worker.domain.events import Event, TenantFacts
 from worker.domain.model import Domain, Tier
 from worker.domain.rulings import DomainChanges, TenantRecord
-from worker.ports import Done
+from worker.ports.desk import Done
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from worker.domain import events
 from worker.domain.decisions import RunRecord
 from worker.domain.events import Sample, UndoFacts, Untouched
 from worker.domain.undo import UNTOUCHED, Fate
-from worker.ports import Done
+from worker.ports.desk import Done
 
 
 PAUSED_BY_UNDO = "a run was undone"

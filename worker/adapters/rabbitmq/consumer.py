@@ -24,7 +24,8 @@ from worker.adapters.rabbitmq.subscription import (
 from worker.adapters.rabbitmq.topology import Broker, declare
 from worker.adapters.rabbitmq.translate import is_unreadable, translated
 from worker.domain.failures import BrokerFailure, StoreFailure
-from worker.ports import Accept, Telemetry
+from worker.ports.broker import Accept
+from worker.ports.telemetry import Telemetry
 
 
 STORE_TIMED_OUT = "store.timed_out"

@@ -18,7 +18,7 @@ from worker.adapters.rabbitmq.connection import close_quietly, is_open, open_con
 from worker.adapters.rabbitmq.topology import Broker, declare_exchange
 from worker.adapters.rabbitmq.translate import TIMED_OUT, translated
 from worker.domain.failures import BrokerFailure
-from worker.ports import Message
+from worker.ports.broker import Message
 
 
 CONTENT_TYPE = "application/cloudevents+json"

@@ -10,7 +10,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from worker.adapters.rabbitmq.connection import CLOSE_S
 from worker.adapters.rabbitmq.translate import translated
 from worker.domain.failures import BrokerFailure
-from worker.ports import Delivery
+from worker.ports.broker import Delivery
 
 
 HEADER_CHARACTERS = 512

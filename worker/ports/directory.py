@@ -1,0 +1,71 @@
+"""What reads a directory: one complete listing, page by page, and its proof."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.domain.failures import StageResult
+from worker.domain.plan import ReadPlan
+
+
+Entry = tuple[str, dict[str, list[bytes]]]
+"""DN as text, and the values of each attribute as the server sent them."""
+
+Page = list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What shows that a listing was whole, filled in when its last page has been given."""
+
+    server: str
+    """``host:port`` that answered."""
+    bases: tuple[str, ...]
+    entries: int
+    """Entries given to us; the wire was counted apart and agreed."""
+    references: int
+    """Search references seen (RFC 4511 section 4.5.3), counted and never followed."""
+    connect_s: float
+    read_s: float
+    wire_digest: bytes = b""
+    """16 bytes over the entries as they came: equal only if the same bytes came in the same order."""
+
+
+class Gate(Protocol):
+    """Asked before each sign-in, told after it: account safety lives behind it."""
+
+    async def admit(self) -> None:
+        """Record the attempt durably. Raises Denied when it must not be made."""
+        ...
+
+    async def settle(self, *, accepted: bool | None) -> None:
+        """Record the answer; None when there was none (the connection broke)."""
+        ...
+
+
+class Listing(Protocol):
+    """One complete read. Iterate once; the end of the iteration is the proof, anything else raises."""
+
+    def __aiter__(self) -> AsyncIterator[Page]:
+        """Give pages, each a bounded list of entries, forgotten when the next is asked for."""
+        ...
+
+    @property
+    def proof(self) -> Proof:
+        """What was proved. Only after the iteration has ended."""
+        ...
+
+
+class DirectoryReader(Protocol):
+    """Dials, signs in, proves the base, reads pages."""
+
+    def listing(
+        self, plan: ReadPlan, *, gate: Gate, stages: list[StageResult]
+    ) -> AbstractAsyncContextManager[Listing]:
+        """Open a listing on the first server that can be reached; ``stages`` is filled as it goes.
+
+        Raises a DirectoryFailure with a stable code at every fault; closes all it opened, also when
+        cancelled.
+        """
+        ...
