@@ -15,6 +15,7 @@ from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.pool import Pool, open_pool
 from worker.adapters.postgres.reports import PostgresReports
 from worker.adapters.postgres.reseal import Resealed, reseal
+from worker.adapters.postgres.restored import Restored, begin_again
 from worker.adapters.secrets import SealedVault
 from worker.adapters.telemetry import configure_logs
 from worker.domain.commands import Envelope, Received
@@ -199,6 +200,12 @@ async def rotate(settings: Settings) -> Resealed:
     """Seal all stored secrets with the newest key. Raises StoreFailure."""
     async with _store(settings) as pool:
         return await reseal(pool, SealedVault(settings.keys))
+
+
+async def restored(settings: Settings, *, tell: Callable[[int], None]) -> Restored:
+    """Begin again after a restore; ``tell`` hears how many tenants are done. Raises StoreFailure."""
+    async with _store(settings) as pool:
+        return await begin_again(pool, PostgresClock(pool), tell=tell)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Servers, drop_database, in_database, migrate
+from tests.harness.backup import restored
 from tests.harness.customer import Customer
 from tests.harness.lab import Lab
 from tests.harness.platform import Platform
@@ -91,6 +92,7 @@ async def test_a_worker_needs_no_more_than_the_rights_of_its_role(
             await customer.send("directory.delete", {"directory": "hq"})
             await platform.event("directory.deleted")
         worker.terminate()
+    restored(environment)
 
     assert (await customer.recipients()).keys() == branch.addresses("ada", "bob").keys()
     assert not [line for line in worker.lines() if line.get("level") in {"warning", "error"}]

@@ -22,6 +22,7 @@ SCANNER = f"cn=scanner,ou=Service,{seed.AD_BASE}"
 PEOPLE, LISTS, ARCHIVE = (f"ou={name},{seed.PLAIN_BASE}" for name in ("People", "Lists", "Archive"))
 AD_PEOPLE, OSLO = f"ou=People,{seed.AD_BASE}", f"ou=Oslo,{seed.AD_BASE}"
 REORGANISED = range(10, 30)
+CLOSED = range(12, 26)
 
 
 def lab(directory: Path, *, mark: Mapping[str, str]) -> Slapd:
@@ -165,6 +166,17 @@ def put_back() -> Sequence[Deed]:
     """The mistake is noticed."""
     names = [f"uid=member{number:03d},{ARCHIVE}" for number in REORGANISED]
     return (Deed("they are moved back", "".join(moved(name, PEOPLE) for name in names)),)
+
+
+def closed() -> Sequence[Deed]:
+    """A part of the workshop is closed; its people are deleted."""
+    names = [f"uid=member{number:03d},{PEOPLE}" for number in CLOSED]
+    return (
+        Deed(
+            f"{len(names)} people of the workshop are deleted: the branch is closed",
+            "".join(change(name, "delete") for name in names),
+        ),
+    )
 
 
 def member(uid: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -25,7 +25,7 @@ WHERE tenant = $1 AND address = ANY($2) ORDER BY address
 """
 HISTORY = """
 SELECT change, directory, array_agg(address ORDER BY address) AS addresses FROM api.history
-WHERE tenant = $1 AND run <> ALL($2)
+WHERE tenant = $1 AND (run IS NULL OR run <> ALL($2))
 GROUP BY at, run, directory, change ORDER BY min(at), directory, change
 """
 ADDRESSES_SHOWN = 2
@@ -47,6 +47,7 @@ LOOKUPS = {
     "user000@corp.example": ("valid", "in the alias domain"),
     "user003@corp.example.com": ("valid", "left: missing once is not yet gone"),
     "member010@example.org": ("valid", "moved away and back: never refused"),
+    "member020@example.org": ("valid", "approved to leave, then given back"),
     "postmaster@example.org": ("valid", "always"),
     "nobody@corp.example.com": ("unknown", "the list of this domain is known to be whole"),
     "nobody@elsewhere.example": ("not_authoritative", "nobody's domain"),
@@ -70,6 +71,8 @@ class Story:
         await self.everyday()
         await self.reorganised()
         await self.put_back()
+        held = await self.closed()
+        await self.undone(held)
         await self.what_others_see()
         await self.what_must_be_so()
 
@@ -132,9 +135,53 @@ class Story:
         self.claims.equal("the hold is over", seen=len(waiting), wanted=0)
         await self._claim_list("nobody was lost on the way")
 
+    async def closed(self) -> Seen:
+        """The same alarm, and this time it is meant: a person says yes, to exactly what was shown; gives the run."""
+        before = self._shown()
+        self._do("5. A branch closes: held again, and a person says yes", directories.closed())
+        gone = before - self._shown()
+        (held,) = await self._sync("workshop")
+        self._claim_run(held, "held", added=0)
+        hold = held.data["hold"]
+        told = await self._decide(
+            "hold.approve", {"hold": hold["id"], "version": hold["version"]}, "hold.approved"
+        )
+        self.show.say(
+            f"hold.approve, version {hold['version']}: {told['grace']} addresses are in grace; their mail is put off"
+        )
+        self.claims.same(
+            "approved is what was deleted, and it is in grace",
+            seen=await self._in_state("grace"),
+            wanted=gone,
+        )
+        return held
+
+    async def undone(self, held: Seen) -> None:
+        """It was a mistake after all: what the run took is given back, all of it, at once."""
+        self.show.act("6. It was a mistake after all: the run is undone")
+        told = await self._decide("run.undo", {"run": held.data["run"]}, "run.undone")
+        self.show.say(
+            f"run.undo: {told['given_back']['count']} given back, {told['leaving']['count']} leaving; automatic syncs of "
+            f"{told['directory']} pause"
+        )
+        self.claims.same(
+            "nobody is in grace any more, and everyone is valid",
+            seen=await self._in_state("valid"),
+            wanted=self.known,
+        )
+
+    async def _decide(self, name: str, data: Mapping[str, Any], answer: str) -> Mapping[str, Any]:
+        cause = await self.stage.platform.send(name, TENANT, data)
+        seen = await self.stage.platform.event(answer, cause=cause, within_s=WITHIN_S)
+        return seen.data
+
+    async def _in_state(self, state: str) -> set[str]:
+        found = await self.stage.store.recipients(TENANT)
+        return {address for address, said in found.items() if said == state}
+
     async def what_others_see(self) -> None:
         """The mail filter's look-ups, other services' events, the history."""
-        self.show.act("5. What the mail filter sees: api.recipient and api.lookup")
+        self.show.act("7. What the mail filter sees: api.recipient and api.lookup")
         found = await self.stage.store.rows(RECIPIENTS, TENANT, SOME_RECIPIENTS)
         self.show.table(("address", "kind", "name", "state"), [tuple(one) for one in found])
         self.claims.equal(
@@ -231,7 +278,7 @@ class Story:
 
     async def _show_events(self) -> None:
         await self._wait_for_changes()
-        self.show.act("6. What other services were told: every event in order, none missing")
+        self.show.act("8. What other services were told: every event in order, none missing")
         events = self.stage.platform.of(TENANT)
         self.show.table(
             ("sequence", "event", "directory", ""),
@@ -256,7 +303,7 @@ class Story:
                 )
 
     async def _show_history(self) -> None:
-        self.show.act("7. The history of what changed after the first syncs: api.history")
+        self.show.act("9. The history of what changed after the first syncs: api.history")
         first = [seen.data["run"] for seen in self.endings[: len(self.sources)]]
         rows = await self.stage.store.rows(HISTORY, TENANT, first)
         self.show.table(
@@ -292,13 +339,18 @@ def _words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing changed"
 
 
+GISTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "directory.saved": lambda data: f"revision {data['revision']}, {data['state']}",
+    "recipients.changed": lambda data: _words(
+        Counter(change["change"] for change in data["changes"])
+    ),
+    "sync.failed": lambda data: str(data["finding"]["code"]),
+    "sync.completed": lambda data: _words({"addresses": data["counts"]["addresses"]}),
+    "sync.held": lambda data: _words({"addresses": data["counts"]["addresses"]}),
+    "hold.approved": lambda data: _words({"in grace": data["grace"]}),
+    "run.undone": lambda data: _words({"given back": data["given_back"]["count"]}),
+}
+
+
 def _gist(seen: Seen) -> str:
-    if seen.name == "directory.saved":
-        return f"revision {seen.data['revision']}, {seen.data['state']}"
-    if seen.name == "recipients.changed":
-        return _words(Counter(change["change"] for change in seen.data["changes"]))
-    if seen.name == "sync.failed":
-        return str(seen.data["finding"]["code"])
-    if seen.name in {"sync.completed", "sync.held"}:
-        return _words({"addresses": seen.data["counts"]["addresses"]})
-    return ""
+    return GISTS[seen.name](seen.data) if seen.name in GISTS else ""

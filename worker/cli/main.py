@@ -15,6 +15,7 @@ from worker.cli.fleet import fleet
 from worker.cli.keys import keys
 from worker.cli.options import AsJson
 from worker.cli.reports import history, status
+from worker.cli.restored import restored
 from worker.cli.sync import sync
 from worker.settings import SERVICE_NEEDS, load, settings_table
 
@@ -71,4 +72,5 @@ for command in (preview, check, sync, history, status, holds, approve, discard, 
 for command in (pause, resume, add, remove, republish):
     app.command(epilog=EPILOG)(command)
 app.add_typer(fleet, name="fleet", epilog=EPILOG)
+app.command(epilog=EPILOG)(restored)
 app.add_typer(keys, name="keys", epilog=EPILOG)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,6 +26,7 @@ STORED_COMMANDS = (
     ("sync", "t1", "hq"),
     ("history", "t1"),
     ("status",),
+    ("restored",),
     ("keys", "rotate"),
 )
 
@@ -262,3 +264,34 @@ def test_a_health_port_that_is_taken_is_told(program: Program, servers: Servers)
 
     assert ran.code == Exit.USAGE
     assert "ROLLCALL_HEALTH_PORT" in ran.err
+
+
+async def test_after_a_restore_every_list_is_told_anew(
+    program: Program, desk: Desk, tenant: str
+) -> None:
+    """The operator needs neither broker nor keys, and sees how much will go out."""
+    assert program("sync", tenant, "hq").code == Exit.OK
+
+    table = program("restored", ROLLCALL_KEYS="")
+    again = program("restored", "--json")
+
+    assert table.code == again.code == Exit.OK
+    assert "recipient.add" not in table.out  # there is no domain by hand
+    told = again.json
+    assert (told["tenants"], told["recipients"], told["domains_by_hand"]) == (1, 2, 0)
+    assert re.search(r"^ +1 +2 +\d+ +0 *$", table.out, re.MULTILINE), table.out
+    [row] = await desk.rows("SELECT epoch, sequence FROM rollcall.tenant")
+    assert (row["epoch"], row["sequence"]) == (told["epoch"], 1)
+
+
+async def test_after_a_restore_domains_by_hand_are_pointed_out(
+    program: Program, desk: Desk
+) -> None:
+    """Who was added there by hand since the backup is refused until people add them again."""
+    told = {"plan": "enterprise", "domains": [{"name": "hand.example.com", "by_hand": True}]}
+    await desk.send("tenant.save", "tenant-hand", told)
+
+    ran = program("restored")
+
+    assert ran.code == Exit.OK
+    assert "recipient.add" in ran.out

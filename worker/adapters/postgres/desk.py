@@ -15,7 +15,7 @@ from worker.adapters.postgres.announce import Place, announce, take_places
 from worker.adapters.postgres.directory_book import PostgresDirectories
 from worker.adapters.postgres.hand import Hand, Slip
 from worker.adapters.postgres.hold_book import PostgresHolds
-from worker.adapters.postgres.recipient_book import PostgresRecipients
+from worker.adapters.postgres.recipient_book import PostgresRecipients, publish_list
 from worker.adapters.postgres.run_book import PostgresRunBook
 from worker.adapters.postgres.tenant_book import PostgresTenants
 from worker.adapters.postgres.translate import PASSING
@@ -179,6 +179,8 @@ class PostgresDesk:
                 place=await self._place(event),
                 traceparent=self.stored.envelope.traceparent,
             )
+        if self.hand.begins_epoch:
+            await publish_list(self.hand.decision())
         await self.slip.close("done")
         await db.run(
             self.hand.connection, "wake_waiting", tenant=self.stored.envelope.tenant, now=self.now

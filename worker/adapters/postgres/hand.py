@@ -70,6 +70,8 @@ class Hand:
         self.stored = stored
         self.now = now
         self.known_tenant_id: int | None = None
+        self.begins_epoch = False
+        """Receivers may know another tenant of this name: after the outcome they are told the whole list, empty as it is."""
 
     @property
     def tenant_id(self) -> int:

@@ -664,7 +664,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address 
 
 -- name: accept_baseline
 -- What the approved hold's last run read is what the next one is measured by: snapshot, scope, and who was not found.
-UPDATE rollcall.directory i SET scope = o.scope, applied_addresses = o.addresses, applied_started_at = coalesce(o.read_at, i.applied_started_at),
+UPDATE rollcall.directory i SET scope = coalesce(o.scope, i.scope), applied_addresses = coalesce(o.addresses, i.applied_addresses),
+    applied_started_at = coalesce(o.read_at, i.applied_started_at),
     accepted_canaries = ARRAY(SELECT unnest(i.accepted_canaries) UNION SELECT unnest(o.canaries) ORDER BY 1)
 FROM rollcall.hold o
 WHERE o.hold_id = :hold_id AND i.directory_id = o.directory_id
@@ -839,6 +840,43 @@ FROM rollcall.outbox o CROSS JOIN rollcall.command_reply r
 WHERE o.number = ANY(:parts::bigint[]) AND r.number = :number ORDER BY r.reply_to, o.number
 
 -- ============================================================================
+-- after a restore
+-- ============================================================================
+
+-- name: begin_restore
+-- An epoch that no lost time can have used: seconds of the clock, which went on while the database went back; counted from
+-- 2020, so that an integer holds them for 68 years. From now on no domain is authoritative by what was read before.
+INSERT INTO rollcall.restore (restored_at, epoch)
+SELECT :now, greatest(
+    floor(extract(epoch FROM :now::timestamptz - timestamptz '2020-01-01 00:00:00+00'))::integer,
+    coalesce((SELECT max(epoch) FROM rollcall.tenant), 0) + 1,
+    coalesce((SELECT max(epoch) FROM rollcall.restore), 0) + 1)
+RETURNING epoch
+
+-- name: end_all_leases
+-- Who held these is gone, or writes nothing any more under them.
+UPDATE rollcall.lease SET expires_at = '-infinity' WHERE expires_at > clock_timestamp()
+
+-- name: end_all_services
+-- The same of the relay and the housekeeper.
+UPDATE rollcall.service_lease SET expires_at = '-infinity' WHERE expires_at > clock_timestamp()
+
+-- name: tenants_of_old
+-- The next living tenants whose order has not begun again, in a bounded bite.
+SELECT tenant_id FROM rollcall.tenant
+WHERE deleted_at IS NULL AND epoch < :epoch AND tenant_id > :after ORDER BY tenant_id LIMIT :most
+
+-- name: begin_epoch
+-- A tenant's order begins again, and its row is locked; no row: it was deleted meanwhile, or has begun.
+UPDATE rollcall.tenant SET epoch = :epoch, sequence = 0
+WHERE tenant_id = :tenant_id AND deleted_at IS NULL AND epoch < :epoch RETURNING tenant
+
+-- name: count_by_hand
+-- Domains that are authoritative by a person's word, which has to be given again.
+SELECT count(*) AS domains FROM rollcall.domain m JOIN rollcall.tenant t USING (tenant_id)
+WHERE m.by_hand AND m.removed_at IS NULL AND t.deleted_at IS NULL
+
+-- ============================================================================
 -- the fleet
 -- ============================================================================
 
@@ -1005,9 +1043,12 @@ UPDATE rollcall.command SET state = :state, done_at = :now, body = NULL WHERE nu
 SELECT tenant_id, tenant, tier, reseller, revision, domain_revision, epoch FROM rollcall.tenant
 WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE
 
--- name: last_epoch
--- The epoch of the last tenant of this name; a tenant made anew begins the next.
-SELECT max(epoch) AS epoch FROM rollcall.tenant WHERE tenant = :tenant
+-- name: next_epoch
+-- Where a new tenant's order begins: after that of the last tenant of its name, and not before the last restore, since
+-- a tenant that the backup did not know may have told others of an order that is lost.
+SELECT greatest(
+    coalesce((SELECT max(epoch) FROM rollcall.tenant WHERE tenant = :tenant), 0) + 1,
+    coalesce((SELECT max(epoch) FROM rollcall.restore), 1)) AS epoch
 
 -- name: insert_tenant
 -- A new tenant.
@@ -1044,6 +1085,10 @@ VALUES (:tenant_id, :domain, :display, :catch_all, :alias_of, :delimiter, :by_ha
 -- Its settings.
 UPDATE rollcall.domain SET catch_all = :catch_all, alias_of = :alias_of, delimiter = :delimiter, by_hand = :by_hand
 WHERE tenant_id = :tenant_id AND domain = :domain AND removed_at IS NULL
+
+-- name: confirm_domains
+-- People have said what a tenant's domains are: those by hand are authoritative by that word.
+UPDATE rollcall.domain SET confirmed_at = :now WHERE tenant_id = :tenant_id AND removed_at IS NULL
 
 -- name: take_off_domain
 -- A domain taken off; who had an address in it departs by decision.

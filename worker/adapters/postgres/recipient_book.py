@@ -73,8 +73,8 @@ class PostgresRecipients:
 
     async def republish(self) -> Done:
         """Tell the whole list; the parts are kept as no outcome, since a repeat would tell what was true once."""
-        parts = await publish_list(self.hand.decision())
-        await reply(self.hand.connection, self.hand.slip.to, parts)
+        told = await publish_list(self.hand.decision())
+        await reply(self.hand.connection, self.hand.slip.to, told.parts)
         return Done(None)
 
 
@@ -84,8 +84,17 @@ def _hand(command: AddRecipients) -> str | None:
     return "adopt" if command.adopt else None
 
 
-async def publish_list(decision: Decision) -> list[int]:
-    """Tell the whole list of a tenant whose row is locked; gives the numbers of the parts in the outbox."""
+@dataclass(frozen=True, slots=True)
+class ToldList:
+    """A list that was told whole."""
+
+    parts: list[int]
+    """Their numbers in the outbox, in order."""
+    recipients: int
+
+
+async def publish_list(decision: Decision) -> ToldList:
+    """Tell the whole list of a tenant whose row is locked."""
     on = decision.connection
     await db.run(on, "plan_for_many")
     summed = await db.only(on, "checksum_of_list", tenant_id=decision.tenant_id)
@@ -106,4 +115,4 @@ async def publish_list(decision: Decision) -> list[int]:
         recipients=summed["recipients"],
         checksum=summed["checksum"],
     )
-    return [record["number"] for record in written]
+    return ToldList([record["number"] for record in written], summed["recipients"])

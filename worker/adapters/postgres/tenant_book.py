@@ -52,6 +52,13 @@ class PostgresTenants:
         """Write plan, reseller and domains."""
         await self._upsert(command, changes)
         await self._change_domains(changes)
+        if command.domains is not None:
+            await db.run(
+                self.hand.connection,
+                "confirm_domains",
+                tenant_id=self.hand.tenant_id,
+                now=self.hand.now,
+            )
         if changes:
             await db.run(
                 self.hand.connection,
@@ -81,7 +88,8 @@ class PostgresTenants:
                 domains_changed=int(bool(changes)),
             )
             return
-        last = await db.only(on, "last_epoch", tenant=tenant)
+        following = await db.only(on, "next_epoch", tenant=tenant)
+        self.hand.begins_epoch = following["epoch"] > 1
         made = await db.only(
             on,
             "insert_tenant",
@@ -89,7 +97,7 @@ class PostgresTenants:
             tier=command.tier,
             reseller=command.reseller,
             revision=command.revision,
-            epoch=(last["epoch"] or 0) + 1,
+            epoch=following["epoch"],
             now=self.hand.now,
         )
         self.hand.known_tenant_id = made["tenant_id"]

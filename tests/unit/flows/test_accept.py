@@ -1,0 +1,105 @@
+"""Deliveries to durable intents: whole batches, secrets sealed, and the loop never stands still over a long list."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from worker.domain.commands import AddRecipients, Received, Refused, SaveDirectory, Sealed
+from worker.domain.model import Secret
+from worker.flows.accept import LARGE_BYTES, Accept
+from worker.flows.bell import Bell
+from worker.ports import Delivery, NoTelemetry
+
+
+@dataclass(slots=True)
+class Memory:
+    """The Intake port, and a Vault that seals by turning around."""
+
+    stored: list[Received | Refused] = field(default_factory=list)
+
+    async def store(self, batch: Sequence[Received | Refused]) -> None:
+        """Keep."""
+        self.stored += batch
+
+    def seal(self, secret: Secret) -> Sealed:
+        """Turn around."""
+        return Sealed(secret.reveal()[::-1].encode())
+
+    def unseal(self, sealed: Sealed) -> Secret:
+        """Turn back."""
+        return Secret(sealed.decode()[::-1])
+
+    def digests(self, value: bytes) -> tuple[bytes, ...]:
+        """No matter here."""
+        return (value[:16],)
+
+
+def message(name: str, data: object) -> Delivery:
+    """One message of a platform."""
+    told = {
+        "specversion": "1.0",
+        "id": "c-1",
+        "source": "platform",
+        "type": f"rollcall.{name}.v1",
+        "subject": "acme",
+        "data": data,
+    }
+    return Delivery(orjson.dumps(told))
+
+
+def accept(memory: Memory) -> Accept:
+    """The door, on these books."""
+    return Accept(memory, memory, NoTelemetry(), Bell(), ())
+
+
+async def test_a_batch_is_stored_whole_and_in_order() -> None:
+    """What is wrong among it is stored as refused, at its place."""
+    memory = Memory()
+
+    await accept(memory)([message("tenant.delete", {}), Delivery(b"?"), message("run.undo", {})])
+
+    assert [type(each) for each in memory.stored] == [Received, Refused, Refused]
+
+
+async def test_a_password_in_clear_is_sealed_before_anything_is_stored() -> None:
+    """The database never sees it."""
+    memory = Memory()
+    form = {
+        "directory": "hq",
+        "type": "openldap",
+        "servers": ["ldap.example.com"],
+        "bind_name": "cn=reader",
+        "password": "correct horse",
+    }
+
+    await accept(memory)([message("directory.save", form)])
+
+    (stored,) = memory.stored
+    assert isinstance(stored, Received)
+    assert isinstance(stored.command, SaveDirectory)
+    assert stored.command.password == Sealed(b"esroh tcerroc")
+
+
+async def test_the_loop_turns_while_a_long_list_is_checked() -> None:
+    """Nine thousand addresses take a while; leases must be renewed and probes answered meanwhile."""
+    memory, turns = Memory(), 0
+    long = message("recipient.add", {"addresses": [f"p{n}@example.com" for n in range(9_000)]})
+    assert len(long.body) > LARGE_BYTES
+
+    async def turning() -> None:
+        nonlocal turns
+        while not memory.stored:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(turning())
+        group.create_task(accept(memory)([long]))
+
+    (stored,) = memory.stored
+    assert isinstance(stored, Received)
+    assert isinstance(stored.command, AddRecipients)
+    assert len(stored.command.addresses) == 9_000
+    assert turns > 10
