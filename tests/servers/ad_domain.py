@@ -178,6 +178,11 @@ def new_account(name: str, **more: Values) -> str:
     )
 
 
+def mailbox(dn: str, local: str) -> str:
+    """A person with a mailbox."""
+    return _user(dn, MAILBOX, local)
+
+
 def _recipient(dn: str, kind: str, details: int, local: str, **more: Values) -> str:
     aliases = more.pop("aliases", ())
     return record(

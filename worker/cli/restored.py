@@ -15,9 +15,7 @@ NOBODY_UNKNOWN = (
     "Nobody is called unknown until each directory has been read again: "
     "have directory.save sent again with sync, or ask for the syncs."
 )
-BY_HAND = (
-    "Domains by hand call nobody unknown until tenant.save names them again: have recipient.add sent again for them first."
-)
+BY_HAND = "Domains by hand call nobody unknown until tenant.save names them again: have recipient.add sent again for them first."
 
 
 def restored(*, as_json: AsJson = False) -> None:
