@@ -1,6 +1,6 @@
 # The same verbs for all: each works on a bare Debian 12 and is fast the second time.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap stack stack-stop test lint demo bench clean
+.PHONY: help bootstrap stack stack-stop test lint demo bench disasters clean
 
 BIN := .venv/bin
 STACK := $(BIN)/python -B -m tests.stack
@@ -29,6 +29,9 @@ demo: bootstrap ## a platform and its directories, played from outside
 
 bench: bootstrap ## measure against the reference pipeline; writes .results/bench.json
 	@STACK_DURABLE=1 $(STACK) run -- $(BIN)/python -m tests.bench
+
+disasters: bootstrap ## play what can go wrong, count whom it costs their mail; writes .results/disasters.json
+	@$(STACK) run -- $(BIN)/python -m tests.disasters $(ARGS)
 
 clean: stack-stop ## also forget what was installed here
 	@rm -rf .venv .cache .results .coverage*

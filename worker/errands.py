@@ -21,6 +21,7 @@ from worker.adapters.telemetry import configure_logs
 from worker.domain.commands import Envelope, Received
 from worker.domain.failures import StoreFailure
 from worker.domain.model import Change, HoldId, Mode, RunId, RunState, TenantId
+from worker.domain.why import Why
 from worker.flows.ask import (
     AskPorts,
     Decided,
@@ -179,6 +180,15 @@ async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> S
         directories = await reports.directories(tenant, most=most)
         fleet = PostgresFleet(pool, PostgresClock(pool), settings.fleet_limits())
         return Status(tuple(directories), await reports.backlog(), await fleet.standing())
+
+
+async def why(settings: Settings, asked: str, tenant: TenantId | None) -> Why:
+    """Return all that is known of one address. Raises StoreFailure, UnknownTenantError."""
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        if tenant is not None:
+            await _know(reports, tenant)
+        return await reports.why(asked, tenant)
 
 
 async def _know(reports: PostgresReports, tenant: TenantId) -> None:

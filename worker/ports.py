@@ -38,6 +38,7 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Failed, Outcome, Skipped, Tally
 from worker.domain.plan import ReadPlan
+from worker.domain.reasons import KeptRejects
 from worker.domain.rulings import DirectoryRecord, DomainChanges, TenantRecord
 
 
@@ -393,6 +394,8 @@ class Snapshot:
     read_s: float
     wire_digest: bytes = b""
     """16 bytes over what came from the wire, scope and domains: by it the next run knows its like. Empty: by nothing."""
+    rejects: KeptRejects | None = None
+    """What became no row; None when it is what the last complete run rejected."""
 
 
 class Final(Protocol):

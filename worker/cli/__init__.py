@@ -7,12 +7,13 @@
     rollcall sync         ask for a sync of a stored directory and wait for its outcome; needs no broker
     rollcall history      runs, and what became of addresses
     rollcall status       directories, what runs, what waits
+    rollcall why          why an address is valid or not, and what happens next
     rollcall keys         generate | show-public | rotate
     rollcall settings     every setting with its default
 
 Answers go to standard output as tables, with ``--json`` for programs; progress (on a terminal only) and refusals go
 to standard error. Exit codes are the same everywhere (``exits``): 0 done; 1 the answer is no: a finding, a held or
-failed run; 2 wrong usage or settings; 3 a server of ours is away.
+failed run, an address that is not valid; 2 wrong usage or settings; 3 a server of ours is away.
 
 A password is never an argument: anybody on the machine can read those. It comes from ``--password-file``,
 ``--password-stdin``, the form given by ``--file``, ``ROLLCALL_PASSWORD``, or it is asked for on a terminal.

@@ -18,7 +18,7 @@ class Exit(enum.IntEnum):
 
     OK = 0
     NO = 1
-    """The answer is no: a finding, a held or failed run."""
+    """The answer is no: a finding, a held or failed run, an address that is not valid."""
     USAGE = 2
     """Wrong usage or settings; what is wrong is named."""
     AWAY = 3
@@ -26,7 +26,7 @@ class Exit(enum.IntEnum):
 
 
 EPILOG = (
-    "Exit codes: 0 done; 1 the answer is no (a finding, a held or failed run); "
+    "Exit codes: 0 done; 1 the answer is no (a finding, a held or failed run, an address that is not valid); "
     "2 wrong usage or settings; 3 a server of ours is away."
 )
 

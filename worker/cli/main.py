@@ -17,6 +17,7 @@ from worker.cli.options import AsJson
 from worker.cli.reports import history, status
 from worker.cli.restored import restored
 from worker.cli.sync import sync
+from worker.cli.why import why
 from worker.settings import SERVICE_NEEDS, load, settings_table
 
 
@@ -67,7 +68,7 @@ def show_settings(*, as_json: AsJson = False) -> None:
     )
 
 
-for command in (preview, check, sync, history, status, holds, approve, discard, undo):
+for command in (preview, check, sync, history, status, why, holds, approve, discard, undo):
     app.command(epilog=EPILOG)(command)
 for command in (pause, resume, add, remove, republish):
     app.command(epilog=EPILOG)(command)

@@ -31,9 +31,11 @@ from worker.domain.commands import (
 )
 from worker.domain.failures import RequestFailure
 from worker.domain.model import DirectoryId, DirectorySettings, Secret
+from worker.domain.why import Why
 
 
 _SETTINGS = TypeAdapter(DirectorySettings)
+_WHY = TypeAdapter(Why)
 _OBJECT: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 _REVISION: TypeAdapter[int | None] = TypeAdapter(int | None)
 _PLAIN: Mapping[str, TypeAdapter[Command]] = {
@@ -81,6 +83,11 @@ def load_settings(stored: bytes) -> DirectorySettings:
         return _SETTINGS.validate_json(stored)
     except ValueError as exc:
         raise RequestFailure(code="settings.unreadable") from exc
+
+
+def load_why(stored: bytes) -> Why:
+    """Return what ``api.why`` told of an address."""
+    return _WHY.validate_json(stored)
 
 
 def _holds_clear_secret(command: SaveDirectory) -> bool:

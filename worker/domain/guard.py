@@ -35,6 +35,17 @@ class DomainCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """What directories deleted during the window held, seen by the first run of a new one."""
+
+    held: int
+    """Distinct addresses that left by the deletion, in domains that the tenant still has."""
+    missing: int
+    """Those that neither this snapshot nor any other source shows."""
+    sample: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that the guard may know of a complete run."""
 
@@ -47,6 +58,8 @@ class Evidence:
     scope_changed: bool
     canaries_missing: tuple[str, ...]
     """Not found, and no person has accepted that they are gone."""
+    replaced: Replaced = Replaced(0, 0)
+    """Nothing, once the directory had an applied run."""
     fleet_is_held: bool = False
     """Many directories are in trouble at once, and the operator has not released removals yet."""
 
@@ -155,6 +168,19 @@ def _canary_missing(evidence: Evidence, _: Removals) -> list[Found]:
     return [Found(text, (("missing", len(missing)),), missing[:SAMPLE])]
 
 
+def _replaced(evidence: Evidence, removals: Removals) -> list[Found]:
+    held, missing = evidence.replaced.held, evidence.replaced.missing
+    if missing <= removals.min_count and missing * 2 <= held:
+        return []
+    if missing <= removals.max_share * held:
+        return []
+    text = (
+        f"This is the first run of the directory, and it does not show {missing} of the {held} addresses that a "
+        f"directory deleted within {WINDOW_DAYS} days held. Nobody is called unknown until this is approved or mended."
+    )
+    return [Found(text, (("missing", missing), ("of", held)), evidence.replaced.sample)]
+
+
 def _leaving(evidence: Evidence, text: str) -> list[Found]:
     if not evidence.leaving:
         return []
@@ -223,6 +249,14 @@ RULES: tuple[Rule, ...] = (
         "The list holds less than half of what the last applied run held.",
         "A list cut short looks like this.",
         _half_size,
+    ),
+    Rule(
+        "replaced",
+        About.LIST,
+        "The first run of a directory does not show more than half, or more than min_count and max_share, of what a directory "
+        "deleted in the last 7 days held.",
+        "Deleted and saved again with a slip, it would be taken for the whole truth.",
+        _replaced,
     ),
     Rule(
         "scope_changed",

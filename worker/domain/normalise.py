@@ -32,7 +32,14 @@ from worker.domain.entries import (
 from worker.domain.patterns import Patterns
 from worker.domain.plan import ReadPlan
 from worker.domain.presets import Syntax
-from worker.domain.reasons import Example, Reason, Rejects
+from worker.domain.reasons import (
+    Example,
+    KeptRejects,
+    Reason,
+    RejectBook,
+    Rejects,
+    text_asked_for,
+)
 
 
 Entries = Iterable[tuple[str, Attributes]]
@@ -103,6 +110,7 @@ class Normaliser:
         # by name, since hashing an enum's member is slow and these two are met all the time
         self._other_type = self._rejects[Reason.OTHER_TYPE]
         self._other_domain = self._rejects[Reason.OTHER_DOMAIN]
+        self._book = RejectBook()
 
     @property
     def ignored(self) -> dict[str, int]:
@@ -117,6 +125,11 @@ class Normaliser:
             for reason, found in self._rejects.items()
             if found.count
         }
+
+    @property
+    def kept_rejects(self) -> KeptRejects:
+        """The values that became no row, as far as they are kept. Addresses: not for logs."""
+        return self._book.kept()
 
     def page(self, entries: Entries) -> Chunk:
         """Turn one page into rows. Raises Unfinished if the server held back some of an entry's addresses."""
@@ -145,7 +158,7 @@ class Normaliser:
         reason = nature.reason or self._entry_reason(dn, attributes, shape, found, nature)
         if reason:
             for address in found:
-                self._rejects[reason].add(address, dn)
+                self._reject(reason, address, dn, address)
             return []
         is_enabled = not is_any_set(attributes, shape.disabled)
         identity, name = entry_id(dn, attributes, shape), display_name(attributes, shape)
@@ -232,7 +245,7 @@ class Normaliser:
         if colon and written.lower() == "smtp":
             return written == "SMTP", self._address(rest, dn)
         if syntax is Syntax.PREFIXED:
-            self._rejects[Reason.NO_TYPE].add(value, dn)
+            self._reject(Reason.NO_TYPE, value, dn, _asked_for(value))
             return False, None
         return False, self._address(value, dn)
 
@@ -244,25 +257,25 @@ class Normaliser:
         if plain is None or plain[1] not in self._plain_domains:
             address = self._odd_address(value, dn, plain)
         if address and self._is_left_out is not None and self._is_left_out(address):
-            self._rejects[Reason.LEFT_OUT].add(value, dn)
+            self._reject(Reason.LEFT_OUT, value, dn, address)
             return None
         return address
 
     def _odd_address(self, value: bytes, dn: str, plain: re.Match[bytes] | None) -> bytes | None:
         """Do the same by the whole rule, for what is not plain or not in a domain of ours."""
         if plain is not None and plain[1] in self._foreign:
-            self._add_foreign(plain[1], value, dn)
+            self._add_foreign(plain[1], value, dn, plain[0])
             return None
         text = _text(value)
         normal = normal_address(text)
         if normal is None:
-            self._rejects[self._why_none(text)].add(value, dn)
+            self._reject(self._why_none(text), value, dn, text_asked_for(value))
             return None
         address = normal.encode()
         domain = address.rpartition(b"@")[2]
         if self._is_ours(domain):
             return address
-        self._add_foreign(domain, value, dn)
+        self._add_foreign(domain, value, dn, address)
         return None
 
     def _is_ours(self, domain: bytes) -> bool:
@@ -275,13 +288,19 @@ class Normaliser:
         if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES:
             self._plain_domains.add(domain)
 
-    def _add_foreign(self, domain: bytes, value: bytes, dn: str) -> None:
+    def _add_foreign(self, domain: bytes, value: bytes, dn: str, address: bytes) -> None:
         if len(domain) <= _PLAIN_DOMAIN_MAX_BYTES and len(self._foreign) < KNOWN_FOREIGN_MAX_COUNT:
             self._foreign.add(domain)
         self._other_domain.add(value, dn)
+        self._book.add(address, Reason.OTHER_DOMAIN, dn)
         name = domain.decode("ascii")
         if name in self.foreign_domains or len(self.foreign_domains) < FOREIGN_NAMES_MAX_COUNT:
             self.foreign_domains[name] = self.foreign_domains.get(name, 0) + 1
+
+    def _reject(self, reason: Reason, value: bytes, dn: str, asked_for: bytes) -> None:
+        """Count a value under a reason, and keep it under the form that people ask for."""
+        self._rejects[reason].add(value, dn)
+        self._book.add(asked_for, reason, dn)
 
     def _why_none(self, text: str) -> Reason:
         local, at, name = text.strip().rpartition("@")
@@ -301,6 +320,12 @@ def snapshot_digest(rows_digest: int, *, scope: str, domains: Iterable[str]) -> 
     """Return 16 bytes that are equal only if rows, scope and the tenant's domains are."""
     parts = (f"{rows_digest % DIGESTS:x}", scope, *sorted(domains))
     return blake2b("\n".join(parts).encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def _asked_for(value: bytes) -> bytes:
+    """Return the normal address in a value, or what stands there."""
+    normal = normal_address(_text(value))
+    return text_asked_for(value) if normal is None else normal.encode()
 
 
 def _text(value: bytes) -> str:

@@ -96,6 +96,7 @@ class Reading:
             tally=Tally(proof.entries, proof.references, dict(rows.ignored)),
             connect_s=proof.connect_s,
             read_s=proof.read_s + asyncio.get_running_loop().time() - began,
+            rejects=rows.kept_rejects,
         )
 
     async def _normalise_deferred(self) -> None:

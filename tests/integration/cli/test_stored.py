@@ -26,6 +26,7 @@ STORED_COMMANDS = (
     ("sync", "t1", "hq"),
     ("history", "t1"),
     ("status",),
+    ("why", "jo@example.com"),
     ("restored",),
     ("keys", "rotate"),
 )
@@ -107,7 +108,14 @@ def _states(program: Program, tenant: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("sync", "t2", "hq"), ("history", "t2"), ("status", "t2"), ("sync", "t 2", "hq")]
+    "arguments",
+    [
+        ("sync", "t2", "hq"),
+        ("history", "t2"),
+        ("status", "t2"),
+        ("sync", "t 2", "hq"),
+        ("why", "jo@example.com", "--tenant", "t2"),
+    ],
 )
 def test_a_tenant_that_is_not_there_is_wrong_usage(
     program: Program, arguments: tuple[str, ...]

@@ -64,6 +64,7 @@ from worker.domain.model import (
     Trigger,
 )
 from worker.domain.outcomes import Outcome, Tally
+from worker.domain.reasons import KeptRejects
 from worker.flows.carry import carry
 from worker.ports import NoTelemetry, Snapshot, Vault
 
@@ -371,6 +372,7 @@ class House:
             connect_s=0.01,
             read_s=0.02,
             wire_digest=wire_digest,
+            rejects=KeptRejects(b"", 0, bytes(16)),
         )
 
     async def conclude(self, run: ClaimedRun, snapshot: Snapshot) -> Outcome:

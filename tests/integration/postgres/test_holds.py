@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.integration.postgres.house import House, canaries, people, removals, rows
+from tests.integration.postgres.house import HQ, House, canaries, people, removals, row, rows
+from worker.domain.commands import DeleteDirectory
 from worker.domain.findings import finding
 from worker.domain.model import Mode, RemovalPolicy
 from worker.domain.outcomes import Applied, Failed, Held, Previewed, Unchanged
@@ -81,6 +82,17 @@ async def test_a_stranger_who_leaves_again_counts_as_one(house: House) -> None:
         if reason.code == "domain_half"
     )
     assert dict(half.figures) == {"domain": "example.com", "gone": 31, "of": 41}
+
+
+async def test_known_people_with_new_ids_are_no_strangers(house: House) -> None:
+    """A stale replica has ids of its own: the figures an admin is told must still be those of the whole list."""
+    await house.founded()
+    await house.sync(*ALL)
+    replica = [row(each, entry=f"replica {each}") for each in ALL[:28]]
+
+    outcomes = [await house.sync_later(*replica) for _ in range(2)]
+
+    assert [codes(outcome) for outcome in outcomes] == [["domain_share"]] * 2
 
 
 async def test_a_canary_whose_domain_was_taken_off_holds_nothing(house: House) -> None:
@@ -313,3 +325,68 @@ async def test_a_hold_in_one_directory_lets_another_go_on(house: House) -> None:
 
     assert (await house.steps("branch"))[others[0]] == "grace"
     assert (await house.states())[others[0]] == "grace"
+
+
+async def deleted_and_saved_again(house: House) -> None:
+    """A directory of forty is deleted, its addresses are to leave, and it is set up anew."""
+    await house.founded()
+    await house.sync(*ALL)
+    await house.send(DeleteDirectory(HQ, keep_by_hand=False))
+    house.clock.forward(hours=1)
+    await house.save_directory()
+
+
+async def test_a_directory_saved_again_with_a_slip_is_held_and_nobody_is_refused(
+    house: House,
+) -> None:
+    """Its first run is all that is known: it must not be taken for the whole truth, and the clock goes on."""
+    await deleted_and_saved_again(house)
+
+    outcome = await house.sync_later(*FEW)
+
+    assert codes(outcome) == ["replaced"]
+    house.clock.forward(hours=80)
+    await house.sweeper.housekeep()
+    assert await house.look(ALL[39]) == "not_authoritative"
+    assert await house.look(FEW[0]) == "valid"
+
+
+async def test_a_directory_saved_again_as_it_was_is_held_by_nothing(house: House) -> None:
+    """Everyone is back."""
+    await deleted_and_saved_again(house)
+
+    assert isinstance(await house.sync_later(*ALL), Applied)
+    assert await house.states() == dict.fromkeys(ALL, "valid")
+    assert await house.look("nobody@example.com") == "unknown"
+
+
+async def test_a_smaller_directory_in_place_of_a_deleted_one_can_be_approved(house: House) -> None:
+    """The branch is smaller now; once a person says so, the others are unknown."""
+    await deleted_and_saved_again(house)
+    assert codes(await house.sync_later(*FEW)) == ["replaced"]
+
+    await house.approve()
+
+    assert isinstance(await house.sync_later(*FEW), Applied)
+    house.clock.forward(hours=80)
+    await house.sweeper.housekeep()
+    assert await house.look(ALL[39]) == "unknown"
+
+
+async def test_a_directory_long_deleted_is_no_measure(house: House) -> None:
+    """After a week it is history."""
+    await deleted_and_saved_again(house)
+
+    assert isinstance(await house.sync_later(*FEW, minutes=8 * 24 * 60), Applied)
+
+
+async def test_what_another_directory_shows_is_not_missed_after_a_deletion(house: House) -> None:
+    """Two directories merged into one: the other one has them all."""
+    await house.founded()
+    await house.save_directory(directory="branch")
+    await house.sync(*ALL)
+    await house.sync(*ALL, directory="branch")
+    await house.send(DeleteDirectory(HQ, keep_by_hand=False))
+    await house.save_directory(directory="third")
+
+    assert isinstance(await house.sync_later(*FEW, directory="third"), Applied)

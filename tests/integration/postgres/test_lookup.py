@@ -160,6 +160,24 @@ async def test_a_domain_added_later_waits_for_a_run_that_began_after(house: Hous
     assert await house.look("nobody@example.net") == "unknown"
 
 
+@pytest.mark.parametrize("hours", [-1, 1], ids=["it goes back now", "it was ahead before"])
+async def test_a_wrong_clock_gives_no_authority_over_a_new_domain(
+    house: House, hours: float
+) -> None:
+    """An hour that our clock jumped back must not make a run look later than the domain it never saw."""
+    house.clock.forward(hours=max(hours, 0))
+    await founded(house)
+    house.clock.forward(hours=-1)
+    await house.save_tenant("example.com", Domain("brand.example", alias_of="example.com"))
+
+    assert await house.look("desk@brand.example") == "not_authoritative"
+    await house.sync_later(JO, "desk@brand.example")
+    assert await house.look("desk@brand.example") == "valid"
+    assert await house.look("nobody@brand.example") == "not_authoritative"
+    await house.sync_later(JO, "desk@brand.example", minutes=60)
+    assert await house.look("nobody@brand.example") == "unknown"
+
+
 async def test_every_directory_in_force_must_have_spoken(house: House) -> None:
     """The second directory may hold whom the first does not."""
     await founded(house)

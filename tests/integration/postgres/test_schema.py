@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -10,10 +11,12 @@ import pytest
 
 import worker.adapters.postgres.pool as db
 from tests.conftest import Servers, in_database
-from tests.integration.postgres.house import House
+from tests.integration.postgres.house import TENANT, House, rows
 from worker.adapters.postgres.migrations import all_migrations, migrate, pending
 from worker.adapters.postgres.pool import Pool, open_pool, queries
+from worker.adapters.postgres.reports import PostgresReports
 from worker.domain.failures import StoreFailure
+from worker.domain.reasons import KeptRejects
 from worker.ports import Vault
 
 
@@ -89,7 +92,7 @@ def test_every_query_says_what_it_does() -> None:
 async def test_every_query_is_understood_by_the_server(house: House) -> None:
     """Also those that no test reaches."""
     async with house.pool.acquire() as connection:
-        for name in ("make_stage", "make_diff", "make_touched", "make_undone"):
+        for name in ("make_stage", "make_diff", "make_touched", "make_undone", "make_rejected"):
             await connection.execute(queries()[name].sql)
         for name, query in queries().items():
             try:
@@ -172,6 +175,8 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
                 await connection.fetch(f"SELECT * FROM {each['name']}")  # noqa: S608 - the server's own names
         for forbidden in (
             "SELECT rollcall.make_history_partitions(now())",
+            "SELECT rollcall.resolve('jo@example.com')",
+            "SELECT rollcall.ignored_of(NULL, ARRAY['jo@example.com'])",
             "SELECT * FROM public.rollcall_migration",
             "DELETE FROM api.recipient",
             "CREATE TABLE api.mine (x int)",
@@ -198,6 +203,9 @@ async def test_the_reader_sees_authority_and_addresses(owned: str, vault: Vault)
                 await connection.fetchval("SELECT state FROM api.lookup('jo@example.com')")
                 == "valid"
             )
+            assert (
+                await connection.fetchval("SELECT via FROM api.why('jo@example.com')") == "itself"
+            )
         finally:
             await connection.close()
     finally:
@@ -213,6 +221,12 @@ async def test_the_worker_needs_no_more_than_its_role(owned: str, vault: Vault) 
             await house.founded()
             await house.sync("jo@example.com", "al@example.com")
             await house.sync_later("jo@example.com")
+            await house.request()
+            run = await house.claim()
+            rejects = KeptRejects(b"x@example.org\tother_domain\tcn=x\n", 0, b"d" * 16)
+            snapshot = replace(house.snapshot(run, rows("jo@example.com")), rejects=rejects)
+            await house.conclude(run, snapshot)
+            assert (await PostgresReports(pool).why("x@example.org", TENANT)).ignored
             await house.sweeper.housekeep()
             await house.sweeper.sweep()
             assert await house.outbox.lead()

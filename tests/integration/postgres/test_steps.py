@@ -153,12 +153,15 @@ async def test_new_entries_under_the_same_addresses_change_nothing(house: House)
     """A directory that was migrated has new ids for the same people; nobody left and nobody came."""
     await house.founded()
     await house.sync(*MANY)
+    since = house.clock.at
 
     outcome = await house.sync_later(*[row(each, entry=f"new {each}") for each in MANY])
 
     assert (outcome.counts.added, outcome.counts.missing, outcome.counts.unchanged) == (0, 0, 10)  # type: ignore[union-attr]
     assert len(await house.history()) == 10
     assert await house.value("SELECT count(*) FROM rollcall.holding") == 10
+    valid_since = await house.fetch("SELECT DISTINCT since FROM api.recipient")
+    assert [each["since"] for each in valid_since] == [since]
 
 
 async def test_an_address_that_passes_to_another_entry_stays_valid(house: House) -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from worker.domain.guard import RULES, SAMPLE, DomainCount, Evidence, Ruling, judge
+from worker.domain.guard import RULES, SAMPLE, DomainCount, Evidence, Replaced, Ruling, judge
 from worker.domain.model import Address, RemovalPolicy, Removals
 
 
 SAFE = Removals()
+NOTHING_REPLACED = Replaced(0, 0)
 
 
 def evidence(
@@ -15,10 +16,11 @@ def evidence(
     applied: int | None = 1_000,
     scope_changed: bool = False,
     canaries: tuple[str, ...] = (),
+    replaced: Replaced = NOTHING_REPLACED,
     fleet: bool = False,
 ) -> Evidence:
     """What a run came to, by default nothing to be alarmed about."""
-    return Evidence(addresses, applied, counts, scope_changed, canaries, fleet)
+    return Evidence(addresses, applied, counts, scope_changed, canaries, replaced, fleet)
 
 
 def of(leaving: int, recipients: int, left: int = 0, domain: str = "example.com") -> DomainCount:
@@ -146,6 +148,7 @@ def test_every_rule_is_asked() -> None:
         addresses=1,
         scope_changed=True,
         canaries=(Address("ceo@example.com"),),
+        replaced=Replaced(40, 40, ("ada@example.com",)),
         fleet=True,
     )
 
@@ -200,3 +203,25 @@ def test_trouble_of_the_fleet_holds_the_first_departure() -> None:
     assert (
         codes(judge(evidence(of(1, 1_000), fleet=True), Removals(policy=RemovalPolicy.NEVER))) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("held", "missing", "is_held"),
+    [
+        (0, 0, False),
+        (1_000, 10, False),
+        (1_000, 50, False),
+        (1_000, 51, True),
+        (200, 10, False),
+        (200, 11, True),
+        (8, 4, False),
+        (8, 5, True),
+    ],
+)
+def test_a_directory_saved_again_has_to_show_what_the_deleted_one_held(
+    held: int, missing: int, *, is_held: bool
+) -> None:
+    """Measured like a domain: a few may have left meanwhile, more is a slip in the new form."""
+    ruling = judge(evidence(replaced=Replaced(held, missing), applied=None), SAFE)
+
+    assert codes(ruling) == (["replaced"] if is_held else [])

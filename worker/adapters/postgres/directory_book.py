@@ -107,6 +107,7 @@ class PostgresDirectories:
             grace=settings.removals.grace,
         )
         await db.run(on, "end_hold", directory_id=directory_id, now=self.hand.now, how="deleted")
+        await db.run(on, "forget_ignored", tenant_id=self.hand.tenant_id, directory_id=directory_id)
         await db.run(on, "delete_directory", directory_id=directory_id, now=self.hand.now)
         return Done(
             events.directory_deleted(

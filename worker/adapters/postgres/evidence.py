@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.endings import RunRow
-from worker.domain.guard import WINDOW_DAYS, DomainCount, Evidence
+from worker.domain.guard import WINDOW_DAYS, DomainCount, Evidence, Replaced
 from worker.domain.model import ClaimedRun
 from worker.ports import Snapshot
 
@@ -23,6 +23,8 @@ class State:
     applied_addresses: int | None
     accepted_canaries: tuple[str, ...]
     fleet_is_held: bool
+    rejects_digest: bytes | None
+    """Of what the last complete run rejected; None if that was not kept."""
     now: datetime
 
 
@@ -67,9 +69,24 @@ async def gather(
         ),
         scope_changed=state.scope not in (None, snapshot.scope),
         canaries_missing=tuple(each for each in absent if each not in state.accepted_canaries),
+        replaced=await _replaced(connection, state),
         fleet_is_held=state.fleet_is_held,
     )
     return Doubt(evidence, absent)
+
+
+async def _replaced(connection: db.Connection, state: State) -> Replaced:
+    """Count what a directory deleted lately held, for the first run of one that may stand in its place."""
+    if state.applied_addresses is not None or not state.is_shared or state.is_equal:
+        return Replaced(0, 0)
+    counted = await db.only(
+        connection,
+        "count_replaced",
+        window_from=state.now - timedelta(days=WINDOW_DAYS),
+        tenant_id=state.row.tenant_id,
+        directory_id=state.row.directory_id,
+    )
+    return Replaced(counted["held"], counted["missing"], tuple(counted["sample"]))
 
 
 async def _absent_canaries(

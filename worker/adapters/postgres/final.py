@@ -18,6 +18,7 @@ from worker.adapters.postgres.decisions import CHANGES_PER_PART
 from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_payload
 from worker.adapters.postgres.evidence import Doubt, State, gather
 from worker.adapters.postgres.hold_set import Standing, refresh
+from worker.adapters.postgres.rejects import remember_rejects
 from worker.domain.events import Counts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import Evidence, Ruling
@@ -115,6 +116,7 @@ async def _lock(
         applied_addresses=directory["applied_addresses"],
         accepted_canaries=tuple(directory["accepted_canaries"]),
         fleet_is_held=directory["fleet_is_held"],
+        rejects_digest=directory["rejects_digest"],
         now=now,
     )
 
@@ -217,6 +219,7 @@ class PostgresFinal:
             return await self._end_preview(counts, ruling)
         standing = await self._hold(ruling)
         await self._write_recipients(counts)
+        await remember_rejects(self._connection, self._state, self._snapshot.rejects)
         await self._baseline(ruling)
         return await self._end_applied(counts, ruling, standing)
 

@@ -62,6 +62,14 @@ CREATE TEMP TABLE IF NOT EXISTS undone (
     is_primary boolean
 ) ON COMMIT DELETE ROWS
 
+-- name: make_rejected
+-- One row a value that became no recipient, as far as they are kept.
+CREATE TEMP TABLE IF NOT EXISTS rejected (
+    address text COLLATE "C" NOT NULL,
+    reason  text NOT NULL,
+    entry   text NOT NULL
+) ON COMMIT DELETE ROWS
+
 -- name: ids_of_run
 -- Where a run belongs, so that the locks can be taken in their order.
 SELECT tenant_id, directory_id FROM rollcall.run WHERE run_id = :run_id
@@ -73,7 +81,7 @@ FROM rollcall.tenant WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
 
 -- name: lock_directory
 -- Second lock: the directory as it stands now, against a save or delete that came meanwhile.
-SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, accepted_canaries,
+SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, accepted_canaries, rejects_digest,
     deleted_at IS NOT NULL AS is_deleted,
     EXISTS (SELECT FROM rollcall.fleet_hold WHERE released_at IS NULL) AS fleet_is_held
 FROM rollcall.directory WHERE tenant_id = :tenant_id AND directory_id = :directory_id FOR NO KEY UPDATE
@@ -221,6 +229,22 @@ LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id 
 WHERE j.leaving > 0 OR j.gone > 0
 ORDER BY j.domain COLLATE "C"
 
+-- name: count_replaced
+-- What directories deleted lately held, in domains that are still the tenant's, and how much of it nobody shows now.
+WITH departed AS (
+    SELECT DISTINCT d.address
+    FROM rollcall.departure d
+    JOIN rollcall.directory i ON i.directory_id = d.directory_id AND i.deleted_at > :window_from
+    JOIN rollcall.domain m ON m.tenant_id = :tenant_id AND m.domain = split_part(d.address, '@', 2) AND m.removed_at IS NULL
+    WHERE d.tenant_id = :tenant_id AND d.decided
+), missed AS (
+    SELECT address FROM departed p
+    WHERE NOT EXISTS (SELECT FROM stage s WHERE s.address = p.address)
+        AND rollcall.state_elsewhere(:tenant_id, p.address, :directory_id) IS DISTINCT FROM 'valid'
+)
+SELECT (SELECT count(*) FROM departed) AS held, (SELECT count(*) FROM missed) AS missing,
+    coalesce((SELECT (array_agg(address ORDER BY address))[1:20] FROM missed), '{}') AS sample
+
 -- name: canaries_not_staged
 -- Canaries that the snapshot does not show.
 SELECT asked AS address FROM unnest(:canaries::text[]) AS asked
@@ -348,6 +372,27 @@ FROM (
 ) w
 WHERE m.tenant_id = :tenant_id AND m.domain = w.domain AND m.removed_at IS NULL AND w.gained <> 0
 
+-- name: drop_ignored
+-- What the directory rejected before, and does not now or in another entry.
+DELETE FROM rollcall.ignored i
+WHERE i.tenant_id = :tenant_id AND i.directory_id = :directory_id AND NOT EXISTS (
+    SELECT FROM rejected r WHERE r.address = i.address AND r.reason = i.reason AND r.entry = i.entry)
+
+-- name: keep_ignored
+-- What it rejects now; of several entries with the same value the first by name.
+INSERT INTO rollcall.ignored (tenant_id, directory_id, address, reason, entry, run_id, seen_at)
+SELECT DISTINCT ON (address, reason) :tenant_id, :directory_id, address, reason, entry, :run_id, :now
+FROM rejected ORDER BY address, reason, entry
+ON CONFLICT (tenant_id, directory_id, address, reason) DO NOTHING
+
+-- name: note_ignored
+-- Which rejects are kept, and how many are not.
+UPDATE rollcall.directory SET rejects_digest = :digest, rejects_left_out = :left_out WHERE directory_id = :directory_id
+
+-- name: forget_ignored
+-- A deleted directory's rejects: nobody asks for them any more.
+DELETE FROM rollcall.ignored WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+
 -- name: take_sequence
 -- The next numbers of the tenant, without gaps: the first of them.
 UPDATE rollcall.tenant SET sequence = sequence + :count WHERE tenant_id = :tenant_id
@@ -445,7 +490,8 @@ WITH begun AS (
         revision = CASE WHEN r.pending THEN coalesce(i.revision_pending, i.revision_in_force, r.revision) ELSE coalesce(i.revision_in_force, r.revision) END
     FROM rollcall.directory i
     WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
-    RETURNING r.*, i.directory, i.paused, i.deleted_at, i.digest, i.wire_digest, i.applied_rows, i.applied_ignored
+    RETURNING r.*, i.directory, i.paused, i.deleted_at, i.digest, i.applied_rows, i.applied_ignored,
+        CASE WHEN i.rejects_digest IS NOT NULL THEN i.wire_digest END AS wire_digest -- else what it rejects is still to be kept
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
@@ -689,23 +735,33 @@ FROM rollcall.run r JOIN rollcall.directory i USING (directory_id)
 WHERE r.tenant_id = :tenant_id AND r.run_id = :run_id FOR NO KEY UPDATE OF i, r
 
 -- name: fill_undone
--- What becomes of each address that the run had changed: the rule of domain.undo.
+-- What becomes of each address that the run had changed: the rule of domain.undo. In sets: it may be a whole first sync.
+WITH changed AS (
+    SELECT DISTINCT address, change FROM rollcall.history WHERE tenant_id = :tenant_id AND run_id = :run_id AND at = :at
+), here AS (
+    SELECT DISTINCT ON (address) address, kind, is_primary FROM rollcall.holding
+    WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+    ORDER BY address, is_primary DESC, kind, entry_id
+), others AS (
+    SELECT h.address, CASE WHEN bool_or(d.step IS NULL OR d.step = 'missing') THEN 'valid'
+                           WHEN bool_or(d.step = 'grace') THEN 'grace'
+                           WHEN bool_or(d.step = 'removed') THEN 'removed' END AS elsewhere
+    FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND h.directory_id <> :directory_id
+    GROUP BY 1
+)
 INSERT INTO undone (address, fate, was, elsewhere, kind, is_primary)
 SELECT c.address,
     CASE WHEN c.change IN ('missing', 'grace', 'removed') THEN
              CASE WHEN h.kind IS NULL THEN 'forgotten' WHEN d.decided THEN 'decided' WHEN d.step IS NULL THEN 'came_back' ELSE 'given_back' END
          WHEN h.kind IS NULL OR d.step IS NOT NULL THEN 'left_since'
-         WHEN e.elsewhere = 'valid' THEN 'held_elsewhere'
+         WHEN o.elsewhere = 'valid' THEN 'held_elsewhere'
          ELSE 'leaving' END,
-    CASE WHEN h.kind IS NOT NULL THEN coalesce(d.step, 'present') END, e.elsewhere, h.kind, h.is_primary
-FROM (SELECT DISTINCT address, change FROM rollcall.history WHERE tenant_id = :tenant_id AND run_id = :run_id AND at = :at) c
-CROSS JOIN LATERAL (SELECT rollcall.state_elsewhere(:tenant_id, c.address, :directory_id) AS elsewhere) e
+    CASE WHEN h.kind IS NOT NULL THEN coalesce(d.step, 'present') END, o.elsewhere, h.kind, h.is_primary
+FROM changed c
+LEFT JOIN here h USING (address)
+LEFT JOIN others o USING (address)
 LEFT JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = c.address
-LEFT JOIN LATERAL (
-    SELECT kind, is_primary FROM rollcall.holding
-    WHERE tenant_id = :tenant_id AND directory_id = :directory_id AND address = c.address
-    ORDER BY is_primary DESC, kind, entry_id LIMIT 1
-) h ON true
 
 -- name: count_undone
 -- How many met which fate, and the first of them.
@@ -1075,9 +1131,11 @@ FROM (SELECT DISTINCT domain FROM unnest(:domains::text[]) AS domain ORDER BY do
 SELECT domain FROM rollcall.domain WHERE domain = ANY(:domains::text[]) AND removed_at IS NULL AND tenant_id <> :tenant_id
 
 -- name: add_domain
--- A domain of a tenant; an address in it becomes valid when the next run shows it.
+-- A domain of a tenant; an address in it becomes valid when the next run shows it. No run so far has seen it, whatever the clock
+-- says: where the clock was put back, it was added no earlier than the last run began, or that run would give it authority.
 INSERT INTO rollcall.domain (tenant_id, domain, display, catch_all, alias_of, delimiter, by_hand, added_at, recipients)
-VALUES (:tenant_id, :domain, :display, :catch_all, :alias_of, :delimiter, :by_hand, :now,
+VALUES (:tenant_id, :domain, :display, :catch_all, :alias_of, :delimiter, :by_hand,
+    greatest(:now::timestamptz, (SELECT max(applied_started_at) FROM rollcall.directory WHERE tenant_id = :tenant_id)),
     (SELECT count(DISTINCT h.address) FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
      WHERE h.tenant_id = :tenant_id AND split_part(h.address, '@', 2) = :domain AND coalesce(d.step, 'missing') = 'missing'))
 
@@ -1400,6 +1458,11 @@ WITH old AS (
 DELETE FROM rollcall.holding h USING old
 WHERE (h.tenant_id, h.address, h.directory_id, h.entry_id) = (old.tenant_id, old.address, old.directory_id, old.entry_id)
 
+-- name: purge_ignored
+-- A bounded bite of what a deleted tenant's directories rejected.
+DELETE FROM rollcall.ignored WHERE (tenant_id, directory_id, address, reason) IN (
+    SELECT tenant_id, directory_id, address, reason FROM rollcall.ignored WHERE tenant_id = :tenant_id LIMIT :most)
+
 -- name: purge_history
 -- A bounded bite of a deleted tenant's history.
 DELETE FROM rollcall.history WHERE tenant_id = :tenant_id AND (tableoid, ctid) IN (
@@ -1488,6 +1551,11 @@ LEFT JOIN LATERAL (
 ) o ON true
 WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL AND (:tenant::text IS NULL OR t.tenant = :tenant)
 ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :most
+
+-- name: report_why
+-- All that is known of one address, as one document.
+SELECT (jsonb_build_object('asked', :asked::text) || to_jsonb(w) || jsonb_build_object('next', coalesce(w.next, '[]')))::text AS told
+FROM api.why(:asked, :tenant) w
 
 -- name: report_tenant
 -- Whether there is such a tenant.

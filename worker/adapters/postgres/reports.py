@@ -6,6 +6,7 @@ import asyncpg
 import orjson
 
 from worker.adapters.postgres import pool as db
+from worker.codec.stored import load_why
 from worker.domain.commands import Envelope, FieldError
 from worker.domain.model import (
     Change,
@@ -17,6 +18,7 @@ from worker.domain.model import (
     TenantId,
     Trigger,
 )
+from worker.domain.why import Why
 from worker.ports import (
     Answered,
     Backlog,
@@ -101,6 +103,15 @@ class PostgresReports:
         async with db.transaction(self.pool) as connection:
             found = await db.rows(connection, "report_set", tenant=tenant, of=of, most=most)
         return [SetLine(**dict(each)) for each in found]
+
+    async def why(self, asked: str, tenant: TenantId | None) -> Why:
+        """Return all that is known of one address; with a tenant, what that tenant's directories rejected.
+
+        Raises StoreFailure.
+        """
+        async with db.transaction(self.pool) as connection:
+            found = await db.only(connection, "report_why", asked=asked, tenant=tenant)
+        return load_why(found["told"].encode())
 
     async def standing(self, envelope: Envelope) -> Standing | None:
         """Return what became of a command. Raises StoreFailure."""

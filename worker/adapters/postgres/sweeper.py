@@ -24,6 +24,7 @@ TENANTS_AT_MOST = 50
 
 PURGES = (
     "purge_holdings",
+    "purge_ignored",
     "purge_history",
     "purge_holds",
     "purge_runs",
