@@ -12,7 +12,7 @@ help: ## what there is
 bootstrap: ## install what is missing: Debian packages (root or sudo), .venv
 	@tests/stack/bootstrap.sh
 
-stack: bootstrap ## start RabbitMQ, Postgres and OpenLDAP privately; writes .stack/env
+stack: bootstrap ## start RabbitMQ, Postgres, OpenLDAP and Samba AD privately; writes .stack/env
 	@$(STACK) up
 
 stack-stop: ## stop them and forget their data

@@ -1,4 +1,4 @@
-"""The ldap-utils programs, as an administrator at the server itself uses them: over its unix socket."""
+"""The ldap-utils programs, as an administrator uses them: over the server's unix socket, or over TLS."""
 
 import os
 import subprocess
@@ -24,15 +24,21 @@ def uri(socket: Path) -> str:
 
 
 def run(
-    tool: str, arguments: list[str], *, socket: Path, as_: tuple[str, str], text: str = ""
+    tool: str,
+    arguments: list[str],
+    *,
+    url: str,
+    as_: tuple[str, str],
+    text: str = "",
+    ca: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run one, bound with a name and a password, ``text`` on its standard input."""
+    """Run one, bound with a name and a password, ``text`` on its standard input; ``ca`` is what TLS trusts."""
     name, password = as_
     # through a pipe: arguments can be read by everyone on the machine
     receiver, sender = os.pipe()
     os.write(sender, password.encode())
     os.close(sender)
-    bound = ["-x", "-H", uri(socket), "-D", name, "-y", f"/dev/fd/{receiver}"]
+    bound = ["-x", "-H", url, "-D", name, "-y", f"/dev/fd/{receiver}"]
     try:
         return subprocess.run(
             [f"/usr/bin/{tool}", *bound, *arguments],
@@ -43,17 +49,23 @@ def run(
             pass_fds=[receiver],
             timeout=WITHIN_S,
             # no ldaprc and no LDAPTLS_CACERT of whoever runs the tests
-            env={"LANG": "C.UTF-8", "LDAPNOINIT": "1"},
+            env={"LANG": "C.UTF-8", **({"LDAPTLS_CACERT": str(ca)} if ca else {"LDAPNOINIT": "1"})},
         )
     finally:
         os.close(receiver)
 
 
 def checked(
-    tool: str, arguments: list[str], *, socket: Path, as_: tuple[str, str], text: str = ""
+    tool: str,
+    arguments: list[str],
+    *,
+    url: str,
+    as_: tuple[str, str],
+    text: str = "",
+    ca: Path | None = None,
 ) -> str:
     """As ``run``, but its output, or an exception with its result code."""
-    done = run(tool, arguments, socket=socket, as_=as_, text=text)
+    done = run(tool, arguments, url=url, as_=as_, text=text, ca=ca)
     if done.returncode:
         raise LdapToolError(tool, done.returncode, done.stderr)
     return done.stdout

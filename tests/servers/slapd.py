@@ -171,7 +171,9 @@ class Slapd:
         """Whether a bind succeeds."""
         tree = self.trees[0]
         who = (tree.admin, tree.admin_password)
-        return ldaptools.run("ldapwhoami", [], socket=self.socket, as_=who).returncode == 0
+        return (
+            ldaptools.run("ldapwhoami", [], url=ldaptools.uri(self.socket), as_=who).returncode == 0
+        )
 
     def stop(self) -> None:
         """End it in order; what it holds stays for the next start."""
@@ -330,7 +332,9 @@ class Slapd:
         as_: tuple[str, str] | None = None,
     ) -> str:
         who = as_ or self._owner(dn)
-        return ldaptools.checked(tool, arguments, socket=self.socket, as_=who, text=text)
+        return ldaptools.checked(
+            tool, arguments, url=ldaptools.uri(self.socket), as_=who, text=text
+        )
 
     def _owner(self, dn: str) -> tuple[str, str]:
         for tree in self.trees:

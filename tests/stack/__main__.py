@@ -1,9 +1,9 @@
-"""The private stack: RabbitMQ, Postgres and OpenLDAP of this checkout, on loopback.
+"""The private stack: RabbitMQ, Postgres, OpenLDAP and a Samba domain controller of this checkout, on loopback.
 
     python3 -m tests.stack up | down | status | run -- COMMAND
-    python3 -m tests.stack start | stop | kill | restart  rabbitmq | postgres | openldap
+    python3 -m tests.stack start | stop | kill | restart  rabbitmq | postgres | openldap | samba
 
-STACK_PORT_BASE fixes the ports, STACK_DURABLE=1 lets Postgres write as it would in earnest.
+STACK_PORT_BASE fixes the ports, STACK_DURABLE=1 lets Postgres write as it would in earnest, STACK_AD=0 goes without Samba.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import time
 from types import FrameType
 
 from tests.servers.daemon import ServerError
-from tests.stack.session import alone_in_checkout, run, say
+from tests.stack.session import alone_in_checkout, run, say, tell_what_is_missing
 from tests.stack.stack import NAMES, Stack, down, up
 
 
@@ -23,6 +23,7 @@ def _status() -> int:
     state = dict.fromkeys(NAMES, False) if stack is None else stack.state()
     for name, answers in state.items():
         say(f"{name:10}{'answers' if answers else 'down'}")
+    tell_what_is_missing(stack)
     return 0 if all(state.values()) else 1
 
 
@@ -33,6 +34,7 @@ def _up(*, durable: bool) -> int:
         f"stack: ports from {stack.plan.base_port}, ready after {time.monotonic() - begin:.1f} s;"
         " settings in .stack/env"
     )
+    tell_what_is_missing(stack)
     return 0
 
 

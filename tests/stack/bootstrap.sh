@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 PACKAGES="slapd ldap-utils rabbitmq-server postgresql postgresql-client openssl procps ca-certificates
-gcc libc6-dev libldap2-dev libsasl2-dev python3-dev python3-venv"
+samba samba-ad-provision samba-dsdb-modules gcc libc6-dev libldap2-dev libsasl2-dev python3-dev python3-venv"
 MAIL_PACKAGES="postfix postfix-pgsql"
 TRIES=3
 
@@ -70,8 +70,9 @@ install_packages() {
     # shellcheck disable=SC2086 # a list
     again "apt-get install" as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -yq --no-install-recommends -o Acquire::Retries=3 $missing >&2
-    for service in slapd rabbitmq-server postgresql postfix; do
-        case " $missing" in *" $service "*) as_root update-rc.d "$service" disable > /dev/null 2>&1 || : ;; esac
+    for service in slapd rabbitmq-server postgresql postfix samba:smbd samba:nmbd samba:samba-ad-dc; do
+        case " $missing" in *" ${service%:*} "*)
+            as_root update-rc.d "${service#*:}" disable > /dev/null 2>&1 || : ;; esac
     done
     [ -z "$made_policy" ] || { as_root rm -f "$POLICY"; trap - EXIT INT TERM HUP; }
 }

@@ -17,7 +17,7 @@ HOME = PROJECT / ".stack"
 BLOCK = 8
 # Below Linux's own range for outgoing connections (32768 and up), above what services like to take
 FIRST_PORT, LAST_PORT = 20000, 32000
-USED = 6
+USED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,16 @@ class Plan:
     def ldaps_port(self) -> int:
         """OpenLDAP, TLS."""
         return self.base_port + 5
+
+    @property
+    def ad_port(self) -> int:
+        """Active Directory, STARTTLS."""
+        return self.base_port + 6
+
+    @property
+    def ad_ldaps_port(self) -> int:
+        """Active Directory, TLS."""
+        return self.base_port + 7
 
 
 def write_private(path: Path, text: str) -> None:

@@ -33,7 +33,9 @@ def run(command: Sequence[str], *, durable: bool) -> int:
     found = Stack.load()
     was_up = found is not None and all(found.state().values())
     try:
-        return _call(command, up(durable=durable).environment())
+        stack = up(durable=durable)
+        tell_what_is_missing(stack)
+        return _call(command, stack.environment())
     finally:
         if not was_up:
             down()
@@ -83,6 +85,12 @@ def alone_in_checkout() -> Iterator[None]:
             say("waiting for another run in this checkout to end")
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
+
+
+def tell_what_is_missing(stack: Stack | None) -> None:
+    """A server that tests can do without, and will be skipped for."""
+    if stack is not None and stack.without_samba:
+        say(f"stack: no Active Directory: {stack.without_samba}")
 
 
 def say(text: str) -> None:

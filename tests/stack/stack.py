@@ -1,27 +1,32 @@
-"""The three servers of this checkout as one thing: up, down, and each of them for rough tests.
+"""The servers of this checkout as one thing: up, down, and each of them for rough tests.
 
 Standard library only: it runs before the project's environment exists.
 """
 
 import contextlib
+import os
 import shlex
 import shutil
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from tests.servers import ad_domain
 from tests.servers.daemon import ServerError
+from tests.servers.samba import Samba, missing
 from tests.servers.slapd import Slapd, Tree
 from tests.stack import leftovers
 from tests.stack.openldap import openldap
 from tests.stack.plan import HOME, Plan, choose_ports, ports_are_free, write_private
 from tests.stack.postgres import Postgres, choose_home
 from tests.stack.rabbitmq import RabbitMQ
+from tests.stack.samba import samba
 
 
-NAMES = ("rabbitmq", "postgres", "openldap")
+SAMBA = "samba"
+NAMES = ("rabbitmq", "postgres", "openldap", SAMBA)
 TRIES = 3
 
 
@@ -68,36 +73,74 @@ class Stack:
         """The directory server; ``trees[0]`` is AD-flavoured, ``trees[1]`` plain."""
         return openldap(self.plan)
 
+    @property
+    def samba(self) -> Samba:
+        """The Active Directory, where there is one."""
+        return samba(self.plan)
+
+    @property
+    def without_samba(self) -> str:
+        """Why this stack has no Active Directory, or nothing: it is the one server that others can do without."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._without_samba.read_text(encoding="utf-8")
+        return ""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those of NAMES that this stack has."""
+        return [name for name in NAMES if name != SAMBA or not self.without_samba]
+
     def service(self, name: str) -> Service:
         """One of NAMES."""
         services: Mapping[str, Service] = {
             "rabbitmq": self.rabbitmq,
             "postgres": self.postgres,
             "openldap": self.openldap,
+            SAMBA: self.samba,
         }
         return services[name]
 
     def state(self) -> dict[str, bool]:
         """Which servers answer."""
+        asked: dict[str, Callable[[], bool]] = {
+            "rabbitmq": self.rabbitmq.is_ready,
+            "postgres": self.postgres.is_ready,
+            "openldap": self.openldap.answers,
+            SAMBA: self.samba.answers,
+        }
         with ThreadPoolExecutor() as pool:
-            answers = pool.map(
-                lambda ask: ask(),
-                (self.rabbitmq.is_ready, self.postgres.is_ready, self.openldap.answers),
-            )
-        return dict(zip(NAMES, answers, strict=True))
+            answers = pool.map(lambda name: asked[name](), self.names)
+        return dict(zip(self.names, answers, strict=True))
+
+    def leave_out_samba(self, why: str) -> None:
+        """Do without it from now on."""
+        self._without_samba.write_text(why, encoding="utf-8")
+
+    @property
+    def _without_samba(self) -> Path:
+        return self.plan.home / "without-samba"
 
     def start(self) -> None:
         """Start what does not answer, all at once; nothing of it stays when one fails."""
         waiting = [name for name, answers in self.state().items() if not answers]
         with ThreadPoolExecutor() as pool:
-            starts = [pool.submit(_start_afresh, self.service(name)) for name in waiting]
+            starts = {name: pool.submit(_start_afresh, self.service(name)) for name in waiting}
             try:
-                for start in starts:
-                    start.result()
+                for name, start in starts.items():
+                    self._started(name, start)
             except BaseException:
                 # the other threads wait for servers that will not come now
                 leftovers.end("STACK_OWNER", str(self.plan.home), at_once=True)
                 raise
+
+    def _started(self, name: str, start: "Future[None]") -> None:
+        try:
+            start.result()
+        except ServerError as problem:
+            if name != SAMBA:
+                raise
+            self.samba.stop()
+            self.leave_out_samba(str(problem))
 
     def environment(self) -> dict[str, str]:
         """What programs and tests are told."""
@@ -115,6 +158,19 @@ class Stack:
             "STACK_LDAP_CA": str(tls.ca) if tls else "",
             **_tree_environment("AD", ad),
             **_tree_environment("PLAIN", plain),
+            **({} if self.without_samba else self._ad_environment()),
+        }
+
+    def _ad_environment(self) -> dict[str, str]:
+        return {
+            "STACK_AD_URI": self.samba.uri,
+            "STACK_AD_LDAPS_URI": self.samba.ldaps_uri,
+            "STACK_AD_CA": str(self.samba.certificate.ca),
+            "STACK_AD_BASE": ad_domain.BASE,
+            "STACK_AD_BIND_NAME": ad_domain.upn("svc-sync"),
+            "STACK_AD_PASSWORD": ad_domain.PASSWORD,
+            "STACK_AD_ADMIN_DN": ad_domain.ADMIN,
+            "STACK_AD_ADMIN_PASSWORD": ad_domain.ADMIN_PASSWORD,
         }
 
 
@@ -160,6 +216,9 @@ def _made_anew(home: Path, *, durable: bool) -> Stack:
             home=home, base_port=base_port, postgres_home=choose_home(home), durable=durable
         )
         stack = Stack(plan)
+        why_not = "STACK_AD=0" if os.environ.get("STACK_AD") == "0" else missing()
+        if why_not:
+            stack.leave_out_samba(why_not)
         try:
             stack.start()
         except ServerError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.postgres.conftest import house, pool, shared_database, vault
 from tests.servers import ldif
 from tests.servers.certs import Authority
+from tests.servers.samba import Samba, missing
 from tests.servers.slapd import READER_PASSWORD, Slapd, Tree
+from worker.adapters.directory.dial import TcpConnector
 from worker.adapters.directory.reader import LdapReader
 from worker.domain.failures import DirectoryFailure, Stage, StageResult, StageState
 from worker.domain.model import (
@@ -27,6 +31,8 @@ from worker.domain.plan import ReadPlan
 from worker.domain.presets import PRESETS
 from worker.ports.directory import Entry, Page, Proof
 
+
+__all__ = ["house", "pool", "shared_database", "vault"]
 
 BASE = "dc=hq,dc=test"
 PEOPLE = 40
@@ -49,6 +55,18 @@ class RecordingGate:
     async def settle(self, *, accepted: bool | None) -> None:
         """Remember the answer."""
         self.events.append(f"settle {accepted}")
+
+
+@dataclass(slots=True)
+class RecordingConnector:
+    """Connects, and remembers where to."""
+
+    dialled: list[tuple[str, int]] = field(default_factory=list)
+
+    async def connect(self, address: str, port: int) -> socket.socket:
+        """Remember and connect."""
+        self.dialled.append((address, port))
+        return await TcpConnector().connect(address, port)
 
 
 @dataclass(slots=True)
@@ -159,6 +177,16 @@ def slapd(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Ite
     """One OpenLDAP for all tests that do not change it."""
     folder = tmp_path_factory.mktemp("slapd")
     with Slapd(folder, [TREE], certificate=authority.issue("hq")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def samba(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Samba]:
+    """One Active Directory for all tests; who changes it adds an entry of their own."""
+    lacks = missing()
+    if lacks:
+        pytest.skip(lacks)
+    with Samba(tmp_path_factory.mktemp("samba"), authority.issue("dc")) as server:
         yield server
 
 

@@ -6,17 +6,24 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.integration.directory.conftest import BASE, LOOPBACK, PEOPLE, TREE, Reading, plan_for
+from tests.integration.directory.conftest import (
+    BASE,
+    LOOPBACK,
+    PEOPLE,
+    TREE,
+    Reading,
+    RecordingConnector,
+    plan_for,
+)
 from tests.servers.certs import Authority, self_signed
 from tests.servers.daemon import free_port
 from tests.servers.slapd import Certificate, Slapd
-from worker.adapters.directory.dial import TcpConnector
 from worker.adapters.directory.reader import LdapReader
 from worker.domain.failures import Denied, Stage, StageState, Unfinished
 from worker.domain.model import Limits, Security, Server, Trust
@@ -24,18 +31,6 @@ from worker.domain.plan import ReadPlan
 
 
 pytestmark = pytest.mark.integration
-
-
-@dataclass(slots=True)
-class RecordingConnector:
-    """Connects, and remembers where to."""
-
-    dialled: list[tuple[str, int]] = field(default_factory=list)
-
-    async def connect(self, address: str, port: int) -> socket.socket:
-        """Remember and connect."""
-        self.dialled.append((address, port))
-        return await TcpConnector().connect(address, port)
 
 
 # --- reaching it -------------------------------------------------------------

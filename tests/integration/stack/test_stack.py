@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Servers
+from tests.servers.ad_domain import WITH_ADDRESSES
 from tests.servers.client import LdapSearch
 from tests.stack.plan import Plan, choose_ports
 from tests.stack.stack import Stack
@@ -48,6 +49,18 @@ def test_both_trees_are_read_with_what_the_environment_says(servers: Servers) ->
     }
 
     assert counts == {"AD": 100, "PLAIN": 31}
+
+
+def test_the_active_directory_is_read_with_what_the_environment_says(servers: Servers) -> None:
+    """It answers next to the AD-flavoured OpenLDAP, and is another server."""
+    answer = LdapSearch(
+        uri=servers["STACK_AD_LDAPS_URI"],
+        bind_dn=servers["STACK_AD_BIND_NAME"],
+        password=servers["STACK_AD_PASSWORD"],
+        ca=Path(servers["STACK_AD_CA"]),
+    )(servers["STACK_AD_BASE"], "(proxyAddresses=smtp:*)")
+
+    assert len(answer.entries) == WITH_ADDRESSES
 
 
 @pytest.mark.timeout(60)

@@ -34,7 +34,14 @@ TABLE = [
     (MANUAL, [(R, 1)], None),
     (MANUAL, [(R, 1), (R, 2)], "sign_in.waiting"),
     (MANUAL, [(R, 1), (R, 29)], "sign_in.waiting"),
-    (MANUAL, [(R, 1), (R, 30)], None),
+    (
+        MANUAL,
+        [(R, 1), (R, 30)],
+        "sign_in.waiting",
+    ),  # not half an hour apart: the directory counts both
+    (MANUAL, [(R, 1), (R, 31)], None),
+    (MANUAL, [(R, 29), (R, 58), (R, 87)], "sign_in.waiting"),
+    (MANUAL, [(R, 30), (R, 31)], None),
     (MANUAL, [(R, 1), (A, 2), (R, 3)], None),
     (MANUAL, [(A, 1), (R, 2), (R, 3)], None),
     (MANUAL, [(P, 1), (R, 2)], "sign_in.busy"),
@@ -84,13 +91,13 @@ def test_settings_saved_since_do_not_shorten_the_half_hour() -> None:
 
 
 def test_the_answer_says_until_when() -> None:
-    """Until only one refusal is left in the window."""
+    """Until the directory has forgotten: half an hour after the last refusal."""
     recent = [ago(R, minutes=5), ago(R, minutes=12), ago(R, minutes=20)]
 
     wait = may_sign_in(MANUAL, recent, is_known_refused=False, changed_at=LONG_AGO, now=NOW)
 
     assert wait is not None
-    assert wait.detail == f"{NOW - timedelta(minutes=12) + WINDOW:%Y-%m-%d %H:%M} UTC"
+    assert wait.detail == f"{NOW - timedelta(minutes=5) + WINDOW:%Y-%m-%d %H:%M} UTC"
 
 
 def test_an_attempt_without_an_answer_is_under_way_for_a_bounded_while() -> None:

@@ -61,7 +61,8 @@ class PostgresGate:
         run, store = self._run, self._sign_ins
         secret = run.credentials.password or run.credentials.client_key
         fingerprints = store.vault.digests(secret.reveal().encode() if secret else b"")
-        who = {"tenant": run.lease.tenant, "bind_name": run.settings.bind_name}
+        # one account however it is typed: no directory minds the case
+        who = {"tenant": run.lease.tenant, "bind_name": run.settings.bind_name.lower()}
         now = await store.clock.now()
         async with db.transaction(store.pool) as connection:
             await db.run(connection, "lock_sign_ins", **who)
