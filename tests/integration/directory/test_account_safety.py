@@ -27,7 +27,7 @@ from worker.domain.outcomes import Failed, Outcome
 from worker.flows.bell import Bell
 from worker.flows.diagnose import Asked, DiagnosePorts, diagnose
 from worker.flows.sync import SyncPorts, sync
-from worker.ports import NoTelemetry
+from worker.ports.telemetry import NoTelemetry
 
 
 # whoever comes first may have to make the domain
