@@ -1003,11 +1003,12 @@ RETURNING source, id
 SELECT number, digest FROM rollcall.command WHERE source = :source AND id = :id FOR UPDATE
 
 -- name: answer_again
--- The recorded outcome of a repeated command, once more, to the exchange.
+-- The recorded outcome of a repeated command, once more, to the exchange; parts in the order they had.
 INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, body, created_at)
 SELECT o.event_id, m.tenant, o.type, o.routing_key, o.body, :now
 FROM rollcall.command_outcome o JOIN rollcall.command m USING (number)
 WHERE o.number = :number
+ORDER BY (o.body::jsonb -> 'data' ->> 'sequence')::bigint NULLS FIRST, o.event_id
 
 -- name: reply_again
 -- The same to the queue that the repeat names.
@@ -1015,6 +1016,7 @@ INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, reply_to, corr
 SELECT o.event_id, m.tenant, o.type, NULL, :reply_to, :correlation_id, o.body, :now
 FROM rollcall.command_outcome o JOIN rollcall.command m USING (number)
 WHERE o.number = :number AND :reply_to::text IS NOT NULL
+ORDER BY (o.body::jsonb -> 'data' ->> 'sequence')::bigint NULLS FIRST, o.event_id
 
 -- name: reply_later
 -- A repeat that names another queue is answered there too by what is still to come.
