@@ -23,6 +23,7 @@ from worker.adapters.rabbitmq.topology import Topology
 
 PROGRAM = PROJECT / ".venv" / "bin" / "rollcall"
 CONNECT_S = 10
+DROP_S = 30
 PREFIX = "t-"
 
 
@@ -141,12 +142,21 @@ def in_database(url: str, name: str) -> str:
 
 async def drop_database(url: str, name: str) -> None:
     """Drop a database of a test, whoever is still connected."""
-    async with _connection(url) as connection:
+    async with asyncio.timeout(DROP_S), _connection(url) as connection:
+        while not await _is_dropped(connection, name):
+            pass  # the server itself waits some seconds for others to go before it says no
+
+
+async def _is_dropped(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> bool:
+    try:
+        # ends an autovacuum by itself, which FORCE may not: that is a superuser's process
+        await connection.execute(f"DROP DATABASE {name}")
+    except asyncpg.ObjectInUseError:
         try:
-            # ends an autovacuum by itself, which FORCE may not: that is a superuser's process
-            await connection.execute(f"DROP DATABASE {name}")
-        except asyncpg.ObjectInUseError:
             await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        except asyncpg.InsufficientPrivilegeError:
+            return False
+    return True
 
 
 @asynccontextmanager
