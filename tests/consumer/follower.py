@@ -53,6 +53,11 @@ class Follower:
                 await self._connected()
             except LOST:
                 self.state = started(self.state)
+            except Exception as ended:
+                # aiormq 7.2 rejects what waits with a bare Exception when a connection ends without a reason
+                if type(ended) is not Exception:
+                    raise
+                self.state = started(self.state)
             await asyncio.sleep(PAUSE_S)
 
     async def _connected(self) -> None:

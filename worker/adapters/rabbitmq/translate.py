@@ -85,6 +85,11 @@ def translated(step: str) -> Iterator[None]:
         raise BrokerFailure(LOST, f"{step}: the connection stopped answering") from ended
     except LIBRARY_ERRORS as error:
         raise broker_failure(error, step=step) from error
+    except Exception as error:
+        # aiormq 7.2 rejects what waits with a bare Exception when a connection ends without a reason
+        if type(error) is not Exception:
+            raise
+        raise BrokerFailure(LOST, f"{step}: the connection ended") from error
 
 
 def _is_cancelled() -> bool:
