@@ -3,12 +3,13 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.integration.postgres.house import HQ, House, people, removals
+from tests.integration.postgres.house import HQ, House, people, removals, rows
 from worker.adapters.postgres.outbox import BATCH_BYTES, PostgresOutbox
 from worker.adapters.postgres.pool import Pool
 from worker.adapters.postgres.spool import MEMORY_BYTES, open_spool
 from worker.adapters.postgres.sweeper import PURGES
 from worker.domain.commands import DeleteDirectory, DeleteTenant
+from worker.domain.guard import judge
 from worker.domain.model import Mode, Trigger
 from worker.ports.vault import Vault
 
@@ -288,6 +289,28 @@ async def test_the_clock_tells_nothing_of_a_deleted_tenant(house: House) -> None
     await house.sweeper.housekeep()
 
     assert len(await house.events()) == told
+
+
+async def test_who_returns_while_the_house_is_kept_stays(house: House) -> None:
+    """The 30 days are over just as a run finds the address again: what the run gives back must not be swept away under it."""
+    everyone = people(20)
+    await house.founded()
+    await house.sync(*everyone)
+    for minutes in (31, 31, 73 * 60):
+        await house.sync_later(*everyone[1:], minutes=minutes)
+    assert await house.look(everyone[0]) == "unknown"
+    house.clock.forward(days=30, minutes=1)
+    await house.request()
+    run = await house.claim()
+
+    async with house.runs.final(run, house.snapshot(run, rows(*everyone))) as final:
+        evidence = await final.compare()
+        await house.sweeper.housekeep()
+        await final.record(judge(evidence, run.settings.removals))
+
+    await house.sweeper.housekeep()
+    assert await house.look(everyone[0]) == "valid"
+    assert (await house.states()).keys() == set(everyone)
 
 
 # --- the spool ---------------------------------------------------------------

@@ -1427,9 +1427,13 @@ DELETE FROM rollcall.command WHERE number IN (
     SELECT number FROM rollcall.command WHERE received_at < :before AND state <> 'stored' ORDER BY received_at LIMIT :most)
 
 -- name: purge_removed
--- Removed addresses are kept 30 days for a return with their history; a bounded bite.
+-- Removed addresses are kept 30 days for a return with their history; a bounded bite. Under the lock of their tenant, for a run or an
+-- undo may be giving back just these: what belongs to a tenant that another has locked waits for the next bite.
 WITH old AS (
-    SELECT tenant_id, address, directory_id FROM rollcall.departure WHERE step = 'removed' AND removed_at < :before LIMIT :most
+    SELECT o.tenant_id, o.address, o.directory_id
+    FROM rollcall.departure o JOIN rollcall.tenant t USING (tenant_id)
+    WHERE o.step = 'removed' AND o.removed_at < :before LIMIT :most
+    FOR NO KEY UPDATE OF t, o SKIP LOCKED
 ), d AS (
     DELETE FROM rollcall.departure d USING old WHERE (d.tenant_id, d.address, d.directory_id) = (old.tenant_id, old.address, old.directory_id)
 )
