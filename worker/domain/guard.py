@@ -32,6 +32,8 @@ class DomainCount:
     left: int
     sample: tuple[str, ...] = ()
     """The first of the addresses that leave, at most ``SAMPLE``."""
+    lingering: int = 0
+    """In grace for longer than the window: no part of a share any more, and still to be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Evidence:
     applied_addresses: int | None
     """The same of the last applied run; None if there was none."""
     domains: tuple[DomainCount, ...]
-    """Only domains that something leaves, or left during the window."""
+    """Only domains that something leaves, left during the window, or has yet to leave."""
     scope_changed: bool
     canaries_missing: tuple[str, ...]
     """Not found, and no person has accepted that they are gone."""
@@ -65,8 +67,13 @@ class Evidence:
 
     @property
     def leaving(self) -> int:
-        """How many addresses would leave the tenant's list."""
+        """How many addresses leave the tenant's list, as the limits count."""
         return sum(count.leaving for count in self.domains)
+
+    @property
+    def waiting(self) -> int:
+        """How many would leave it if nothing held them, however long they have been in grace."""
+        return self.leaving + sum(count.lingering for count in self.domains)
 
     @property
     def sample(self) -> tuple[str, ...]:
@@ -182,10 +189,10 @@ def _replaced(evidence: Evidence, removals: Removals) -> list[Found]:
 
 
 def _leaving(evidence: Evidence, text: str) -> list[Found]:
-    if not evidence.leaving:
+    if not evidence.waiting:
         return []
-    said = text.format(leaving=evidence.leaving)
-    return [Found(said, (("leaving", evidence.leaving),), evidence.sample)]
+    said = text.format(leaving=evidence.waiting)
+    return [Found(said, (("leaving", evidence.waiting),), evidence.sample)]
 
 
 def _scope_changed(evidence: Evidence, _: Removals) -> list[Found]:

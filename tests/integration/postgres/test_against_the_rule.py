@@ -100,21 +100,22 @@ class Rule:
         step = self._step(address, day)
         return address in day.listing or step is None or step is Step.REMOVED
 
-    def evidence(self, day: Day, now: datetime) -> dict[str, tuple[int, int, int]]:
-        """Recipients, leaving and left by domain, as the guard is to see them."""
+    def evidence(self, day: Day, now: datetime) -> dict[str, tuple[int, int, int, int]]:
+        """Recipients, leaving, left and lingering by domain, as the guard is to see them."""
         counts: dict[str, list[int]] = {}
         for name in NAMES:
-            of_domain = counts.setdefault(name.partition("@")[2], [0, 0, 0])
+            of_domain = counts.setdefault(name.partition("@")[2], [0, 0, 0, 0])
             figures = (self.best(name) in VALID, *self._gone(name, day, now))
             is_in_grace = figures[1] and self._step(name, day) is Step.GRACE
             of_domain[0] += figures[0] or is_in_grace
             of_domain[0] -= self._is_newcomer(name, day)
             of_domain[1] += figures[1]
             of_domain[2] += figures[2]
+            of_domain[3] += self._lingers(name, day, now)
         return {
-            domain: (valid, leaving, left)
-            for domain, (valid, leaving, left) in counts.items()
-            if leaving or left
+            domain: (valid, leaving, left, lingering)
+            for domain, (valid, leaving, left, lingering) in counts.items()
+            if leaving or left or lingering
         }
 
     def _step(self, address: Address, day: Day) -> Step | None:
@@ -130,6 +131,14 @@ class Rule:
             return False, self.removed_at[day.directory, address] > now - WINDOW
         is_recent = standing.step in VALID or (standing.left_at or now) > now - WINDOW
         return address not in day.listing and is_recent, False
+
+    def _lingers(self, address: Address, day: Day, now: datetime) -> bool:
+        """Whether it has been in grace for longer than the week, and is still to be removed."""
+        standing = self.known[day.directory].get(address)
+        if standing is None or standing.step is not Step.GRACE or address in day.listing:
+            return False
+        is_old = (standing.left_at or now) <= now - WINDOW
+        return is_old and self.best(address, but=day.directory) not in VALID
 
 
 LENGTH = 14
@@ -233,9 +242,9 @@ async def _one_day(house: House, tenant: str, day: Day, rule: Rule, policy: Remo
     }
 
 
-def _figures(evidence: Evidence) -> dict[str, tuple[int, int, int]]:
-    def figures(count: DomainCount) -> tuple[int, int, int]:
-        return count.recipients, count.leaving, count.left
+def _figures(evidence: Evidence) -> dict[str, tuple[int, int, int, int]]:
+    def figures(count: DomainCount) -> tuple[int, int, int, int]:
+        return count.recipients, count.leaving, count.left, count.lingering
 
     return {count.domain: figures(count) for count in evidence.domains}
 

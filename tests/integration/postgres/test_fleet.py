@@ -1,8 +1,9 @@
 """Many directories in trouble at once: ours is the likelier fault, so removals of all wait for the operator."""
 
 import asyncio
+from datetime import timedelta
 
-from tests.integration.postgres.house import House, people
+from tests.integration.postgres.house import House, people, removals
 from worker.domain.commands import ApproveHold
 from worker.domain.events import FleetFigures
 from worker.domain.findings import finding
@@ -210,6 +211,30 @@ async def test_what_a_person_approves_goes_on_while_the_fleet_is_held(house: Hou
     await house.send(ApproveHold(HoldId(hold[0]), hold[1]), tenant=tenant)
 
     assert (await house.states(tenant))[staff(tenant)[0]] == "grace"
+
+
+async def test_who_has_been_in_grace_for_long_waits_for_the_operator_as_well(house: House) -> None:
+    """With a grace of two weeks a leaver counts for no share any more when the time comes; it is a removal all the same."""
+    await fleet(house, *CUSTOMERS[1:])
+    tenant = CUSTOMERS[0]
+    await house.save_tenant(domain(tenant), tenant=tenant)
+    await house.save_directory(removals(grace=timedelta(days=14)), tenant=tenant)
+    await house.sync(*staff(tenant), tenant=tenant)
+    for _ in range(2):
+        house.clock.forward(minutes=31)
+        await loses(house, tenant, 1)
+    house.clock.forward(days=15)
+    for other in CUSTOMERS[1:6]:
+        await loses(house, other)
+    await house.fleet.watch()
+
+    outcome = await loses(house, tenant, 1)
+
+    assert codes(outcome) == ["fleet"]
+    assert (await house.states(tenant))[staff(tenant)[0]] == "grace"
+    assert [each["address"] for each in await house.fetch("SELECT address FROM api.hold")] == [
+        staff(tenant)[0]
+    ]
 
 
 async def test_a_preview_counts_for_nothing(house: House) -> None:

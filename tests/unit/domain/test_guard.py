@@ -205,6 +205,17 @@ def test_trouble_of_the_fleet_holds_the_first_departure() -> None:
     )
 
 
+def test_who_lingers_in_grace_counts_for_no_limit_and_is_held_with_all() -> None:
+    """A limit is about a week; what holds every removal holds the late ones, too."""
+    late = DomainCount("example.com", 100, 0, 0, ("old@example.com",), lingering=60)
+
+    assert codes(judge(evidence(late), SAFE)) == []
+    assert codes(judge(evidence(late, fleet=True), SAFE)) == ["fleet"]
+    assert codes(judge(evidence(late, scope_changed=True), SAFE)) == ["scope_changed"]
+    (reason,) = judge(evidence(late), Removals(policy=RemovalPolicy.REVIEW)).reasons
+    assert (reason.code, dict(reason.figures)) == ("review", {"leaving": 60})
+
+
 @pytest.mark.parametrize(
     ("held", "missing", "is_held"),
     [

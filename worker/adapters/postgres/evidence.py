@@ -64,7 +64,14 @@ async def gather(
         addresses=addresses,
         applied_addresses=state.applied_addresses,
         domains=tuple(
-            DomainCount(c["domain"], c["recipients"], c["leaving"], c["gone"], tuple(c["sample"]))
+            DomainCount(
+                c["domain"],
+                c["recipients"],
+                c["leaving"],
+                c["gone"],
+                tuple(c["sample"]),
+                c["lingering"],
+            )
             for c in leaving
         ),
         scope_changed=state.scope not in (None, snapshot.scope),

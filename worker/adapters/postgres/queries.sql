@@ -192,13 +192,14 @@ CROSS JOIN LATERAL (
 WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.step IN ('missing', 'grace') AND NOT d.decided
 
 -- name: count_leaving
--- For the guard: by domain, valid recipients of the tenant, what leaves it now, and what left it in the window before;
--- domains that only lost before count too, for the total. While a hold stands, who became valid since it began is left out
+-- For the guard: by domain, valid recipients of the tenant, what leaves it now, what left it in the window before, and what has been
+-- in grace for longer than that; domains that only lost before count too, for the total. While a hold stands, who became valid since it began is left out
 -- of the recipients: strangers that a held run let in must not make those who vanished look few.
 WITH leaving AS (
     SELECT split_part(address, '@', 2) AS domain,
         count(*) FILTER (WHERE was IN ('present', 'missing') OR left_at > :window_from) AS leaving,
         count(*) FILTER (WHERE was = 'grace' AND left_at > :window_from) AS not_counted_as_valid,
+        count(*) FILTER (WHERE was = 'grace' AND left_at <= :window_from) AS lingering,
         (array_agg(address ORDER BY address))[1:20] AS sample
     FROM touched
     WHERE becomes <> 'present' AND NOT approved AND elsewhere IS DISTINCT FROM 'valid'
@@ -222,11 +223,12 @@ WITH leaving AS (
     GROUP BY 1
 )
 SELECT j.domain, coalesce(m.recipients, 0) - coalesce(n.newcomers, 0) + coalesce(j.not_counted_as_valid, 0) AS recipients,
-    coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone, coalesce(j.sample, '{}') AS sample
+    coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone, coalesce(j.sample, '{}') AS sample,
+    coalesce(j.lingering, 0) AS lingering
 FROM (leaving FULL JOIN gone USING (domain)) AS j
 LEFT JOIN newcomers n USING (domain)
 LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
-WHERE j.leaving > 0 OR j.gone > 0
+WHERE j.leaving > 0 OR j.gone > 0 OR j.lingering > 0
 ORDER BY j.domain COLLATE "C"
 
 -- name: count_replaced
