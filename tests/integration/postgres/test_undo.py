@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.postgres.house import HQ, House, people, removals, row
+from tests.integration.postgres.house import HQ, House, canaries, people, removals, row
 from worker.domain.commands import DeleteDirectory, UndoRun
 from worker.domain.model import DirectoryId, Mode, RunId, Trigger
 from worker.domain.outcomes import Applied, Held
@@ -226,6 +226,21 @@ async def test_an_undone_run_is_no_measure(house: House) -> None:
     outcome = await house.sync_later(*ALL[15:-1], scope="narrower")
     assert isinstance(outcome, Held)
     assert "scope_changed" in [reason.code for reason in outcome.ruling.reasons]
+
+
+async def test_a_canary_given_up_by_mistake_is_awaited_again_after_the_undo(house: House) -> None:
+    """The approval said that the canary is gone for good; the undo says that it was not, so it guards again."""
+    await house.founded(canaries(ALL[0]))
+    await house.sync(*ALL)
+    await house.sync_later(*ALL[3:])
+    held = await house.last_run()
+    await house.approve()
+
+    await house.undo(held)
+
+    outcome = await house.sync_later(*ALL[3:])
+    assert isinstance(outcome, Held)
+    assert [reason.code for reason in outcome.ruling.reasons] == ["canary_missing"]
 
 
 async def test_the_undo_of_the_only_run_leaves_the_domain_without_authority(house: House) -> None:

@@ -798,6 +798,13 @@ UPDATE rollcall.hold SET version = version + 1 WHERE directory_id = :directory_i
 -- A run is undone once.
 UPDATE rollcall.run SET undone_at = :now WHERE run_id = :run_id
 
+-- name: await_canaries
+-- Whom the hold of an undone run did not show: that a person accepted it is void with the run, and they are awaited again.
+UPDATE rollcall.directory i
+SET accepted_canaries = ARRAY(SELECT unnest(i.accepted_canaries) EXCEPT SELECT unnest(o.canaries) ORDER BY 1)
+FROM rollcall.run r JOIN rollcall.hold o USING (hold_id)
+WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
+
 -- name: restore_baseline
 -- If the undone run was the last that counted, what counts is the last applied run before it that stands.
 UPDATE rollcall.directory i SET scope = b.scope, applied_addresses = b.addresses, applied_started_at = b.started_at

@@ -114,4 +114,5 @@ async def _set_back(hand: Hand, found: asyncpg.Record) -> None:
     on, run_id = hand.connection, found["run_id"]
     await db.run(on, "mark_undone", run_id=run_id, now=hand.now)
     await db.run(on, "restore_baseline", run_id=run_id, tenant_id=hand.tenant_id)
+    await db.run(on, "await_canaries", run_id=run_id)
     await db.run(on, "forget_digests", **_here(hand, found))
