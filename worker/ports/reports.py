@@ -72,7 +72,7 @@ class DirectoryLine:
     queued: int
     running: int
     held: int
-    """Addresses in its standing hold."""
+    """Addresses that wait in its standing hold."""
     held_since: datetime | None
 
 

@@ -4,7 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.postgres.house import HQ, House, people, removals, rows, settings
+from tests.integration.postgres.house import HQ, TENANT, House, people, removals, rows, settings
+from worker.adapters.postgres.reports import PostgresReports
 from worker.domain.commands import ApproveHold, DeleteDirectory
 from worker.domain.events import HoldRef
 from worker.domain.model import Address, DirectoryId, HoldId, RemovalPolicy, Removals
@@ -186,6 +187,19 @@ async def test_who_was_approved_and_is_back_is_in_no_hold(house: House) -> None:
     assert GONE[0] not in seen
     assert {GONE[1], FEW[4]} <= seen
     assert await house.hold() == hold  # what waits is the same: whoever saw it may still approve it
+
+
+async def test_who_was_approved_is_not_counted_among_those_who_wait(house: House) -> None:
+    """The figure of ``rollcall status`` is how many a person has still to decide about."""
+    await held(house)
+    await house.approve()
+    await house.sync_later(*FEW[:4])
+    reports = PostgresReports(house.pool)
+
+    (directory,) = await reports.directories(TENANT, most=10)
+
+    (hold,) = await reports.holds(TENANT)
+    assert (directory.held, hold.waiting, hold.approved) == (6, 6, 30)
 
 
 async def test_an_approval_makes_what_was_read_the_new_measure(house: House) -> None:

@@ -1563,7 +1563,7 @@ CROSS JOIN LATERAL (
     WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state IN ('queued', 'running')
 ) open
 LEFT JOIN LATERAL (
-    SELECT h.since, (SELECT count(*) FROM rollcall.change_set c WHERE c.set_id = h.hold_id) AS held
+    SELECT h.since, (SELECT count(*) FROM rollcall.change_set c WHERE c.set_id = h.hold_id AND NOT c.approved) AS held
     FROM rollcall.hold h WHERE h.directory_id = i.directory_id AND h.state = 'open'
 ) o ON true
 WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL AND (:tenant::text IS NULL OR t.tenant = :tenant)
