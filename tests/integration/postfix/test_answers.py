@@ -164,6 +164,20 @@ async def test_a_name_in_another_script_reaches_its_owner(house: House, door: Do
     assert set(unknown.values()) == {UNKNOWN}, unknown
 
 
+async def test_a_name_of_several_ss_reaches_its_owner_whichever_is_one_letter(
+    house: House, door: Door
+) -> None:
+    """Postfix makes ss of each ß: the owner may have written one of them so and not the other."""
+    names = ["weißwasser", "messegroß", "weißgroß", "jessica.hess", "ßß.ss.ß"]
+    await founded(house, listed=(JO, *(f"{name}@example.com" for name in names)))
+
+    known = await codes(door, *(f"{name}@example.com" for name in names))
+    unknown = await codes(door, *(f"{name}x@example.com" for name in [*names, "s" * 40]))
+
+    assert set(known.values()) == {ACCEPTED}, known
+    assert set(unknown.values()) == {UNKNOWN}, unknown
+
+
 async def test_octets_that_are_no_text_trouble_nobody_else(house: House, door: Door) -> None:
     """One stranger's garbage must not be an error of the database, which would put everybody off."""
     await founded(house)
