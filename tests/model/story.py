@@ -429,7 +429,7 @@ class Story:
         if takes_off:
             self.truth.take_off(SPARE, self.now)
             return "off"
-        self.truth.domains.add(SPARE)
+        self.truth.put_back(SPARE)
         return "on"
 
     async def save(self, name: str, removals: Removals, *, sync: bool = False) -> None:

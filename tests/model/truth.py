@@ -62,11 +62,13 @@ class Stand:
     """Since it was last shown or given back."""
     hand: str | None = None
     """Of "by hand" only: adopt, protect or neither."""
+    left_with_domain: bool = False
+    """Of "by hand" only: a person held it until its domain was taken off."""
 
     def come_back(self) -> None:
         """Be present again, with nothing that speaks against it."""
         self.step, self.grace_until, self.removed_at = Step.PRESENT, None, None
-        self.is_decided = self.is_approved = False
+        self.is_decided = self.is_approved = self.left_with_domain = False
         self.absences = []
 
     def miss(self, run: Reading) -> None:
@@ -284,12 +286,21 @@ class Truth:
 
     def take_off(self, domain: str, now: datetime) -> None:
         """The tenant has a domain no more."""
-        for stands in self.sources.values():
+        for source, stands in self.sources.items():
             for address in (each for each in stands if each.endswith(f"@{domain}")):
+                was = stands[address].step
                 stands[address].depart(now, DECIDED_GRACE)
+                stands[address].left_with_domain |= source == HAND and was is Step.PRESENT
         for source, shown in self.shown.items():
             self.shown[source] = frozenset(a for a in shown if not a.endswith(f"@{domain}"))
         self.domains.discard(domain)
+
+    def put_back(self, domain: str) -> None:
+        """The tenant has it again, and people hold what they held in it."""
+        self.domains.add(domain)
+        for address, stand in self.sources[HAND].items():
+            if stand.left_with_domain and address.endswith(f"@{domain}"):
+                stand.come_back()
 
     def delete(self, source: int, *, now: datetime, grace: timedelta, keep: bool) -> None:
         """A directory is gone; its addresses are kept by hand, or leave."""

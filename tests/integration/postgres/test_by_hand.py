@@ -212,6 +212,49 @@ async def test_a_later_import_does_not_unprotect(house: House) -> None:
     assert await hand_of(house, ALL[1]) == []
 
 
+# --- a domain that goes and comes back ----------------------------------------
+
+
+async def test_a_domain_put_back_brings_back_what_people_hold_in_it(house: House) -> None:
+    """Left out of one tenant.save by mistake: no run brings back what no directory shows, so putting it back must."""
+    await house.save_tenant("example.com", "example.net")
+    await house.save_directory()
+    await house.add("old@example.net", "jo@example.net", JO)
+    await house.remove("old@example.net")
+    house.clock.forward(minutes=1)
+    await house.save_tenant("example.com")
+    assert await house.look("jo@example.net") == "not_authoritative"
+    await house.forget_events()
+    house.clock.forward(minutes=1)
+
+    command = await house.save_tenant("example.com", "example.net")
+
+    assert await house.look("jo@example.net") == "valid"
+    assert await house.changes() == [("jo@example.net", "returned", "valid")]
+    assert (await house.last("recipients.changed"))["causes"] == [command]
+    house.clock.forward(hours=80)
+    await house.sweeper.housekeep()
+    assert await house.states() == {JO: "valid", "jo@example.net": "valid"}
+
+
+async def test_what_a_directory_took_over_is_not_given_to_people_with_its_domain(
+    house: House,
+) -> None:
+    """It was the directory's when the domain went, and the directory's next run brings it back or does not."""
+    await house.save_tenant("example.com", "example.net")
+    await house.save_directory()
+    await house.add("jo@example.net", adopt=True)
+    await house.sync("jo@example.net", *ALL)
+    house.clock.forward(minutes=1)
+    await house.save_tenant("example.com")
+
+    await house.save_tenant("example.com", "example.net")
+
+    assert await hand_of(house, "jo@example.net") == []
+    await house.sync_later("jo@example.net", *ALL)
+    assert await house.look("jo@example.net") == "valid"
+
+
 # --- remove ------------------------------------------------------------------
 
 

@@ -62,6 +62,18 @@ async def depart(
     await tell_changes(decision, departing.directory_id or None, answer=answer)
 
 
+async def put_back(decision: Decision, domain: str) -> None:
+    """Let people hold again what they held in a domain when it was taken off."""
+    on, by_hand = decision.connection, {"tenant_id": decision.tenant_id, "directory_id": BY_HAND}
+    await db.run(on, "clear_touched")
+    if not await db.run(on, "touch_put_back", tenant_id=decision.tenant_id, domain=domain):
+        return
+    await db.run(on, "name_changes")
+    await db.run(on, "renew_since", now=decision.now, **by_hand)
+    await db.run(on, "end_departures", **by_hand)
+    await tell_changes(decision, None)
+
+
 async def lapse(decision: Decision, *, most: int) -> None:
     """Remove decided departures whose grace the clock has ended, a bounded bite of them."""
     on = decision.connection

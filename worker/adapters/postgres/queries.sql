@@ -1165,6 +1165,16 @@ UPDATE rollcall.domain SET confirmed_at = :now WHERE tenant_id = :tenant_id AND 
 -- A domain taken off; who had an address in it departs by decision.
 UPDATE rollcall.domain SET removed_at = :now, recipients = 0 WHERE tenant_id = :tenant_id AND domain = :domain AND removed_at IS NULL
 
+-- name: touch_put_back
+-- What people held in a domain when it was last taken off this tenant: with the domain they hold it again, for no run would bring it
+-- back. What they had let go, or a directory had taken over, before stays as it was.
+INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary)
+SELECT d.address, d.step, 'present', rollcall.state_elsewhere(:tenant_id, d.address, 0), h.kind, h.is_primary
+FROM rollcall.departure d
+JOIN rollcall.holding h USING (tenant_id, address, directory_id)
+WHERE d.tenant_id = :tenant_id AND d.directory_id = 0 AND d.decided AND split_part(d.address, '@', 2) = :domain
+    AND d.left_at = (SELECT max(m.removed_at) FROM rollcall.domain m WHERE m.tenant_id = :tenant_id AND m.domain = :domain)
+
 -- name: forget_digests
 -- A change that the next run must compare against: no snapshot counts as equal.
 UPDATE rollcall.directory SET digest = NULL WHERE tenant_id = :tenant_id AND (:directory_id::integer IS NULL OR directory_id = :directory_id)

@@ -117,6 +117,7 @@ class PostgresTenants:
                 now=self.hand.now,
                 **_columns(tenant_id, domain),
             )
+            await decisions.put_back(self.hand.decision(), domain.name)
         for domain in changes.changed:
             await db.run(on, "change_domain", **_columns(tenant_id, domain))
 
