@@ -65,6 +65,7 @@ async def depart(
 async def put_back(decision: Decision, domain: str) -> None:
     """Let people hold again what they held in a domain when it was taken off."""
     on, by_hand = decision.connection, {"tenant_id": decision.tenant_id, "directory_id": BY_HAND}
+    await db.run(on, "plan_for_many")
     await db.run(on, "clear_touched")
     if not await db.run(on, "touch_put_back", tenant_id=decision.tenant_id, domain=domain):
         return

@@ -22,6 +22,10 @@ from worker.domain.model import Address
 from worker.ports.desk import Done
 
 
+FEW = 100
+"""Addresses that are looked up one by one; more are joined in sets, or each would be compared with all."""
+
+
 @dataclass(frozen=True, slots=True)
 class PostgresRecipients:
     """The RecipientBook port."""
@@ -31,8 +35,11 @@ class PostgresRecipients:
     async def add(self, command: AddRecipients) -> Done:
         """Hold these addresses by hand."""
         on, tenant_id = self.hand.connection, self.hand.tenant_id
-        these = {"tenant_id": tenant_id, "addresses": list(dict.fromkeys(command.addresses))}
+        addresses = list(dict.fromkeys(command.addresses))
+        these = {"tenant_id": tenant_id, "addresses": addresses}
         await db.run(on, "make_touched")
+        if len(addresses) > FEW:
+            await db.run(on, "plan_for_many")
         await db.run(on, "touch_added", **these)
         await db.run(on, "name_changes")
         await db.run(on, "hold_by_hand", now=self.hand.now, hand=_hand(command), **these)
