@@ -25,7 +25,9 @@ CREATE INDEX run_finished ON rollcall.run (finished_at) WHERE finished_at IS NOT
 
 -- Of directory 0 ("by hand") only: NULL stays until a person ends it, 'adopt' until a directory shows it too,
 -- 'protect' like NULL, and a later import does not change that.
-ALTER TABLE rollcall.holding ADD COLUMN hand text CHECK (hand IN ('adopt', 'protect'));
+ALTER TABLE rollcall.holding ADD COLUMN hand text;
+-- not valid: the rows there are have none, and are not read through while others wait
+ALTER TABLE rollcall.holding ADD CONSTRAINT holding_hand_check CHECK (hand IN ('adopt', 'protect')) NOT VALID;
 
 -- --- the fleet ------------------------------------------------------------------
 

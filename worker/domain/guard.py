@@ -48,6 +48,14 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """What a person wanted to keep when a hold was discarded, as far as it is still absent."""
+
+    kept: int = 0
+    sample: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that the guard may know of a complete run."""
 
@@ -62,6 +70,7 @@ class Evidence:
     """Not found, and no person has accepted that they are gone."""
     replaced: Replaced = Replaced(0, 0)
     """Nothing, once the directory had an applied run."""
+    discarded: Discarded = Discarded()
     fleet_is_held: bool = False
     """Many directories are in trouble at once, and the operator has not released removals yet."""
 
@@ -214,6 +223,14 @@ def _fleet(evidence: Evidence, _: Removals) -> list[Found]:
     )
 
 
+def _discarded(evidence: Evidence, _: Removals) -> list[Found]:
+    kept = evidence.discarded.kept
+    if not kept:
+        return []
+    text = f"A person wanted {kept} addresses kept that the directory still does not show: approve the hold to let them leave."
+    return [Found(text, (("kept", kept),), evidence.discarded.sample)]
+
+
 def _review(evidence: Evidence, removals: Removals) -> list[Found]:
     if removals.policy is not RemovalPolicy.REVIEW:
         return []
@@ -271,6 +288,13 @@ RULES: tuple[Rule, ...] = (
         "What is read was changed (filter, base, attributes, kinds, leave_out, servers) and something would leave.",
         "Who leaves by a changed form has not left the company.",
         _scope_changed,
+    ),
+    Rule(
+        "discarded",
+        About.DEPARTURES,
+        "A person discarded the standing hold, and some of its addresses are still absent.",
+        "A no does not wear off because a week has passed.",
+        _discarded,
     ),
     Rule(
         "fleet",

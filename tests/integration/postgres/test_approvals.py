@@ -333,3 +333,32 @@ async def test_a_hold_that_never_was_is_refused(house: House, decide: str) -> No
     await getattr(house, decide)(HoldRef(HoldId(UUID(int=7)), 1))
 
     assert await house.rejections() == [("hold", "hold.unknown")]
+
+
+async def test_a_discarded_hold_does_not_wear_off_when_a_week_has_passed(house: House) -> None:
+    """Alone they would be few; but a person was asked about them, and said no."""
+    everyone = people(100)
+    await house.founded()
+    await house.sync(*everyone)
+    for minutes in (31, 31, 73 * 60):
+        await house.sync_later(*everyone[7:], minutes=minutes)
+    assert codes(await house.sync_later(*everyone[13:])) == ["domain_share"]
+    await house.discard()
+
+    for _ in range(11):
+        await house.sync_later(*everyone[13:], minutes=24 * 60)
+
+    assert codes(await house.sync_later(*everyone[13:], minutes=24 * 60)) == ["discarded"]
+    assert (await house.last("sync.held"))["notify"] == []
+    assert {(await house.states())[each] for each in everyone[7:13]} == {"valid"}
+    await house.approve()
+    assert (await house.states())[everyone[7]] == "grace"
+
+
+async def test_a_discarded_hold_ends_when_all_are_back(house: House) -> None:
+    """Then there is nobody left to keep."""
+    await held(house)
+    await house.discard()
+
+    assert isinstance(await house.sync_later(*ALL), Applied)
+    assert await house.seen("hold") == 0

@@ -354,3 +354,18 @@ async def test_an_undo_and_its_run_s_second_look_agree(house: House) -> None:
         await house.sync(*ALL)
 
     assert await house.states() == before
+
+
+async def test_what_a_person_approved_stays_the_measure_when_an_earlier_run_is_undone(
+    house: House,
+) -> None:
+    """The approval came later, and counts."""
+    await house.founded()
+    await house.sync(*ALL)
+    earlier = await house.last_run()
+    await house.sync_later(*FEW)
+    await house.approve()
+
+    await house.undo(earlier)
+
+    assert await house.value("SELECT applied_addresses FROM rollcall.directory") == 10

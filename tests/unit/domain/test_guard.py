@@ -2,12 +2,22 @@
 
 import pytest
 
-from worker.domain.guard import RULES, SAMPLE, DomainCount, Evidence, Replaced, Ruling, judge
+from worker.domain.guard import (
+    RULES,
+    SAMPLE,
+    Discarded,
+    DomainCount,
+    Evidence,
+    Replaced,
+    Ruling,
+    judge,
+)
 from worker.domain.model import Address, RemovalPolicy, Removals
 
 
 SAFE = Removals()
 NOTHING_REPLACED = Replaced(0, 0)
+NOTHING_DISCARDED = Discarded()
 
 
 def evidence(
@@ -17,10 +27,11 @@ def evidence(
     scope_changed: bool = False,
     canaries: tuple[str, ...] = (),
     replaced: Replaced = NOTHING_REPLACED,
+    discarded: Discarded = NOTHING_DISCARDED,
     fleet: bool = False,
 ) -> Evidence:
     """What a run came to, by default nothing to be alarmed about."""
-    return Evidence(addresses, applied, counts, scope_changed, canaries, replaced, fleet)
+    return Evidence(addresses, applied, counts, scope_changed, canaries, replaced, discarded, fleet)
 
 
 def of(leaving: int, recipients: int, left: int = 0, domain: str = "example.com") -> DomainCount:
@@ -149,6 +160,7 @@ def test_every_rule_is_asked() -> None:
         scope_changed=True,
         canaries=(Address("ceo@example.com"),),
         replaced=Replaced(40, 40, ("ada@example.com",)),
+        discarded=Discarded(3, ("ada@example.com",)),
         fleet=True,
     )
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import asyncpg
+
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.endings import RunRow
-from worker.domain.guard import WINDOW_DAYS, DomainCount, Evidence, Replaced
+from worker.domain.guard import WINDOW_DAYS, Discarded, DomainCount, Evidence, Replaced
 from worker.domain.model import ClaimedRun
 from worker.ports.runs import Snapshot
 
@@ -77,9 +79,17 @@ async def gather(
         scope_changed=state.scope not in (None, snapshot.scope),
         canaries_missing=tuple(each for each in absent if each not in state.accepted_canaries),
         replaced=await _replaced(connection, state),
+        discarded=await _discarded(connection, hold),
         fleet_is_held=state.fleet_is_held,
     )
     return Doubt(evidence, absent)
+
+
+async def _discarded(connection: db.Connection, hold: asyncpg.Record | None) -> Discarded:
+    if hold is None or hold["discarded_version"] is None:
+        return Discarded()
+    counted = await db.only(connection, "count_discarded", hold_id=hold["hold_id"])
+    return Discarded(counted["kept"], tuple(counted["sample"]))
 
 
 async def _replaced(connection: db.Connection, state: State) -> Replaced:

@@ -231,6 +231,12 @@ LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id 
 WHERE j.leaving > 0 OR j.gone > 0 OR j.lingering > 0
 ORDER BY j.domain COLLATE "C"
 
+-- name: count_discarded
+-- Those still absent of a hold that a person discarded, also if its set has changed since.
+SELECT count(*) AS kept, coalesce((array_agg(t.address ORDER BY t.address))[1:20], '{}') AS sample
+FROM touched t JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = t.address AND NOT c.approved
+WHERE t.becomes IN ('missing', 'grace') AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid'
+
 -- name: count_replaced
 -- What directories deleted lately held, in domains that are still the tenant's, and how much of it nobody shows now.
 WITH departed AS (
@@ -699,11 +705,20 @@ WHERE i.directory_id = :directory_id
 
 -- name: touch_approved
 -- The addresses of a hold's set that are still on their way out of its directory: who was missing enters grace now.
+WITH others AS (
+    SELECT h.address, CASE WHEN bool_or(d.step IS NULL OR d.step = 'missing') THEN 'valid'
+                           WHEN bool_or(d.step = 'grace') THEN 'grace'
+                           WHEN bool_or(d.step = 'removed') THEN 'removed' END AS elsewhere
+    FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND h.directory_id <> :directory_id
+    GROUP BY 1
+)
 INSERT INTO touched (address, was, becomes, elsewhere, kind, is_primary, left_at, grace_until, approved)
-SELECT c.address, d.step, 'grace', rollcall.state_elsewhere(:tenant_id, c.address, :directory_id), c.kind, c.is_primary,
+SELECT c.address, d.step, 'grace', o.elsewhere, c.kind, c.is_primary,
     d.left_at, coalesce(d.grace_until, :now::timestamptz + :grace::interval), true
 FROM rollcall.change_set c
 JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = c.address
+LEFT JOIN others o ON o.address = c.address
 WHERE c.set_id = :hold_id AND NOT c.approved AND d.step IN ('missing', 'grace') AND NOT d.decided
 
 -- name: approve_departures
@@ -819,6 +834,9 @@ WHERE i.directory_id = r.directory_id AND NOT EXISTS (
     SELECT FROM rollcall.run later
     WHERE later.tenant_id = :tenant_id AND later.directory_id = r.directory_id AND later.mode = 'apply' AND later.state = 'completed'
         AND later.undone_at IS NULL AND later.finished_at > r.finished_at)
+    AND NOT EXISTS ( -- nor has a person approved a later one, which counts since then
+    SELECT FROM rollcall.hold o JOIN rollcall.run held ON held.run_id = o.run_id
+    WHERE o.directory_id = r.directory_id AND o.ended_how = 'approved' AND o.ended_at > r.finished_at AND held.undone_at IS NULL)
 
 -- ============================================================================
 -- by hand
@@ -839,9 +857,7 @@ INSERT INTO rollcall.holding AS h (tenant_id, address, directory_id, entry_id, s
 SELECT :tenant_id, a.address, 0, '00000000-0000-0000-0000-000000000000', coalesce(rollcall.valid_since(:tenant_id, a.address), :now), 0, true, true, :hand
 FROM unnest(:addresses::text[]) AS a (address)
 ON CONFLICT (tenant_id, address, directory_id, entry_id) DO UPDATE
-    SET hand = CASE WHEN h.hand = 'protect' THEN h.hand ELSE excluded.hand END,
-        since = CASE WHEN EXISTS (SELECT FROM touched t WHERE t.address = h.address AND t.was IN ('grace', 'removed'))
-                     THEN excluded.since ELSE h.since END
+    SET hand = CASE WHEN h.hand = 'protect' THEN h.hand ELSE excluded.hand END
 
 -- name: not_by_hand
 -- Which of these nobody holds by hand.

@@ -43,7 +43,9 @@ class PostgresRecipients:
         await db.run(on, "touch_added", **these)
         await db.run(on, "name_changes")
         await db.run(on, "hold_by_hand", now=self.hand.now, hand=_hand(command), **these)
-        await db.run(on, "end_departures", tenant_id=tenant_id, directory_id=BY_HAND)
+        by_hand = {"tenant_id": tenant_id, "directory_id": BY_HAND}
+        await db.run(on, "renew_since", now=self.hand.now, **by_hand)
+        await db.run(on, "end_departures", **by_hand)
         await tell_changes(self.hand.decision(), None, answer=self.hand.slip.to)
         await self._forget_digests()
         return Done(None)
