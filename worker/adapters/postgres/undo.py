@@ -11,6 +11,7 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import BY_HAND, tell_changes
 from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.schedule import Concerned, rearrange
 from worker.domain import events
 from worker.domain.decisions import RunRecord
 from worker.domain.events import Sample, UndoFacts, Untouched
@@ -38,6 +39,7 @@ async def undo(hand: Hand, run: RunRecord) -> Done:
     if found["paused"] is not None:
         return Done(told)
     await db.run(on, "pause_directory", directory_id=found["directory_id"], reason=PAUSED_BY_UNDO)
+    await rearrange(Concerned(on, hand.tenant_id, found["directory_id"], hand.now))
     paused = events.directory_paused(hand.stored.envelope.tenant, run.directory, causes=hand.causes)
     return Done(told, also=(paused,))
 
