@@ -518,6 +518,20 @@ async def test_a_new_password_ends_that_pause_and_no_other(house: House) -> None
     assert await next_at(house) is None
 
 
+async def test_an_undo_outlasts_a_refused_password(house: House) -> None:
+    """A sign-in that works again must not bring back by itself what a person has undone."""
+    await house.founded(every(1))
+    await house.sync("jo@example.com")
+    applied = await house.last_run()
+    await fails(house, "sign_in.known_refused")
+
+    await house.undo(applied)
+    await house.sync("jo@example.com")
+
+    assert await house.value("SELECT paused_reason FROM api.directory") == "a run was undone"
+    assert await next_at(house) is None
+
+
 async def test_a_lapsed_run_that_fails_counts_and_its_tenant_goes_on(house: House) -> None:
     """Whatever ends a run, the next time stands afterwards."""
     await house.founded(every(1))
