@@ -22,6 +22,7 @@ from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.pool import Pool, open_pool
 from worker.adapters.postgres.runs import Claiming, PostgresRuns
+from worker.adapters.postgres.schedule import PostgresSchedule
 from worker.adapters.postgres.sign_ins import PostgresSignIns
 from worker.adapters.postgres.spool import open_spool
 from worker.adapters.postgres.sweeper import PostgresSweeper
@@ -43,10 +44,12 @@ from worker.flows import work
 from worker.flows.accept import Accept
 from worker.flows.bell import Bell
 from worker.flows.relay import RelayPorts, relay
+from worker.flows.schedule import SchedulePorts, schedule
 from worker.flows.sync import SyncPorts, sync
 from worker.ports.desk import Intake, Orders
 from worker.ports.directory import DirectoryReader
 from worker.ports.runs import Fleet, Outbox, Runs, SignIns, Sweeper
+from worker.ports.schedule import Schedule
 from worker.ports.vault import Clock, Vault
 from worker.settings import Settings
 
@@ -73,11 +76,14 @@ class Parts:
     outbox: Outbox
     sweeper: Sweeper
     fleet: Fleet
+    schedule: Schedule
     sign_ins: SignIns
     clock: Clock
     vault: Vault
     directory: DirectoryReader
     publisher: Publisher
+    commander: Publisher
+    """Publishes triggers, on a connection of its own."""
     telemetry: PrometheusTelemetry
     pool: Pool
     release_outbox: Callable[[], Awaitable[None]]
@@ -115,11 +121,13 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
         outbox=outbox,
         sweeper=PostgresSweeper(pool, clock, runs),
         fleet=PostgresFleet(pool, clock, settings.fleet_limits()),
+        schedule=PostgresSchedule(pool, clock),
         sign_ins=PostgresSignIns(pool, clock, vault),
         clock=clock,
         vault=vault,
         directory=LdapReader(),
         publisher=Publisher(broker(settings), now=_wall_clock),
+        commander=commander(settings),
         telemetry=telemetry,
         pool=pool,
         release_outbox=outbox.release,
@@ -139,6 +147,12 @@ async def _ping(clock: Clock) -> None:
 def broker(settings: Settings) -> Broker:
     """Return where the broker is and what is named how there."""
     return Broker(settings.amqp_url.reveal(), Topology(settings.amqp_prefix))
+
+
+def commander(settings: Settings) -> Publisher:
+    """Return what publishes commands, as an outside scheduler would."""
+    where = broker(settings)
+    return Publisher(where, now=_wall_clock, exchange=where.topology.commands)
 
 
 def sync_ports(settings: Settings, parts: Parts) -> SyncPorts:
@@ -162,6 +176,52 @@ async def run(settings: Settings, *, rewire: Rewire = lambda parts: parts) -> No
 
     Raises StoreFailure when the database is not migrated, or stays away at the start.
     """
+    async with _opened(settings) as (pool, telemetry, stack):
+        parts = rewire(build(settings, pool=pool, telemetry=telemetry))
+        stack.push_async_callback(parts.publisher.close)
+        stack.push_async_callback(parts.commander.close)
+        # What is loaded by now stays: a full collection need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        telemetry.event("started", **_arithmetic(settings))
+        await _Worker(settings, parts).work()
+        telemetry.event("stopped")
+
+
+async def run_scheduler(settings: Settings) -> None:
+    """Trigger what is due until SIGTERM or SIGINT, and nothing else. Raises StoreFailure as ``run`` does."""
+    async with _opened(settings) as (pool, telemetry, stack):
+        publisher, clock = commander(settings), PostgresClock(pool)
+        stack.push_async_callback(publisher.close)
+        ports = SchedulePorts(PostgresSchedule(pool, clock), publisher, telemetry)
+        watch, stopping = LoopWatch(telemetry), asyncio.Event()
+        health = Health(
+            lag_s=watch.lag_s,
+            tasks={},
+            pings={"database": partial(_ping, clock)},
+            exposition=telemetry.exposition,
+        )
+        telemetry.event("started")
+        async with (
+            serving(health, host=settings.health_host, port=settings.health_port) as port,
+            _signals(stopping),
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [group.create_task(watch.run()), group.create_task(schedule(ports))]
+            health.tasks = {"schedule": partial(_is_alive, tasks[1])}
+            telemetry.event("health_listening", port=port)
+            await stopping.wait()
+            telemetry.event("stopping")
+            for task in tasks:
+                task.cancel()
+        telemetry.event("stopped")
+
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings,
+) -> AsyncIterator[tuple[Pool, PrometheusTelemetry, AsyncExitStack]]:
+    """Give logs, metrics and a pool on a database of this release; what is put on the stack is closed before them."""
     logger = configure_logs(sys.stderr, level=settings.log_level, form=settings.log_format)
     telemetry = PrometheusTelemetry(logger)
     pending = await migrations.pending(settings.database_url.reveal())
@@ -174,14 +234,7 @@ async def run(settings: Settings, *, rewire: Rewire = lambda parts: parts) -> No
         stack.enter_context(collections_timed(telemetry))
         pool = await open_pool(settings.database_url.reveal(), size=settings.pool_size)
         stack.push_async_callback(_close_pool, pool)
-        parts = rewire(build(settings, pool=pool, telemetry=telemetry))
-        stack.push_async_callback(parts.publisher.close)
-        # What is loaded by now stays: a full collection need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        telemetry.event("started", **_arithmetic(settings))
-        await _Worker(settings, parts).work()
-        telemetry.event("stopped")
+        yield pool, telemetry, stack
 
 
 def _arithmetic(settings: Settings) -> dict[str, object]:
@@ -272,6 +325,7 @@ class _Worker:
             "relay": relay(self._relay_ports),
             "sweep": work.sweep(parts.sweeper, found=parts.run_bell, telemetry=parts.telemetry),
             "fleet": work.watch_fleet(parts.fleet, telemetry=parts.telemetry),
+            "schedule": schedule(SchedulePorts(parts.schedule, parts.commander, parts.telemetry)),
             "watch": self._watch.run(),
             "peers": self._watch_peers(),
             "figures": work.figures(parts.sweeper, telemetry=parts.telemetry),
@@ -307,7 +361,7 @@ class _Worker:
         self._executor.stop()
         await self._stop_intake()
         for name, task in tasks.items():
-            if name.startswith("carry") or name in {"sweep", "fleet"}:
+            if name.startswith("carry") or name in {"sweep", "fleet", "schedule"}:
                 task.cancel()
         await asyncio.wait([tasks["executor"]])
         await self._flush()

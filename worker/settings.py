@@ -411,6 +411,9 @@ class Settings(BaseSettings):
 SERVICE_NEEDS = ("amqp_url", "database_url", "keys")
 """What `rollcall run` cannot do without; reading a directory once needs none of it."""
 
+SCHEDULER_NEEDS = ("amqp_url", "database_url")
+"""What `rollcall scheduler` cannot do without: it opens no secret."""
+
 
 def load(
     *, needs: Collection[str] = SERVICE_NEEDS, env_file: Path | None = Path(".env")

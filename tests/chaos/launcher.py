@@ -19,6 +19,7 @@ from worker.adapters.postgres.desk import PostgresOrders
 from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.runs import PostgresRuns
+from worker.adapters.postgres.schedule import PostgresSchedule
 from worker.adapters.postgres.sign_ins import PostgresSignIns
 from worker.adapters.postgres.sweeper import PostgresSweeper
 from worker.app import Parts, run
@@ -32,6 +33,7 @@ from worker.ports.broker import Message
 from worker.ports.desk import Intake
 from worker.ports.directory import DirectoryReader, Gate, Listing, Page, Proof
 from worker.ports.runs import Final, Outbox, Runs, Snapshot
+from worker.ports.schedule import Bite, Schedule
 from worker.ports.vault import Clock
 from worker.settings import load
 
@@ -46,6 +48,7 @@ STEPS = (
     "before-publish",
     "before-confirm",
 )
+TRIGGER_STEPS = ("before-trigger", "before-trigger-confirm")
 OUTCOME = "rollcall.sync.completed.v1"
 LEAD = timedelta(seconds=1)
 """The relay's lease of such a worker, so that a test does not wait the usual 15 s for the next relay."""
@@ -218,6 +221,33 @@ class HaltingOutbox:
 
 
 @dataclass(frozen=True, slots=True)
+class HaltingSchedule:
+    """Stops with triggers in hand: before they are published, or before their confirm is recorded."""
+
+    schedule: Schedule
+    step: str
+
+    async def decide(self, most: int) -> Bite:
+        """Decide as usual."""
+        return await self.schedule.decide(most)
+
+    async def take(self, most: int) -> list[Message]:
+        """Take, with a stop when there is one to publish."""
+        messages = await self.schedule.take(most)
+        if messages and self.step == "before-trigger":
+            await halt(self.step)
+        return messages
+
+    async def confirmed(self, messages: Sequence[Message]) -> None:
+        """Forget nothing."""
+        await halt(self.step)
+
+    async def arrange(self, most: int) -> int:
+        """Arrange as usual."""
+        return await self.schedule.arrange(most)
+
+
+@dataclass(frozen=True, slots=True)
 class ClockAhead:
     """The database's clock, so much later."""
 
@@ -232,6 +262,7 @@ class ClockAhead:
 def halting(parts: Parts, step: str | None) -> Parts:
     """Wrap the port behind which the step lies."""
     outbox: Outbox = replace(cast("PostgresOutbox", parts.outbox), lead_for=LEAD)
+    schedule = replace(cast("PostgresSchedule", parts.schedule), taken_for=LEAD)
     match step:
         case "before-ack":
             parts.intake = HaltingIntake(parts.intake)
@@ -239,6 +270,8 @@ def halting(parts: Parts, step: str | None) -> Parts:
             parts.directory = HaltingReader(parts.directory)
         case "before-publish" | "before-confirm":
             outbox = HaltingOutbox(outbox, step)
+        case "before-trigger" | "before-trigger-confirm":
+            parts.schedule = HaltingSchedule(schedule, step)
         case str():
             parts.runs = HaltingRuns(parts.runs, step)
         case None:
@@ -257,6 +290,7 @@ def ahead(parts: Parts, by: timedelta) -> Parts:
         runs=runs,
         orders=replace(cast("PostgresOrders", parts.orders), clock=clock),
         intake=replace(cast("PostgresIntake", parts.intake), clock=clock),
+        schedule=replace(cast("PostgresSchedule", parts.schedule), clock=clock),
         sweeper=replace(cast("PostgresSweeper", parts.sweeper), clock=clock, runs=runs),
         sign_ins=replace(cast("PostgresSignIns", parts.sign_ins), clock=clock),
     )
@@ -265,7 +299,7 @@ def ahead(parts: Parts, by: timedelta) -> Parts:
 def main() -> None:
     """Run the worker until SIGTERM, SIGKILL or its step."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--halt", choices=STEPS)
+    parser.add_argument("--halt", choices=STEPS + TRIGGER_STEPS)
     parser.add_argument("--broken", action="store_true")
     parser.add_argument("--ahead-h", type=float, default=0.0)
     asked = parser.parse_args()

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from tests.chaos.launcher import STEPS
+from tests.chaos.launcher import STEPS, TRIGGER_STEPS
 from tests.harness.customer import Customer
 from tests.harness.fixtures import Hire
-from tests.harness.platform import ENDINGS
+from tests.harness.platform import ENDINGS, Seen
 
 
 PEOPLE = 25
@@ -63,3 +63,33 @@ async def test_an_event_that_may_have_been_sent_is_sent_again_as_it_was(
     repeated = await customer.platform.several(2, lambda seen: seen.id == first.id)
 
     assert repeated[0].body == repeated[1].body
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("step", TRIGGER_STEPS)
+async def test_a_killed_scheduler_loses_no_trigger_and_doubles_none(
+    step: str, customer: Customer, hire: Hire
+) -> None:
+    """Its time has gone by when it dies: what it had decided must reach the broker all the same, and count once."""
+    customer.branch.add("ada")
+    doomed = hire("doomed", command=(sys.executable, "-m", "tests.chaos.launcher", "--halt", step))
+    doomed.start()
+    await customer.join()
+    await customer.save(schedule={"automatic": True, "every_hours": 24})
+    await customer.store.let_its_time_come(customer.tenant)
+    doomed.wait_for(lambda: doomed.logged("halted") != [])
+
+    doomed.kill()
+    hire("heir").start()
+    ending = await customer.event("sync.completed", where=scheduled, within_s=30)
+    await customer.store.wait_for_no_trigger()
+    await customer.sync(trigger="scheduled")  # taken in after whatever was published twice
+
+    runs = await customer.store.runs(customer.tenant)
+    assert [run["trigger"] for run in runs] == ["manual", "scheduled", "scheduled"]
+    assert len(ending.data["causes"]) == 1
+
+
+def scheduled(seen: Seen) -> bool:
+    """Whether nobody pressed for it."""
+    return bool(seen.data.get("trigger") == "scheduled")

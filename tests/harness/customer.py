@@ -1,5 +1,6 @@
 """One customer of the filter, as the platform acts for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,10 +47,15 @@ class Customer:
         key = "sync.request.scheduled" if told["trigger"] == "scheduled" else "sync.request"
         return await self.send("sync.request", told, key=key)
 
-    async def event(self, *names: str, within_s: float = WAIT_S) -> Seen:
+    async def event(
+        self,
+        *names: str,
+        where: Callable[[Seen], bool] = lambda _: True,
+        within_s: float = WAIT_S,
+    ) -> Seen:
         """Return the first event of one of these names about this tenant."""
         return await self.platform.event(
-            *names, where=lambda seen: seen.tenant == self.tenant, within_s=within_s
+            *names, where=lambda seen: seen.tenant == self.tenant and where(seen), within_s=within_s
         )
 
     async def recipients(self) -> dict[str, str]:

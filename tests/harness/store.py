@@ -48,6 +48,21 @@ class Store:
         state: str = row["state"]
         return state
 
+    # --- for impatient tests ---
+
+    async def let_its_time_come(self, tenant: str) -> None:
+        """Let a tenant's directories be due by themselves now, not in hours."""
+        query = """UPDATE rollcall.directory i SET next_sync_at = now() FROM rollcall.tenant t
+            WHERE t.tenant_id = i.tenant_id AND t.tenant = $1 AND i.next_sync_at IS NOT NULL RETURNING 1"""
+        assert await self.rows(query, tenant)
+
+    async def wait_for_no_trigger(self) -> None:
+        """Wait until the broker has all triggers that were decided, under a deadline."""
+        async with asyncio.timeout(WITHIN_S):
+            while await self.rows("""SELECT FROM rollcall.trigger UNION ALL
+                SELECT FROM rollcall.directory WHERE next_sync_at <= now()"""):
+                pass
+
     # --- for rough tests -----------------------------------------------------
 
     @asynccontextmanager

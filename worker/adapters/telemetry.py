@@ -104,6 +104,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(Counter, "published", "Events that the broker confirmed."),
     Metric(Counter, "publish_unconfirmed", "Events whose fate is unknown; they are sent again."),
     Metric(Counter, "publish_returned", "Events that no queue was bound for."),
+    # the schedule
+    Metric(Counter, "triggers", "Scheduled syncs that this process asked for."),
+    Metric(Gauge, "schedule_lateness_seconds", "How late the last directories were triggered."),
     # peers
     Metric(Counter, "amqp_reconnects", "Connections to the broker that were made again."),
     Metric(Gauge, "amqp_blocked", "1 while the broker takes no publishing."),

@@ -3,6 +3,7 @@
     rollcall preview      read a directory and show what would be valid; needs nothing but the directory
     rollcall check        go through it stage by stage and say what to mend; the same
     rollcall run          the worker
+    rollcall scheduler    the scheduler alone, which every worker is too
     rollcall migrate      bring the database to this release's schema
     rollcall sync         ask for a sync of a stored directory and wait for its outcome; needs no broker
     rollcall history      runs, and what became of addresses

@@ -18,7 +18,7 @@ from worker.cli.reports import history, status
 from worker.cli.restored import restored
 from worker.cli.sync import sync
 from worker.cli.why import why
-from worker.settings import SERVICE_NEEDS, load, settings_table
+from worker.settings import SCHEDULER_NEEDS, SERVICE_NEEDS, load, settings_table
 
 
 app = typer.Typer(
@@ -41,6 +41,17 @@ def run() -> None:
         except (
             OSError
         ) as taken:  # of all that a start opens, only the health port is not translated
+            refuse(f"ROLLCALL_HEALTH_HOST, ROLLCALL_HEALTH_PORT: {taken.strerror}", Exit.USAGE)
+
+
+@app.command(epilog=EPILOG)
+def scheduler() -> None:
+    """Run the scheduler alone until SIGTERM: it asks for syncs that are due, as every worker also does by itself."""
+    with refusals():
+        settings = load(needs=SCHEDULER_NEEDS)
+        try:
+            asyncio.run(service.run_scheduler(settings))
+        except OSError as taken:  # as above
             refuse(f"ROLLCALL_HEALTH_HOST, ROLLCALL_HEALTH_PORT: {taken.strerror}", Exit.USAGE)
 
 

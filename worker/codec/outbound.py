@@ -7,11 +7,14 @@ import orjson
 
 from worker.codec.envelope import TYPE_VERSION
 from worker.domain.events import Event
-from worker.domain.model import TenantId
+from worker.domain.model import DirectoryId, Mode, TenantId, Trigger
 
 
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "rollcall"
+SCHEDULER = "rollcall.scheduler"
+"""The source of the commands that Rollcall sends to itself."""
+
 _OPTIONS = orjson.OPT_UTC_Z
 
 
@@ -75,3 +78,18 @@ def _placed(data_json: bytes, stamp: Stamp) -> bytes:
     place = orjson.dumps({"epoch": stamp.epoch, "sequence": stamp.sequence})
     inner = data_json.strip()[1:]
     return place[:-1] + (b"" if inner.lstrip() == b"}" else b",") + inner
+
+
+def render_request(tenant: TenantId, directory: DirectoryId, *, id: str, time: datetime) -> bytes:  # noqa: A002 - CloudEvents' word
+    """Return a scheduled ``sync.request``, as any other scheduler would send it."""
+    message = {
+        "specversion": "1.0",
+        "id": id,
+        "source": SCHEDULER,
+        "type": message_type("sync.request"),
+        "subject": tenant,
+        "time": time,
+        "datacontenttype": "application/json",
+        "data": {"directory": directory, "trigger": Trigger.SCHEDULED, "mode": Mode.APPLY},
+    }
+    return orjson.dumps(message, option=_OPTIONS)

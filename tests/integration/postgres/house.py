@@ -20,6 +20,7 @@ from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.pool import Pool
 from worker.adapters.postgres.runs import Claiming, PostgresRuns
+from worker.adapters.postgres.schedule import PostgresSchedule
 from worker.adapters.postgres.sign_ins import PostgresSignIns
 from worker.adapters.postgres.spool import open_spool
 from worker.adapters.postgres.sweeper import PostgresSweeper
@@ -184,6 +185,11 @@ class House:
     def fleet(self) -> PostgresFleet:
         """All directories at once."""
         return PostgresFleet(self.pool, self.clock, FleetLimits())
+
+    @property
+    def schedule(self) -> PostgresSchedule:
+        """Who is due when."""
+        return PostgresSchedule(self.pool, self.clock)
 
     @property
     def sign_ins(self) -> PostgresSignIns:

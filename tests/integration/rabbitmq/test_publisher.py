@@ -237,3 +237,19 @@ async def test_throughput_of_the_publisher(
 
     record_property("events_per_second", together_rate)
     print(f"\npublisher: {alone} events/s one by one, {together_rate} a hundred at once")  # noqa: T201 - the figure is the point
+
+
+async def test_a_trigger_goes_to_the_queue_of_triggers_once_there_is_one(broker: Broker) -> None:
+    """A scheduler may be there before the first worker: what no queue took is told as not sent."""
+    trigger = replace(EVENT, type="rollcall.sync.request.v1", routing_key="sync.request.scheduled")
+    commander = Publisher(broker, now=lambda: NOW, exchange=broker.topology.commands)
+    try:
+        early = await commander.publish(trigger)
+        async with Platform(broker) as platform:
+            routed = await commander.publish(trigger)
+            received = await platform.take(broker.topology.scheduled)
+    finally:
+        await commander.close()
+
+    assert (early, routed) == (False, True)
+    assert received.body == trigger.body

@@ -10,6 +10,7 @@ from worker.cli.exits import Exit
 
 COMMANDS = (
     "run",
+    "scheduler",
     "migrate",
     "preview",
     "check",
@@ -36,7 +37,7 @@ COMMANDS = (
     "keys rotate",
     "settings",
 )
-ANSWERING = tuple(name for name in COMMANDS if name not in {"run", "keys", "fleet"})
+ANSWERING = tuple(name for name in COMMANDS if name not in {"run", "scheduler", "keys", "fleet"})
 
 
 def shown(*arguments: str) -> str:

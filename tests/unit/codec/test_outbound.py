@@ -6,11 +6,12 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from worker.codec import Stamp, render, render_raw
-from worker.codec.outbound import UnorderedError
+from worker.codec.inbound import decode
+from worker.codec.outbound import SCHEDULER, UnorderedError, render_request
 from worker.codec.payloads import PAYLOADS
 from worker.codec.schemas import message_schema
 from worker.domain import events
-from worker.domain.commands import Envelope, FieldError, Refused
+from worker.domain.commands import Envelope, FieldError, Received, Refused, RequestSync
 from worker.domain.events import Event
 from worker.domain.failures import Finding, Retry, Stage, StageResult, StageState
 from worker.domain.model import (
@@ -159,3 +160,16 @@ def test_an_event_is_routed_by_name_and_tenant() -> None:
     """A service binds to what it cares for; a refusal that names no tenant is nobody's in particular."""
     assert EVERY_EVENT[0].routing_key == "tenant.saved.tenant-17"
     assert EVERY_EVENT[-1].routing_key == "command.rejected"
+
+
+def test_a_trigger_of_ours_is_read_as_anybody_s() -> None:
+    """What the scheduler sends must pass the same door as what an outside scheduler sends."""
+    body = render_request(TENANT, HQ, id="t-1", time=AT)
+
+    read = decode(body)
+
+    assert isinstance(read, Received)
+    assert (read.envelope.source, read.envelope.id) == (SCHEDULER, "t-1")
+    assert (read.envelope.tenant, read.envelope.name) == (TENANT, "sync.request")
+    assert read.command == RequestSync(HQ, Trigger.SCHEDULED, Mode.APPLY)
+    Draft202012Validator(message_schema("sync.request")).validate(orjson.loads(body))

@@ -7,12 +7,14 @@ import asyncpg
 from worker.adapters.postgres import decisions, pool as db
 from worker.adapters.postgres.hand import Hand
 from worker.adapters.postgres.run_book import stop_runs
+from worker.adapters.postgres.schedule import Concerned, rearrange, resume_refused
 from worker.codec.stored import dump_settings, load_settings
 from worker.domain import events
 from worker.domain.commands import DeleteDirectory, SaveDirectory
 from worker.domain.events import Event
 from worker.domain.model import DirectoryId, Secret
 from worker.domain.rulings import DirectoryRecord, keeps_client_key, keeps_password
+from worker.domain.schedule import recovered
 from worker.ports.desk import Done
 
 
@@ -69,6 +71,8 @@ class PostgresDirectories:
             client_key_sealed=client_key,
             now=self.hand.now,
         )
+        if not pending:
+            await self._begin(directory_id, command.directory)
         return events.directory_saved(
             self.hand.stored.envelope.tenant,
             command.directory,
@@ -76,6 +80,17 @@ class PostgresDirectories:
             revision=command.revision if command.revision is not None else revision,
             in_force=not pending,
         )
+
+    async def _begin(self, directory_id: int, directory: DirectoryId) -> None:
+        """Count the schedule by the settings that are in force now; what stopped it may be mended."""
+        this = self._concerned(directory_id)
+        await resume_refused(
+            this, self.hand.stored.envelope.tenant, directory, causes=self.hand.causes
+        )
+        await rearrange(this, recovered)
+
+    def _concerned(self, directory_id: int) -> Concerned:
+        return Concerned(self.hand.connection, self.hand.tenant_id, directory_id, self.hand.now)
 
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
         """Pause scheduled runs, or let them go on."""
@@ -88,6 +103,7 @@ class PostgresDirectories:
             directory_id=found["directory_id"],
             reason=reason,
         )
+        await rearrange(self._concerned(found["directory_id"]), recovered)
         told = events.directory_paused if reason else events.directory_resumed
         return told(self.hand.stored.envelope.tenant, directory, causes=self.hand.causes)
 

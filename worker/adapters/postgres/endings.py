@@ -8,13 +8,14 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from worker.adapters.postgres import pool as db
+from worker.adapters.postgres import pool as db, schedule
 from worker.adapters.postgres.announce import Answer, Place, announce, take_places
 from worker.domain import events
 from worker.domain.events import Counts, Event, HoldRef, Payload, RunFacts, RunRef, Seconds
 from worker.domain.failures import Finding
 from worker.domain.guard import Reason
 from worker.domain.model import DirectoryId, Mode, RunId, RunState, TenantId, Trigger
+from worker.domain.schedule import failed, recovered
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,20 @@ async def end_run(
         answers=[Answer(c["number"], c["reply_to"], c["correlation_id"]) for c in causes],
         traceparent=recorded["traceparent"],
     )
+    if ref.mode is Mode.APPLY:
+        await _rearrange(connection, row, ending.state, trigger=ref.trigger, now=now)
     return place
+
+
+async def _rearrange(
+    connection: db.Connection, row: RunRow, state: RunState, *, trigger: Trigger, now: datetime
+) -> None:
+    """Work out anew when the directory is due: a complete run may have brought settings into force."""
+    this = schedule.Concerned(connection, row.tenant_id, row.directory_id, now)
+    if state in {RunState.COMPLETED, RunState.HELD}:
+        await schedule.rearrange(this, recovered)
+    elif state is RunState.FAILED and trigger is Trigger.SCHEDULED:
+        await schedule.rearrange(this, failed)
 
 
 def run_ref(row: RunRow, recorded: asyncpg.Record, causes: list[asyncpg.Record]) -> RunRef:

@@ -19,6 +19,7 @@ from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_pay
 from worker.adapters.postgres.evidence import Doubt, State, gather
 from worker.adapters.postgres.hold_set import Standing, refresh
 from worker.adapters.postgres.rejects import remember_rejects
+from worker.adapters.postgres.schedule import Concerned, resume_refused
 from worker.domain.events import Counts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import Evidence, Ruling
@@ -148,6 +149,10 @@ class PostgresFinal:
     def _here(self) -> dict[str, int]:
         row = self._state.row
         return {"tenant_id": row.tenant_id, "directory_id": row.directory_id}
+
+    @property
+    def _concerned(self) -> Concerned:
+        return Concerned(self._connection, now=self._state.now, **self._here)
 
     # --- compare -------------------------------------------------------------
 
@@ -364,6 +369,8 @@ class PostgresFinal:
         )
         if parts:
             await self._write_changed_events(place, parts)
+        row, this = self._state.row, self._concerned
+        await resume_refused(this, row.tenant, row.directory, causes=self._run.causes)
         if ruling.is_hold:
             return Held(counts, seconds, ruling)
         return Unchanged(counts, seconds) if self._state.is_equal else Applied(counts, seconds)

@@ -1008,6 +1008,94 @@ UPDATE rollcall.fleet_hold SET released_at = :now WHERE released_at IS NULL RETU
 SELECT since, figures FROM rollcall.fleet_hold WHERE released_at IS NULL
 
 -- ============================================================================
+-- the schedule
+-- ============================================================================
+
+-- name: standing_directories
+-- The living directories of a tenant, or one of them, as their schedules see them; locked, in one order.
+SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+    (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
+    i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+LEFT JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+WHERE i.tenant_id = :tenant_id AND (:directory_id::integer IS NULL OR i.directory_id = :directory_id) AND i.deleted_at IS NULL
+ORDER BY i.directory_id
+FOR NO KEY UPDATE OF i
+
+-- name: due_directories
+-- Those whose time has come, the longest due first, a bounded bite. Who is locked is in another scheduler's hand, or is just
+-- being changed, and is left for the next turn: nobody is waited for, and nobody is taken twice.
+SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+    (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
+    i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+LEFT JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+WHERE i.next_sync_at <= :now AND i.deleted_at IS NULL
+ORDER BY i.next_sync_at, i.directory_id LIMIT :most
+FOR NO KEY UPDATE OF i SKIP LOCKED
+
+-- name: unarranged_directories
+-- Those that are to be synced by themselves and have no time yet: they were saved under a release without a schedule.
+SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+    (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
+    i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+WHERE i.next_sync_at IS NULL AND i.deleted_at IS NULL AND i.paused IS NULL AND t.tier = ANY(:tiers::text[])
+    AND (v.settings -> 'schedule' ->> 'automatic')::boolean
+ORDER BY i.directory_id LIMIT :most
+FOR NO KEY UPDATE OF i SKIP LOCKED
+
+-- name: write_appointments
+-- When each is due next; who is not due by itself any more has no trigger on its way either.
+WITH told AS (
+    SELECT * FROM unnest(:directory_ids::integer[], :nexts::timestamptz[], :froms::timestamptz[], :hours::integer[], :failures::integer[])
+        AS w (directory_id, next_sync_at, scheduled_from, scheduled_hours, failed_in_a_row)
+), dropped AS (
+    DELETE FROM rollcall.trigger g USING told WHERE g.directory_id = told.directory_id AND told.next_sync_at IS NULL
+)
+UPDATE rollcall.directory i SET next_sync_at = told.next_sync_at, scheduled_from = told.scheduled_from,
+    scheduled_hours = told.scheduled_hours, failed_in_a_row = told.failed_in_a_row
+FROM told WHERE i.directory_id = told.directory_id
+
+-- name: write_triggers
+-- One trigger each, in the transaction that moves its time; one that is still on its way stands for both.
+INSERT INTO rollcall.trigger (directory_id, trigger_id, due_at, decided_at)
+SELECT w.directory_id, gen_random_uuid(), w.due_at, :now
+FROM unnest(:directory_ids::integer[], :dues::timestamptz[]) AS w (directory_id, due_at)
+ON CONFLICT (directory_id) DO NOTHING
+
+-- name: take_triggers
+-- Triggers to publish now, the longest due first; whoever took them before and did not say that they were confirmed has died.
+WITH waiting AS (
+    SELECT directory_id FROM rollcall.trigger WHERE taken_until <= clock_timestamp()
+    ORDER BY due_at, directory_id LIMIT :most FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE rollcall.trigger g SET taken_until = clock_timestamp() + :length::interval
+    FROM waiting WHERE g.directory_id = waiting.directory_id
+    RETURNING g.directory_id, g.trigger_id, g.due_at, g.decided_at
+)
+SELECT taken.directory_id, taken.trigger_id, taken.decided_at, t.tenant, i.directory
+FROM taken JOIN rollcall.directory i USING (directory_id) JOIN rollcall.tenant t USING (tenant_id)
+ORDER BY taken.due_at, taken.directory_id
+
+-- name: forget_triggers
+-- What the broker has confirmed.
+DELETE FROM rollcall.trigger WHERE trigger_id = ANY(:trigger_ids::uuid[])
+
+-- name: pause_refused
+-- Sign-ins were refused: nothing automatic sends that password again. No row: it is paused already, or gone.
+UPDATE rollcall.directory SET paused = :reason
+WHERE directory_id = :directory_id AND paused IS NULL AND deleted_at IS NULL RETURNING directory_id
+
+-- name: resume_refused
+-- Over when the settings change or a sign-in succeeds; what people paused stays paused.
+UPDATE rollcall.directory SET paused = NULL WHERE directory_id = :directory_id AND paused = :reason RETURNING directory_id
+
+-- ============================================================================
 -- intake
 -- ============================================================================
 
@@ -1335,7 +1423,9 @@ UPDATE rollcall.directory SET paused = :reason WHERE directory_id = :directory_i
 -- name: delete_directory
 -- Gone for everyone; its secrets are erased.
 WITH d AS (
-    UPDATE rollcall.directory SET deleted_at = :now, digest = NULL WHERE directory_id = :directory_id RETURNING directory_id
+    UPDATE rollcall.directory SET deleted_at = :now, digest = NULL, next_sync_at = NULL WHERE directory_id = :directory_id RETURNING directory_id
+), g AS (
+    DELETE FROM rollcall.trigger WHERE directory_id = :directory_id
 )
 UPDATE rollcall.directory_revision v SET password_sealed = NULL, client_key_sealed = NULL FROM d WHERE v.directory_id = d.directory_id
 

@@ -14,6 +14,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import announce
 from worker.adapters.postgres.endings import Ending, RunRow, cancelled, end_run
 from worker.adapters.postgres.final import PostgresFinal, final_transaction
+from worker.adapters.postgres.schedule import Concerned, pause_refused
 from worker.codec.stored import load_settings
 from worker.domain import events
 from worker.domain.commands import Sealed
@@ -49,6 +50,9 @@ CRASHES_MAX = 3
 """How many workers may die over one run before it is failed: it may be what kills them."""
 
 SWEEP_AT_MOST = 100
+
+KNOWN_REFUSED = "sign_in.known_refused"
+"""Nothing automatic sends this password again: the schedule would only fail, and tell so, again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +228,9 @@ class PostgresRuns:
         async with db.transaction(self.pool) as connection:
             row = await lock_for_end(connection, run)
             await end_run(connection, row, ending, now=now)
+            if isinstance(outcome, Failed) and outcome.finding.code == KNOWN_REFUSED:
+                this = Concerned(connection, row.tenant_id, row.directory_id, now)
+                await pause_refused(this, row.tenant, row.directory, causes=run.causes)
             await db.run(
                 connection, "end_lease", directory_id=row.directory_id, token=run.lease.token
             )

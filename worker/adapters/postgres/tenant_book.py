@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from worker.adapters.postgres import decisions, pool as db
 from worker.adapters.postgres.hand import DECIDED_GRACE, Hand
 from worker.adapters.postgres.run_book import stop_runs
+from worker.adapters.postgres.schedule import Concerned, rearrange
 from worker.domain import events
 from worker.domain.addresses import display_domain
 from worker.domain.commands import SaveTenant
@@ -66,6 +67,8 @@ class PostgresTenants:
                 tenant_id=self.hand.tenant_id,
                 directory_id=None,
             )
+        everywhere = Concerned(self.hand.connection, self.hand.tenant_id, None, self.hand.now)
+        await rearrange(everywhere)  # the plan may be another
         saved = await self.find()
         if saved is None:
             raise LookupError

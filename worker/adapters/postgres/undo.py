@@ -11,6 +11,7 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import BY_HAND, tell_changes
 from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.schedule import PAUSED_BY_REFUSALS, Concerned, rearrange
 from worker.domain import events
 from worker.domain.decisions import RunRecord
 from worker.domain.events import Sample, UndoFacts, Untouched
@@ -35,9 +36,10 @@ async def undo(hand: Hand, run: RunRecord) -> Done:
     told = events.run_undone(
         hand.stored.envelope.tenant, run.directory, causes=hand.causes, run=run.run, facts=facts
     )
-    if found["paused"] is not None:
+    if found["paused"] not in {None, PAUSED_BY_REFUSALS}:  # the latter would end by itself
         return Done(told)
     await db.run(on, "pause_directory", directory_id=found["directory_id"], reason=PAUSED_BY_UNDO)
+    await rearrange(Concerned(on, hand.tenant_id, found["directory_id"], hand.now))
     paused = events.directory_paused(hand.stored.envelope.tenant, run.directory, causes=hand.causes)
     return Done(told, also=(paused,))
 

@@ -1,4 +1,4 @@
-"""Publishes events with confirms, one at a time in order, and says whether anybody was bound.
+"""Publishes events, and triggers, with confirms, one at a time in order, and says whether anybody was bound.
 
 Never guesses: a publish that ended without the broker's word may or may not have arrived, and the
 same message is then published again by the caller (receivers drop repeats by sequence).
@@ -48,11 +48,20 @@ class Publisher:
     """
 
     def __init__(
-        self, broker: Broker, *, now: Callable[[], datetime], publish_s: float = 10.0
+        self,
+        broker: Broker,
+        *,
+        now: Callable[[], datetime],
+        publish_s: float = 10.0,
+        exchange: str | None = None,
     ) -> None:
-        """``publish_s`` bounds one publish, the way to an open channel included; ``now`` stamps it."""
+        """``publish_s`` bounds one publish, the way to an open channel included; ``now`` stamps it.
+
+        ``exchange``: where messages with a routing key go; None: to the exchange of events.
+        """
         self.figures = PublisherFigures()
         self._broker = broker
+        self._exchange = exchange or broker.topology.events
         self._now = now
         self._publish_s = publish_s
         self._connection: AbstractConnection | None = None
@@ -60,7 +69,7 @@ class Publisher:
         self._opening = asyncio.Lock()
 
     async def publish(self, message: Message) -> bool:
-        """Publish to the events exchange, or without a routing key to the queue ``reply_to`` names.
+        """Publish to the exchange, or without a routing key to the queue ``reply_to`` names.
 
         True if a queue took it. Raises BrokerFailure when its fate is unknown, at the latest after
         ``publish_s`` seconds. Cancelled, the fate is unknown as well.
@@ -99,8 +108,8 @@ class Publisher:
         """Give exchange and key. A reply goes by the default exchange (AMQP 0-9-1, section 3.1.3.1)."""
         if message.routing_key is None:
             return channel.default_exchange, message.reply_to or ""
-        events = await channel.get_exchange(self._broker.topology.events, ensure=False)
-        return events, message.routing_key
+        exchange = await channel.get_exchange(self._exchange, ensure=False)
+        return exchange, message.routing_key
 
     async def _ready_channel(self) -> AbstractChannel:
         async with self._opening:
@@ -129,7 +138,7 @@ class Publisher:
         """Open the channel and prove the exchange: publishing to a missing one would close the channel."""
         channel = connection.channel(publisher_confirms=True, on_return_raises=True)
         await channel.initialize()
-        await declare_exchange(channel, self._broker.topology.events, passive=self._broker.passive)
+        await declare_exchange(channel, self._exchange, passive=self._broker.passive)
         return channel
 
     async def _drop_unless_blocked(self) -> None:

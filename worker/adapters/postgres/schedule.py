@@ -1,0 +1,223 @@
+"""Times and triggers in the store: worked out anew whenever something happens, claimed by one scheduler when they come.
+
+Isolation: READ COMMITTED. A scheduler locks the directories it has in hand and waits for nobody (SKIP LOCKED), so the
+time it moves and the trigger it writes commit together and no other scheduler sees that time. All others
+(commands, endings of runs) hold the tenant's row, then wait for the directory's: they have the last word.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from worker.adapters.postgres import pool as db
+from worker.adapters.postgres.announce import announce, take_places
+from worker.codec.outbound import render_request
+from worker.domain import events
+from worker.domain.model import DirectoryId, Schedule, TenantId, Tier
+from worker.domain.rulings import AUTOMATIC_SYNC
+from worker.domain.schedule import Appointment, Standing, Turn, arranged, turn
+from worker.ports.broker import Message
+from worker.ports.schedule import Bite
+from worker.ports.vault import Clock
+
+
+TAKEN_FOR = timedelta(seconds=15)
+"""Longer than one batch may take to publish; what a killed worker had taken waits so long."""
+
+PAUSED_BY_REFUSALS = "sign-ins were refused"
+
+ROUTING_KEY = "sync.request.scheduled"
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """The directories that something happened to, within a transaction that holds their tenant's row."""
+
+    connection: db.Connection
+    tenant_id: int
+    directory_id: int | None
+    """None: all of the tenant's."""
+    now: datetime
+
+
+def as_it_is(standing: Standing) -> Standing:
+    """Nothing happened to the directory's runs."""
+    return standing
+
+
+async def rearrange(on: Concerned, happened: Callable[[Standing], Standing] = as_it_is) -> None:
+    """Work out anew when these directories are due; ``happened`` says what a run or a person did to their standing."""
+    found = await db.rows(
+        on.connection,
+        "standing_directories",
+        tenant_id=on.tenant_id,
+        directory_id=on.directory_id,
+    )
+    before = [(record["directory_id"], _standing(record)) for record in found]
+    after = [(number, happened(standing)) for number, standing in before]
+    told = [(number, each, arranged(each, on.now)) for number, each in after]
+    await _write(
+        on.connection,
+        [
+            (number, appointment, each.failed_in_a_row)
+            for (number, each, appointment), (_, known) in zip(told, before, strict=True)
+            if (appointment, each.failed_in_a_row) != (known.appointment, known.failed_in_a_row)
+        ],
+    )
+
+
+async def pause_refused(
+    on: Concerned, tenant: TenantId, directory: DirectoryId, causes: Sequence[str]
+) -> None:
+    """Stop the schedule of a directory whose password nothing automatic sends again, and tell so."""
+    await _turn_over(on, "pause_refused", events.directory_paused(tenant, directory, causes=causes))
+
+
+async def resume_refused(
+    on: Concerned, tenant: TenantId, directory: DirectoryId, causes: Sequence[str]
+) -> None:
+    """Let the schedule go on that refused sign-ins stopped, if they did; and tell so."""
+    await _turn_over(
+        on, "resume_refused", events.directory_resumed(tenant, directory, causes=causes)
+    )
+
+
+async def _turn_over(on: Concerned, query: str, told: events.Event) -> None:
+    which = {"directory_id": on.directory_id, "reason": PAUSED_BY_REFUSALS}
+    if await db.row(on.connection, query, **which) is None:
+        return
+    place = await take_places(on.connection, tenant_id=on.tenant_id, count=1)
+    await announce(on.connection, told, now=on.now, place=place)
+    await rearrange(on)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSchedule:
+    """The Schedule port over Postgres."""
+
+    pool: db.Pool
+    clock: Clock
+    taken_for: timedelta = TAKEN_FOR
+
+    async def decide(self, most: int) -> Bite:
+        """Decide about those whose time has come; next times and triggers are one commit."""
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(connection, "due_directories", now=now, most=most)
+            if not found:
+                return Bite(0, 0, 0, 0.0)
+            turns = [(record, turn(_standing(record), now)) for record in found]
+            await _write(
+                connection,
+                [
+                    (record["directory_id"], each.appointment, record["failed_in_a_row"])
+                    for record, each in turns
+                ],
+            )
+            triggered = [record for record, each in turns if each.is_triggered]
+            if triggered:
+                await db.run(
+                    connection,
+                    "write_triggers",
+                    directory_ids=[record["directory_id"] for record in triggered],
+                    dues=[record["next_sync_at"] for record in triggered],
+                    now=now,
+                )
+        return _bite(turns, now)
+
+    async def take(self, most: int) -> list[Message]:
+        """Take triggers to publish; another worker has them once ``taken_for`` is over."""
+        async with db.transaction(self.pool) as connection:
+            taken = await db.rows(connection, "take_triggers", most=most, length=self.taken_for)
+        return [_message(record) for record in taken]
+
+    async def confirmed(self, messages: Sequence[Message]) -> None:
+        """Forget what the broker has confirmed."""
+        async with db.transaction(self.pool) as connection:
+            await db.run(
+                connection, "forget_triggers", trigger_ids=[message.id for message in messages]
+            )
+
+    async def arrange(self, most: int) -> int:
+        """Give a time to those that should have one and have none."""
+        now = await self.clock.now()
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(
+                connection, "unarranged_directories", tiers=sorted(AUTOMATIC_SYNC), most=most
+            )
+            await _write(
+                connection,
+                [
+                    (
+                        record["directory_id"],
+                        arranged(_standing(record), now),
+                        record["failed_in_a_row"],
+                    )
+                    for record in found
+                ],
+            )
+        return len(found)
+
+
+async def _write(
+    connection: db.Connection, told: Sequence[tuple[int, Appointment | None, int]]
+) -> None:
+    if not told:
+        return
+    times = [each for _, each, _ in told]
+    await db.run(
+        connection,
+        "write_appointments",
+        directory_ids=[number for number, _, _ in told],
+        nexts=[each.next_sync_at if each else None for each in times],
+        froms=[each.since if each else None for each in times],
+        hours=[each.every_hours if each else None for each in times],
+        failures=[failures for _, _, failures in told],
+    )
+
+
+def _standing(record: asyncpg.Record) -> Standing:
+    is_arranged = record["next_sync_at"] is not None and record["scheduled_from"] is not None
+    return Standing(
+        tenant=TenantId(record["tenant"]),
+        directory=DirectoryId(record["directory"]),
+        tier=Tier(record["tier"]),
+        schedule=None
+        if record["every_hours"] is None
+        else Schedule(record["automatic"], record["every_hours"]),
+        is_paused=record["is_paused"],
+        failed_in_a_row=record["failed_in_a_row"],
+        appointment=Appointment(
+            record["next_sync_at"], record["scheduled_from"], record["scheduled_hours"]
+        )
+        if is_arranged
+        else None,
+    )
+
+
+def _bite(turns: Iterable[tuple[asyncpg.Record, Turn]], now: datetime) -> Bite:
+    listed = list(turns)
+    late = [
+        (now - record["next_sync_at"]).total_seconds()
+        for record, each in listed
+        if each.is_triggered
+    ]
+    postponed = sum(each.appointment is not None and not each.is_triggered for _, each in listed)
+    return Bite(len(listed), len(late), postponed, max(late, default=0.0))
+
+
+def _message(record: asyncpg.Record) -> Message:
+    """The command as an outside scheduler would send it; the same each time it is taken."""
+    trigger_id, tenant = str(record["trigger_id"]), TenantId(record["tenant"])
+    return Message(
+        number=record["directory_id"],
+        id=trigger_id,
+        type="rollcall.sync.request.v1",
+        tenant=tenant,
+        routing_key=ROUTING_KEY,
+        body=render_request(
+            tenant, DirectoryId(record["directory"]), id=trigger_id, time=record["decided_at"]
+        ),
+    )
