@@ -86,7 +86,10 @@ def _decide_list(  # noqa: PLR0913 - what is asked of which addresses of whom, a
     *,
     as_json: bool,
 ) -> None:
-    """Ask for the same of many addresses, in as many messages as it takes; one that is wrong stops all before anything is asked."""
+    """Ask for the same of many addresses, in as many messages as it takes.
+
+    One that is wrong in form stops all before anything is asked; beyond that each message is carried out or refused by itself.
+    """
     with refusals():
         parts = list(chunks(lines))
         requests = []
