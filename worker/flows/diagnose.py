@@ -25,7 +25,7 @@ from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.normalise import Normaliser
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.preview import Collector, Preview
-from worker.ports.directory import DirectoryReader
+from worker.ports.directory import DirectoryReader, Gate
 
 
 DOMAINS_NAMED_COUNT = 10
@@ -46,12 +46,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class DiagnosePorts:
-    """What the doctor needs of the world. ``tell`` hears how many entries were read so far."""
+    """What the doctor needs of the world. ``tell`` hears how many entries were read so far.
+
+    ``gate`` guards the account; without one, as at the command line, nothing is known of earlier refusals.
+    """
 
     directory: DirectoryReader
     limits: Limits
     egress: tuple[str, ...] = ()
     tell: Callable[[int], None] = lambda _: None
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +71,28 @@ class Diagnosis:
 
 
 class CountingGate:
-    """Lets a sign-in pass and counts those refused: one reading makes one at most, and nothing is stored."""
+    """Counts the sign-ins refused; asks a gate behind it, if there is one, whether one may be made at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, behind: Gate | None) -> None:
+        self._behind = behind
         self.refused = 0
 
     async def admit(self) -> None:
-        """Let it pass."""
+        """Let it pass, if the gate behind does. Raises Denied."""
+        if self._behind is not None:
+            await self._behind.admit()
 
     async def settle(self, *, accepted: bool | None) -> None:
         """Count what the server refused."""
         self.refused += accepted is False
+        if self._behind is not None:
+            await self._behind.settle(accepted=accepted)
 
 
 async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
-    """Go through all stages and say what was found; never raises a Failure. Cancelled, it leaves nothing open."""
+    """Go through all stages and say what was found; raises no Failure but the gate's StoreFailure. Cancelled, it leaves nothing open."""
     stages: list[StageResult] = []
-    gate = CountingGate()
+    gate = CountingGate(ports.gate)
     plan: ReadPlan | None = None
     preview: Preview | None = None
     code, detail = findings.OK, ""

@@ -1,8 +1,8 @@
 import pytest
 
 from worker.adapters.directory.reader import default_bases
-from worker.adapters.directory.session import RootDse
 from worker.domain.failures import Misdirected
+from worker.domain.server import RootDse
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from worker.adapters.directory.lean import prepare
 from worker.adapters.directory.secure import tls_context
 from worker.adapters.directory.session import (
     Answer,
-    RootDse,
     Search,
     Session,
     check_credentials,
@@ -38,6 +37,7 @@ from worker.domain.failures import (
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Security, Server
 from worker.domain.plan import ReadPlan
+from worker.domain.server import RootDse
 from worker.ports.directory import Gate, Page, Proof
 
 

@@ -14,15 +14,14 @@ import bonsai
 from worker.adapters.directory.forwarder import Forwarder
 from worker.adapters.directory.quiet import QuietConnection
 from worker.adapters.directory.translate import SUB_CODES, Doing, refusal, translated
-from worker.adapters.directory.wire import PAGED_RESULTS, SEARCH_DONE, WireResult
+from worker.adapters.directory.wire import SEARCH_DONE, WireResult
 from worker.domain.failures import Denied, Misdirected, Stage, Unfinished
 from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.plan import ReadPlan
+from worker.domain.server import RootDse
 from worker.ports.directory import Gate
 
 
-WHO_AM_I = b"1.3.6.1.4.1.4203.1.11.3"
-"""RFC 4532."""
 NOBODY = frozenset({"", "anonymous", "dn:", "u:"})
 ANONYMOUS_LOGON = "\\anonymous logon"
 """What Active Directory calls nobody, after the name of the authority."""
@@ -31,7 +30,17 @@ ROOT_ATTRIBUTES = (
     "namingContexts",
     "supportedControl",
     "supportedExtension",
+    "supportedCapabilities",
+    "supportedSASLMechanisms",
+    "objectClass",
+    "vendorName",
+    "vendorVersion",
+    "dnsHostName",
+    "domainControllerFunctionality",
+    "subschemaSubentry",
+    "schemaNamingContext",
 )
+ROOT_NAMES = frozenset(name.lower() for name in ROOT_ATTRIBUTES)
 PAGED_ENTRIES = 10_000
 """In one page, when pages of at most 1,000 or so are asked for: bonsai's cursor takes the square of their number."""
 ANY = "(objectClass=*)"
@@ -40,21 +49,6 @@ SETTLE_S = 30.0
 
 RawEntry = dict[str, Any]
 """Attribute to values, and under ``lean.NAME`` the DN."""
-
-
-@dataclass(frozen=True, slots=True)
-class RootDse:
-    """What the server says of itself; all empty when it does not say."""
-
-    default_context: str = ""
-    contexts: tuple[str, ...] = ()
-    controls: frozenset[bytes] = frozenset()
-    extensions: frozenset[bytes] = frozenset()
-
-    @property
-    def can_page(self) -> bool:
-        """True unless the server lists its controls and paging is none of them."""
-        return not self.controls or PAGED_RESULTS in self.controls
 
 
 class Session:
@@ -101,18 +95,11 @@ class Session:
             found = await self.look_up("", ROOT_ATTRIBUTES, stage=Stage.BASE)
         except (Denied, Misdirected):
             return RootDse()
-        said = {name.lower(): values for name, values in (found or {}).items()}
-        default = said.get("defaultnamingcontext") or [b""]
-        return RootDse(
-            default[0].decode(),
-            tuple(value.decode() for value in said.get("namingcontexts", ())),
-            frozenset(said.get("supportedcontrol", ())),
-            frozenset(said.get("supportedextension", ())),
-        )
+        return root_dse(found or {})
 
     async def check_identity(self, root: RootDse) -> None:
         """Ask who we are, where that is offered. Raises Denied ``sign_in.anonymous``."""
-        if WHO_AM_I not in root.extensions:
+        if not root.tells_who_we_are:
             return
         connection = self._open_connection()
         asking = connection.ask(connection.whoami)
@@ -240,6 +227,37 @@ class Answer:
     entries: list[RawEntry]
     result: WireResult
     pages: Any
+
+
+def root_dse(entry: RawEntry) -> RootDse:
+    """Read the rootDSE's values as text; what is none is replaced."""
+    said = {
+        name.lower(): tuple(value.decode(errors="replace") for value in values)
+        for name, values in entry.items()
+        if name.lower() in ROOT_NAMES
+    }
+
+    def first(name: str) -> str:
+        return next(iter(said.get(name, ())), "")
+
+    def all_of(name: str) -> frozenset[str]:
+        return frozenset(said.get(name, ()))
+
+    return RootDse(
+        default_context=first("defaultnamingcontext"),
+        contexts=said.get("namingcontexts", ()),
+        controls=all_of("supportedcontrol"),
+        extensions=all_of("supportedextension"),
+        capabilities=all_of("supportedcapabilities"),
+        mechanisms=all_of("supportedsaslmechanisms"),
+        object_classes=all_of("objectclass"),
+        vendor_name=first("vendorname"),
+        vendor_version=first("vendorversion"),
+        host_name=first("dnshostname"),
+        functionality=first("domaincontrollerfunctionality"),
+        subschema=first("subschemasubentry"),
+        schema_context=first("schemanamingcontext"),
+    )
 
 
 REFUSED_CREDENTIALS = frozenset(SUB_CODES.values())

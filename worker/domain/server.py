@@ -1,0 +1,49 @@
+"""What a directory server says of itself, as text. Knows no product: telling them apart is ``detect``'s."""
+
+from dataclasses import dataclass
+
+
+PAGED_RESULTS = "1.2.840.113556.1.4.319"
+"""RFC 2696."""
+WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
+"""RFC 4532."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootDse:
+    """The rootDSE (RFC 4512 section 5.1) as far as it is of use; all empty when the server does not say.
+
+    OIDs and class names as the server wrote them; a set without members means that it named none.
+    """
+
+    default_context: str = ""
+    """``defaultNamingContext``: Active Directory's own name for its data."""
+    contexts: tuple[str, ...] = ()
+    controls: frozenset[str] = frozenset()
+    extensions: frozenset[str] = frozenset()
+    capabilities: frozenset[str] = frozenset()
+    """``supportedCapabilities``: how Active Directory tells what it is (MS-ADTS section 3.1.1.3.4.3)."""
+    mechanisms: frozenset[str] = frozenset()
+    """``supportedSASLMechanisms``."""
+    object_classes: frozenset[str] = frozenset()
+    vendor_name: str = ""
+    """``vendorName`` and ``vendorVersion``: RFC 3045."""
+    vendor_version: str = ""
+    host_name: str = ""
+    """``dnsHostName``: what an Active Directory server calls itself."""
+    functionality: str = ""
+    """``domainControllerFunctionality``: a number that grows with the release (MS-ADTS section 3.1.1.3.2.25)."""
+    subschema: str = ""
+    """``subschemaSubentry``: the DN of the entry that holds the schema."""
+    schema_context: str = ""
+    """``schemaNamingContext``: where Active Directory keeps an entry for each attribute."""
+
+    @property
+    def can_page(self) -> bool:
+        """True unless the server lists its controls and paging is none of them."""
+        return not self.controls or PAGED_RESULTS in self.controls
+
+    @property
+    def tells_who_we_are(self) -> bool:
+        """Whether Who-am-I is offered."""
+        return WHO_AM_I in self.extensions
