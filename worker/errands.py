@@ -170,13 +170,15 @@ async def _previewed(reports: PostgresReports, run: RunLine, look: Look) -> list
     ]
 
 
-async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> Status:
+async def status(
+    settings: Settings, tenant: TenantId | None, *, reseller: str | None = None, most: int
+) -> Status:
     """Return how directories and queues stand. Raises StoreFailure, UnknownTenantError."""
     async with _store(settings) as pool:
         reports = PostgresReports(pool)
         if tenant is not None:
             await _know(reports, tenant)
-        directories = await reports.directories(tenant, most=most)
+        directories = await reports.directories(tenant, reseller=reseller, most=most)
         fleet = PostgresFleet(pool, PostgresClock(pool), settings.fleet_limits())
         return Status(tuple(directories), await reports.backlog(), await fleet.standing())
 

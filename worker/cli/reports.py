@@ -156,6 +156,9 @@ def _change(each: ChangeLine) -> tuple[object, ...]:
 def status(
     tenant: Annotated[str | None, typer.Argument(help="Only this tenant.")] = None,
     *,
+    reseller: Annotated[
+        str | None, typer.Option("--reseller", help="Only the tenants of this reseller.")
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=MOST_MAX, help="Directories at most.")
     ] = 100,
@@ -167,7 +170,9 @@ def status(
     """
     with refusals():
         wanted = TenantId(tenant) if tenant else None
-        found = asyncio.run(errands.status(load(needs=NEEDS), wanted, most=limit))
+        found = asyncio.run(
+            errands.status(load(needs=NEEDS), wanted, reseller=reseller, most=limit)
+        )
     if as_json:
         screen.as_json(found)
         return

@@ -89,6 +89,7 @@ class DirectoryPaused(Answering):
     """Scheduled runs stop."""
 
     directory: Id
+    reason: Annotated[str, Field(description="Why, as `api.directory` says it.")]
 
 
 class DirectoryResumed(Answering):

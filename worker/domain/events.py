@@ -116,9 +116,12 @@ def directory_deleted(
     )
 
 
-def directory_paused(tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str]) -> Event:
-    """Scheduled runs stop."""
-    return Event("directory.paused", tenant, {"causes": list(causes), "directory": directory})
+def directory_paused(
+    tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str], reason: str
+) -> Event:
+    """Scheduled runs stop; ``reason`` as in ``api.directory.paused_reason``."""
+    told = {"causes": list(causes), "directory": directory, "reason": reason}
+    return Event("directory.paused", tenant, told)
 
 
 def directory_resumed(tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str]) -> Event:

@@ -146,8 +146,10 @@ class Reports(Protocol):
         """Return changes of addresses."""
         ...
 
-    async def directories(self, tenant: TenantId | None, *, most: int) -> list[DirectoryLine]:
-        """Return directories of one tenant or of all, those in trouble first."""
+    async def directories(
+        self, tenant: TenantId | None, *, reseller: str | None = None, most: int
+    ) -> list[DirectoryLine]:
+        """Return directories of one tenant, of a reseller's tenants or of all, those in trouble first."""
         ...
 
     async def knows(self, tenant: TenantId) -> bool:

@@ -154,6 +154,7 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "recipient",
             "domain",
             "directory",
+            "fleet",
             "run",
             "history",
             "hold",

@@ -66,7 +66,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.tenant_deleted(TENANT, causes=["command-1"]),
     events.directory_saved(TENANT, HQ, causes=["command-1"], revision=3, in_force=False),
     events.directory_deleted(TENANT, HQ, causes=["command-1"], keep_by_hand=True),
-    events.directory_paused(TENANT, HQ, causes=["command-1"]),
+    events.directory_paused(TENANT, HQ, causes=["command-1"], reason="paused by hand"),
     events.directory_resumed(TENANT, HQ, causes=["command-1"]),
     events.sync_accepted(TENANT, RUN),
     events.sync_progress(TENANT, RUN, stage="read", entries=500, addresses=900),

@@ -19,7 +19,7 @@ from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_pay
 from worker.adapters.postgres.evidence import Doubt, State, gather
 from worker.adapters.postgres.hold_set import Standing, refresh
 from worker.adapters.postgres.rejects import remember_rejects
-from worker.adapters.postgres.schedule import Concerned, resume_refused
+from worker.adapters.postgres.schedule import Concerned, resume_refused, settle_plan, tier_of
 from worker.domain.events import Counts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import Evidence, Ruling
@@ -32,6 +32,7 @@ from worker.domain.model import (
     TenantId,
 )
 from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
+from worker.domain.rulings import skip_reason
 from worker.ports.runs import Snapshot, Spool
 from worker.ports.vault import Clock
 
@@ -95,6 +96,9 @@ async def _lock(
         raise RunStopped(code="deleted")
     if standing["cancel_reason"]:
         raise RunStopped(standing["cancel_reason"])
+    skip = skip_reason(run.trigger, tier=tier_of(tenant), paused=None, deleted=False)
+    if skip is not None:  # the plan changed while the run was reading: what it says now counts
+        raise RunStopped(skip)
     valid = (directory["revision_in_force"], directory["revision_pending"])
     if run.revision not in valid or tenant["domain_revision"] != run.domain_revision:
         raise Superseded(code="store.superseded")
@@ -371,6 +375,7 @@ class PostgresFinal:
             await self._write_changed_events(place, parts)
         row, this = self._state.row, self._concerned
         await resume_refused(this, row.tenant, row.directory, causes=self._run.causes)
+        await settle_plan(this, row.tenant, causes=self._run.causes)
         if ruling.is_hold:
             return Held(counts, seconds, ruling)
         return Unchanged(counts, seconds) if self._state.is_equal else Applied(counts, seconds)

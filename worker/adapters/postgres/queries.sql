@@ -76,7 +76,7 @@ SELECT tenant_id, directory_id FROM rollcall.run WHERE run_id = :run_id
 
 -- name: lock_tenant
 -- First lock: serialises all that changes one tenant's recipients or takes its sequence numbers.
-SELECT tenant, tier, epoch, domain_revision, deleted_at IS NOT NULL AS is_deleted
+SELECT tenant, tier, rollcall.tier_of(reseller) AS reseller_tier, epoch, domain_revision, deleted_at IS NOT NULL AS is_deleted
 FROM rollcall.tenant WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
 
 -- name: lock_directory
@@ -502,7 +502,7 @@ WITH begun AS (
         CASE WHEN i.rejects_digest IS NOT NULL THEN i.wire_digest END AS wire_digest -- else what it rejects is still to be kept
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
-    begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
+    begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
     v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
     begun.digest, begun.wire_digest, begun.applied_rows, begun.applied_ignored,
@@ -1013,9 +1013,9 @@ SELECT since, figures FROM rollcall.fleet_hold WHERE released_at IS NULL
 
 -- name: standing_directories
 -- The living directories of a tenant, or one of them, as their schedules see them; locked, in one order.
-SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+SELECT i.directory_id, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, i.directory, i.paused IS NOT NULL AS is_paused,
     (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
-    i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
+    i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours, i.plan_pause
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
 LEFT JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
@@ -1026,7 +1026,7 @@ FOR NO KEY UPDATE OF i
 -- name: due_directories
 -- Those whose time has come, the longest due first, a bounded bite. Who is locked is in another scheduler's hand, or is just
 -- being changed, and is left for the next turn: nobody is waited for, and nobody is taken twice.
-SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+SELECT i.directory_id, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, i.directory, i.paused IS NOT NULL AS is_paused,
     (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
     i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
 FROM rollcall.directory i
@@ -1038,13 +1038,13 @@ FOR NO KEY UPDATE OF i SKIP LOCKED
 
 -- name: unarranged_directories
 -- Those that are to be synced by themselves and have no time yet: they were saved under a release without a schedule.
-SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+SELECT i.directory_id, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, i.directory, i.paused IS NOT NULL AS is_paused,
     (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
     i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
 JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
-WHERE i.next_sync_at IS NULL AND i.deleted_at IS NULL AND i.paused IS NULL AND t.tier = ANY(:tiers::text[])
+WHERE i.next_sync_at IS NULL AND i.deleted_at IS NULL AND i.paused IS NULL AND (t.tier = ANY(:tiers::text[]) OR rollcall.tier_of(t.reseller) = ANY(:tiers::text[]))
     AND (v.settings -> 'schedule' ->> 'automatic')::boolean
 ORDER BY i.directory_id LIMIT :most
 FOR NO KEY UPDATE OF i SKIP LOCKED
@@ -1086,14 +1086,31 @@ ORDER BY taken.due_at, taken.directory_id
 -- What the broker has confirmed.
 DELETE FROM rollcall.trigger WHERE trigger_id = ANY(:trigger_ids::uuid[])
 
+-- name: write_plan_pause
+-- The plan stops its schedule, or lets it go on.
+UPDATE rollcall.directory SET plan_pause = :reason WHERE directory_id = :directory_id
+
+-- name: ask_plan_checks
+-- A reseller's plan may have changed: what its tenants have is to be looked at again.
+INSERT INTO rollcall.plan_check (tenant_id, asked_at)
+SELECT tenant_id, :now FROM rollcall.tenant WHERE reseller = :reseller AND deleted_at IS NULL AND tenant_id <> :tenant_id
+ORDER BY tenant_id
+ON CONFLICT (tenant_id) DO UPDATE SET asked_at = excluded.asked_at
+
+-- name: take_plan_check
+-- One tenant to look at; another worker takes another. In the transaction that looks: killed in it, it is looked at again.
+DELETE FROM rollcall.plan_check WHERE tenant_id = (
+    SELECT tenant_id FROM rollcall.plan_check ORDER BY asked_at, tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING tenant_id
+
 -- name: pause_refused
 -- Sign-ins were refused: nothing automatic sends that password again. No row: it is paused already, or gone.
 UPDATE rollcall.directory SET paused = :reason
-WHERE directory_id = :directory_id AND paused IS NULL AND deleted_at IS NULL RETURNING directory_id
+WHERE directory_id = :directory_id AND paused IS NULL AND deleted_at IS NULL RETURNING plan_pause IS NOT NULL AS is_told
 
 -- name: resume_refused
 -- Over when the settings change or a sign-in succeeds; what people paused stays paused.
-UPDATE rollcall.directory SET paused = NULL WHERE directory_id = :directory_id AND paused = :reason RETURNING directory_id
+UPDATE rollcall.directory SET paused = NULL WHERE directory_id = :directory_id AND paused = :reason RETURNING plan_pause IS NOT NULL AS is_told
 
 -- ============================================================================
 -- intake
@@ -1213,7 +1230,7 @@ UPDATE rollcall.command SET state = :state, done_at = :now, body = NULL WHERE nu
 
 -- name: find_tenant
 -- A living tenant, locked: all that is carried out for it is in turn.
-SELECT tenant_id, tenant, tier, reseller, revision, domain_revision, epoch FROM rollcall.tenant
+SELECT tenant_id, tenant, tier, rollcall.tier_of(reseller) AS reseller_tier, reseller, revision, domain_revision, epoch FROM rollcall.tenant
 WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE
 
 -- name: next_epoch
@@ -1658,10 +1675,12 @@ WHERE h.tenant = :tenant AND (:directory::text IS NULL OR h.directory = :directo
 ORDER BY h.at DESC, h.address LIMIT :most
 
 -- name: report_directories
--- Directories of one tenant or of all, those in trouble first.
+-- Directories of one tenant, of a reseller's tenants or of all, those in trouble first.
 SELECT t.tenant, i.directory, v.settings ->> 'name' AS name, v.settings ->> 'type' AS type,
-    CASE WHEN i.paused IS NOT NULL THEN 'paused' WHEN i.revision_in_force IS NULL THEN 'pending' ELSE 'in_force' END AS state,
-    i.paused, i.last_good_at, i.next_sync_at, bad.since AS failing_since, bad.code AS failing, open.queued, open.running,
+    CASE WHEN coalesce(i.paused, i.plan_pause) IS NOT NULL THEN 'paused' WHEN i.revision_in_force IS NULL THEN 'pending' ELSE 'in_force' END AS state,
+    coalesce(i.paused, i.plan_pause) AS paused, i.last_good_at, i.next_sync_at, bad.since AS failing_since, bad.code AS failing,
+    (SELECT count(*) FROM rollcall.run r WHERE r.directory_id = i.directory_id AND r.state = 'queued') AS queued,
+    (SELECT count(*) FROM rollcall.run r WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state = 'running') AS running,
     coalesce(o.held, 0) AS held, o.since AS held_since
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
@@ -1670,19 +1689,15 @@ JOIN rollcall.directory_revision v
 CROSS JOIN LATERAL (
     SELECT min(r.finished_at) AS since, (array_agg(r.finding ->> 'code' ORDER BY r.finished_at DESC))[1] AS code
     FROM rollcall.run r
-    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state = 'failed' AND r.mode = 'apply'
+    WHERE r.directory_id = i.directory_id AND r.state = 'failed' AND r.mode = 'apply'
         AND r.finished_at > coalesce(i.last_good_at, '-infinity')
 ) bad
-CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE r.state = 'queued') AS queued, count(*) FILTER (WHERE r.state = 'running') AS running
-    FROM rollcall.run r
-    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state IN ('queued', 'running')
-) open
 LEFT JOIN LATERAL (
     SELECT h.since, (SELECT count(*) FROM rollcall.change_set c WHERE c.set_id = h.hold_id AND NOT c.approved) AS held
     FROM rollcall.hold h WHERE h.directory_id = i.directory_id AND h.state = 'open'
 ) o ON true
 WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL AND (:tenant::text IS NULL OR t.tenant = :tenant)
+    AND (:reseller::text IS NULL OR t.reseller = :reseller)
 ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :most
 
 -- name: report_why

@@ -66,10 +66,14 @@ class PostgresReports:
             for each in found
         ]
 
-    async def directories(self, tenant: TenantId | None, *, most: int) -> list[DirectoryLine]:
+    async def directories(
+        self, tenant: TenantId | None, *, reseller: str | None = None, most: int
+    ) -> list[DirectoryLine]:
         """Return directories, those in trouble first. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
-            found = await db.rows(connection, "report_directories", tenant=tenant, most=most)
+            found = await db.rows(
+                connection, "report_directories", tenant=tenant, reseller=reseller, most=most
+            )
         return [DirectoryLine(**dict(each)) for each in found]
 
     async def knows(self, tenant: TenantId) -> bool:

@@ -40,7 +40,9 @@ async def undo(hand: Hand, run: RunRecord) -> Done:
         return Done(told)
     await db.run(on, "pause_directory", directory_id=found["directory_id"], reason=PAUSED_BY_UNDO)
     await rearrange(Concerned(on, hand.tenant_id, found["directory_id"], hand.now))
-    paused = events.directory_paused(hand.stored.envelope.tenant, run.directory, causes=hand.causes)
+    paused = events.directory_paused(
+        hand.stored.envelope.tenant, run.directory, causes=hand.causes, reason=PAUSED_BY_UNDO
+    )
     return Done(told, also=(paused,))
 
 
