@@ -161,6 +161,28 @@ async def history(settings: Settings, look: Look, *, with_changes: bool) -> Hist
         return History(tuple(runs), tuple(changes))
 
 
+async def export(
+    settings: Settings,
+    look: Look,
+    *,
+    runs: Callable[[Sequence[RunLine]], None] | None = None,
+    changes: Callable[[Sequence[ChangeLine]], None] | None = None,
+) -> None:
+    """Tell all runs or changes page by page, the first empty, in bounded memory.
+
+    Raises StoreFailure, UnknownTenantError, before anything is told.
+    """
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        await _know(reports, look.tenant)
+        if runs is not None:
+            runs(())
+            await reports.every_run(look, runs)
+        if changes is not None:
+            changes(())
+            await reports.every_change(look, changes)
+
+
 async def _previewed(reports: PostgresReports, run: RunLine, look: Look) -> list[ChangeLine]:
     """What a preview would have changed, for as long as it is kept."""
     at = run.finished_at or run.queued_at

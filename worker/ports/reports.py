@@ -1,6 +1,6 @@
 """The store as people see it: what is recorded, and how things stand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -50,6 +50,8 @@ class ChangeLine:
     run: RunId | None
     address: str
     change: Change
+    by: str = "run"
+    """``run``, ``person`` or ``clock``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Look:
     directory: DirectoryId | None = None
     run: RunId | None = None
     address: str | None = None
-    most: int = 50
+    most: int | None = 50
+    """None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,18 @@ class SetLine:
     approved: bool
 
 
+class Export(Protocol):
+    """Gives away what is recorded, however much that is: page by page as of one moment, in bounded memory."""
+
+    async def every_run(self, look: Look, tell: Callable[[Sequence[RunLine]], None]) -> None:
+        """Tell all runs, the newest first."""
+        ...
+
+    async def every_change(self, look: Look, tell: Callable[[Sequence[ChangeLine]], None]) -> None:
+        """Tell all changes, the newest first."""
+        ...
+
+
 class Reports(Protocol):
     """Reads what is recorded, for people; changes nothing."""
 
@@ -168,6 +183,8 @@ class Reports(Protocol):
         """Return the open holds of a tenant, the oldest first."""
         ...
 
-    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+    async def waiting(
+        self, tenant: TenantId, of: HoldId | RunId, *, most: int | None
+    ) -> list[SetLine]:
         """Return the addresses of a hold, or what a preview would have changed."""
         ...

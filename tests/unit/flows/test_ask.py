@@ -103,7 +103,9 @@ class Book:
         """None."""
         return []
 
-    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+    async def waiting(
+        self, tenant: TenantId, of: HoldId | RunId, *, most: int | None
+    ) -> list[SetLine]:
         """None."""
         return []
 

@@ -1563,6 +1563,36 @@ FROM (
 -- History's months to come.
 SELECT rollcall.make_history_partitions(:now) AS made
 
+-- name: drop_old_history
+-- The oldest month of history, if all of it is past its time; NULL if not, or if somebody uses history just now.
+SELECT rollcall.drop_history_before(:now::timestamptz - make_interval(months => :months::integer)) AS dropped
+
+-- name: purge_old_runs
+-- Runs past their time with whom they answered, a bounded bite. Of each directory there stay the two complete ones that an undo may
+-- need to measure by, however old they are, and what an open hold goes back to.
+DELETE FROM rollcall.run WHERE run_id IN (
+    SELECT r.run_id FROM rollcall.run r
+    WHERE r.finished_at < :now::timestamptz - make_interval(months => :months::integer)
+        AND (r.mode <> 'apply' OR r.state <> 'completed' OR 2 = (
+            SELECT count(*) FROM (
+                SELECT FROM rollcall.run y
+                WHERE y.tenant_id = r.tenant_id AND y.directory_id = r.directory_id AND y.queued_at > r.queued_at
+                    AND y.mode = 'apply' AND y.state = 'completed' AND y.undone_at IS NULL LIMIT 2) younger))
+        AND NOT EXISTS (SELECT FROM rollcall.directory i WHERE i.directory_id = r.directory_id AND i.last_good_run = r.run_id)
+        AND NOT EXISTS (SELECT FROM rollcall.hold o WHERE o.directory_id = r.directory_id AND o.state = 'open' AND o.run_id = r.run_id)
+    ORDER BY r.finished_at LIMIT :most
+    FOR UPDATE SKIP LOCKED)
+
+-- name: purge_old_holds
+-- Holds that ended before the time that is kept, a bounded bite; their sets went when they ended.
+DELETE FROM rollcall.hold WHERE hold_id IN (
+    SELECT hold_id FROM rollcall.hold
+    WHERE state = 'ended' AND ended_at < :now::timestamptz - make_interval(months => :months::integer) LIMIT :most)
+
+-- name: purge_parked
+-- What was refused is kept as long as the command could come again; the oldest, a bounded bite, known by their numbers.
+DELETE FROM rollcall.parked WHERE at < :before AND parked_id IN (SELECT parked_id FROM rollcall.parked ORDER BY parked_id LIMIT :most)
+
 -- name: purge_commands
 -- The idempotency keys are kept 30 days; a bounded bite.
 DELETE FROM rollcall.command WHERE number IN (
@@ -1659,7 +1689,7 @@ UPDATE rollcall.tenant SET purged_at = :now WHERE tenant_id = :tenant_id
 -- ============================================================================
 
 -- name: report_runs
--- Runs of a tenant, the newest first.
+-- Runs of a tenant, the newest first; all of them if "most" is NULL.
 SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding,
     r.queued_at, r.started_at, r.finished_at
 FROM api.run r
@@ -1667,8 +1697,8 @@ WHERE r.tenant = :tenant AND (:directory::text IS NULL OR r.directory = :directo
 ORDER BY r.queued_at DESC, r.run LIMIT :most
 
 -- name: report_changes
--- What became of addresses of a tenant, the newest first.
-SELECT h.at, h.directory, h.run, h.address, h.change
+-- What became of addresses of a tenant, the newest first; all of it if "most" is NULL.
+SELECT h.at, h.directory, h.run, h.address, h.change, h.by
 FROM api.history h
 WHERE h.tenant = :tenant AND (:directory::text IS NULL OR h.directory = :directory)
     AND (:run::uuid IS NULL OR h.run = :run) AND (:address::text IS NULL OR h.address = :address)
