@@ -39,6 +39,7 @@ from worker.ports.reports import (
     DirectoryLine,
     HoldLine,
     Look,
+    ReadinessLine,
     RunLine,
     SetLine,
     Standing,
@@ -57,6 +58,8 @@ class Status:
 
     directories: tuple[DirectoryLine, ...]
     backlog: Backlog
+    readiness: tuple[ReadinessLine, ...] = ()
+    """Of the domains of the tenant asked for."""
     fleet: FleetHold | None = None
     """The hold over all directories, if one stands."""
 
@@ -202,7 +205,10 @@ async def status(
             await _know(reports, tenant)
         directories = await reports.directories(tenant, reseller=reseller, most=most)
         fleet = PostgresFleet(pool, PostgresClock(pool), settings.fleet_limits())
-        return Status(tuple(directories), await reports.backlog(), await fleet.standing())
+        ready = [] if tenant is None else await reports.readiness(tenant)
+        return Status(
+            tuple(directories), await reports.backlog(), tuple(ready), await fleet.standing()
+        )
 
 
 async def why(settings: Settings, asked: str, tenant: TenantId | None) -> Why:

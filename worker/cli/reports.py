@@ -14,7 +14,7 @@ from worker.cli.fleet import fleet_words
 from worker.cli.options import AsJson
 from worker.domain.addresses import normal_address
 from worker.domain.model import DirectoryId, RunId, TenantId
-from worker.ports.reports import ChangeLine, DirectoryLine, Look, RunLine
+from worker.ports.reports import ChangeLine, DirectoryLine, Look, ReadinessLine, RunLine
 from worker.ports.runs import Backlog
 from worker.settings import load
 
@@ -75,6 +75,16 @@ DIRECTORY_COLUMNS = (
     "queued",
     "running",
     "next (UTC)",
+)
+
+READINESS_COLUMNS = (
+    "domain",
+    "catch-all",
+    "automatic",
+    "complete runs in a row",
+    "stable since (UTC)",
+    "addresses",
+    "by kind",
 )
 
 Tenant = Annotated[str, typer.Argument(help="The tenant.")]
@@ -245,6 +255,8 @@ def status(
     screen.table(DIRECTORY_COLUMNS, map(_directory, found.directories))
     if len(found.directories) == limit:
         screen.say(f"The first {limit:,} are shown; --limit shows more.")
+    if found.readiness:
+        screen.table(READINESS_COLUMNS, map(_readiness, found.readiness))
     screen.table(("waiting", "count", "oldest (s)"), _backlog(found.backlog))
 
 
@@ -261,6 +273,18 @@ def _directory(each: DirectoryLine) -> tuple[object, ...]:
         each.queued,
         each.running,
         each.next_sync_at,
+    )
+
+
+def _readiness(each: ReadinessLine) -> tuple[object, ...]:
+    return (
+        each.domain,
+        "on" if each.catch_all else "off",
+        "yes" if each.automatic else "no",
+        each.complete_runs,
+        each.stable_since,
+        each.addresses,
+        ", ".join(f"{kind} {number}" for kind, number in sorted(each.kinds.items())),
     )
 
 

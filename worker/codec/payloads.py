@@ -173,6 +173,19 @@ class AdviceFacts(Payload):
     domain: str | None
 
 
+class ReadinessFacts(Payload):
+    """How far the list of a domain with catch-all can be trusted."""
+
+    domain: str
+    complete_runs: Annotated[int, Field(ge=0, description="In a row, of every directory.")]
+    stable_since: Annotated[
+        datetime, Field(description="When much of the list changed at once the last time.")
+    ]
+    addresses: Count
+    kinds: Annotated[Mapping[Kind, Count], Field(description="The same by kind.")]
+    automatic: Annotated[bool, Field(description="Every directory is synced by itself.")]
+
+
 class StageFacts(Payload):
     """One of the doctor's stages."""
 
@@ -208,6 +221,10 @@ class RunEnded(RunMembers, Sequenced):
     counts: CountsFacts
     seconds: SecondsFacts
     advice: tuple[AdviceFacts, ...]
+    readiness: Annotated[
+        tuple[ReadinessFacts, ...],
+        Field(description="Of each domain that accepts everything, until it need not any more."),
+    ]
     notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
     finding: FindingFacts | None
     started_at: datetime | None

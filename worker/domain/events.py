@@ -216,6 +216,8 @@ class RunFacts:
     counts: Counts = field(default_factory=Counts)
     seconds: Seconds = field(default_factory=Seconds)
     advice: tuple[Advice, ...] = ()
+    readiness: tuple[Payload, ...] = ()
+    """Of each domain with catch-all, how far its list can be trusted."""
     notify: tuple[str, ...] = ()
     finding: Finding | None = None
 
@@ -242,6 +244,7 @@ def _run_ended(state: RunState, tenant: TenantId, run: RunRef, facts: RunFacts) 
         "counts": asdict(facts.counts),
         "seconds": asdict(facts.seconds),
         "advice": [asdict(advice) for advice in facts.advice],
+        "readiness": [dict(each) for each in facts.readiness],
         "notify": list(facts.notify),
         "finding": None if facts.finding is None else finding_payload(facts.finding),
         "started_at": facts.started_at,

@@ -39,6 +39,8 @@ class RunLine:
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    advice: Sequence[Mapping[str, object]] = ()
+    """What its outcome recommends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,19 @@ class DirectoryLine:
     held: int
     """Addresses that wait in its standing hold."""
     held_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessLine:
+    """How far the list of one domain can be trusted."""
+
+    domain: str
+    catch_all: bool
+    automatic: bool
+    complete_runs: int
+    stable_since: datetime
+    addresses: int
+    kinds: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -488,6 +488,7 @@ async def check(house: House) -> None:
     """What holds after every test, whatever it did."""
     assert await recounted(house) == []
     assert await house.fetch(ORPHANS) == []
+    assert await house.fetch(MISCOUNTED) == []
     check_messages(await house.fetch("SELECT body FROM rollcall.outbox ORDER BY number"))
 
 
@@ -496,6 +497,13 @@ SELECT d.* FROM rollcall.departure d
 WHERE NOT EXISTS (SELECT FROM rollcall.holding h
     WHERE (h.tenant_id, h.address, h.directory_id) = (d.tenant_id, d.address, d.directory_id))
 """
+
+
+MISCOUNTED = """
+SELECT domain, kinds, rollcall.kinds_of(tenant_id, domain) AS counted FROM rollcall.domain
+WHERE removed_at IS NULL AND kinds IS NOT NULL AND kinds <> rollcall.kinds_of(tenant_id, domain)
+"""
+"""Domains whose addresses by kind are kept otherwise than counting gives."""
 
 
 async def recounted(house: House) -> list[asyncpg.Record]:

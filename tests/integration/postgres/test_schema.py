@@ -155,6 +155,7 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "domain",
             "directory",
             "fleet",
+            "readiness",
             "run",
             "history",
             "hold",

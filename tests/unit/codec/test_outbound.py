@@ -51,6 +51,16 @@ FACTS = events.RunFacts(
     hold=events.HoldRef(HoldId(UUID(int=2)), 3),
     counts=events.Counts(entries=3, addresses=2, added=2, ignored={"malformed": 1}),
     advice=(events.Advice("no_canary", "Name an address that never leaves."),),
+    readiness=(
+        {
+            "domain": "example.com",
+            "complete_runs": 7,
+            "stable_since": AT,
+            "addresses": 2,
+            "kinds": {"mailbox": 2},
+            "automatic": True,
+        },
+    ),
     notify=("it@example.com",),
     finding=FINDING,
 )

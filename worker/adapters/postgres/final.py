@@ -18,9 +18,11 @@ from worker.adapters.postgres.decisions import CHANGES_PER_PART
 from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_payload
 from worker.adapters.postgres.evidence import Doubt, State, gather
 from worker.adapters.postgres.hold_set import Standing, refresh
+from worker.adapters.postgres.readiness import count_recipients, readiness, recount_kinds
 from worker.adapters.postgres.rejects import remember_rejects
 from worker.adapters.postgres.schedule import Concerned, resume_refused, settle_plan, tier_of
-from worker.domain.events import Counts, Seconds
+from worker.domain.advice import Readiness, advice
+from worker.domain.events import Advice, Counts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import Evidence, Ruling
 from worker.domain.model import (
@@ -32,6 +34,7 @@ from worker.domain.model import (
     TenantId,
 )
 from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
+from worker.domain.plans import Right, allows
 from worker.domain.rulings import skip_reason
 from worker.ports.runs import Snapshot, Spool
 from worker.ports.vault import Clock
@@ -96,7 +99,8 @@ async def _lock(
         raise RunStopped(code="deleted")
     if standing["cancel_reason"]:
         raise RunStopped(standing["cancel_reason"])
-    skip = skip_reason(run.trigger, tier=tier_of(tenant), paused=None, deleted=False)
+    plan = tier_of(tenant)
+    skip = skip_reason(run.trigger, tier=plan, paused=None, deleted=False)
     if skip is not None:  # the plan changed while the run was reading: what it says now counts
         raise RunStopped(skip)
     valid = (directory["revision_in_force"], directory["revision_pending"])
@@ -123,6 +127,7 @@ async def _lock(
         accepted_canaries=tuple(directory["accepted_canaries"]),
         fleet_is_held=directory["fleet_is_held"],
         rejects_digest=directory["rejects_digest"],
+        plan=plan,
         now=now,
     )
 
@@ -286,6 +291,7 @@ class PostgresFinal:
 
     async def _write_recipients(self, counts: Counts) -> None:
         connection, now = self._connection, self._state.now
+        kinds_follow = self._state.is_new or not await self._kinds_moved(counts)
         if self._state.is_new:
             await db.run(connection, "insert_all", now=now, **self._here)
         else:
@@ -293,7 +299,21 @@ class PostgresFinal:
         await db.run(
             connection, "write_history", now=now, run_id=self._state.row.run_id, **self._here
         )
-        await db.run(connection, "count_recipients", tenant_id=self._state.row.tenant_id)
+        tenant_id = self._state.row.tenant_id
+        if not kinds_follow:
+            await recount_kinds(connection, tenant_id)
+        await count_recipients(connection, tenant_id, now, kinds_follow=kinds_follow)
+
+    async def _kinds_moved(self, counts: Counts) -> bool:
+        """Whether some may be of another kind now without having come or gone."""
+        sides = self._sides
+        has_differences = bool(sides.fresh or sides.changed or sides.gone)
+        if self._state.is_shared:  # another source may make it another kind
+            return has_differences or bool(counts.returned or counts.grace)
+        if not has_differences:
+            return False
+        moved = await db.only(self._connection, "kinds_moved", fresh=sides.fresh, **self._here)
+        return bool(moved["moved"])
 
     async def _write_differences(self, counts: Counts) -> None:
         connection, now = self._connection, self._state.now
@@ -318,6 +338,7 @@ class PostgresFinal:
             "good_run",
             run_id=self._state.row.run_id,
             revision=self._run.revision,
+            is_applied=not ruling.is_hold,
             now=self._state.now,
             directory_id=self._state.row.directory_id,
         )
@@ -358,6 +379,11 @@ class PostgresFinal:
         place = await take_places(
             self._connection, tenant_id=self._state.row.tenant_id, count=1 + parts
         )
+        ready = await readiness(
+            self._connection,
+            self._state.row.tenant_id,
+            may_be_automatic=allows(self._state.plan, Right.AUTOMATIC_SYNC),
+        )
         seconds = self._seconds()
         await self._end(
             Ending(
@@ -367,6 +393,8 @@ class PostgresFinal:
                 hold=standing.ref if standing else None,
                 counts=counts,
                 seconds=seconds,
+                advice=self._advice(ready),
+                readiness=ready,
                 notify=() if standing and standing.is_discarded else self._run.settings.notify,
             ),
             place,
@@ -379,6 +407,9 @@ class PostgresFinal:
         if ruling.is_hold:
             return Held(counts, seconds, ruling)
         return Unchanged(counts, seconds) if self._state.is_equal else Applied(counts, seconds)
+
+    def _advice(self, ready: tuple[Readiness, ...]) -> tuple[Advice, ...]:
+        return advice(self._run.settings, self._addresses, ready, self._state.now)
 
     async def _write_changed_events(self, place: Place, parts: int) -> None:
         await db.run(
@@ -412,6 +443,7 @@ class PostgresFinal:
                 reasons=tuple(reason_payload(reason) for reason in ruling.reasons),
                 counts=counts,
                 seconds=seconds,
+                advice=self._advice(()),
             ),
             place=None,
         )

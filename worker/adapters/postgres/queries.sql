@@ -369,16 +369,86 @@ INSERT INTO rollcall.history (at, tenant_id, directory_id, run_id, address, chan
 SELECT :now, :tenant_id, :directory_id, :run_id, address, change FROM touched WHERE change IS NOT NULL
 
 -- name: count_recipients
--- Keep the number of valid recipients of each domain.
-UPDATE rollcall.domain m SET recipients = m.recipients + w.gained
+-- Keep the number of valid recipients of each domain, by kind too if what was touched tells all of that; and since when its list is
+-- stable: much at once, and it is not.
+UPDATE rollcall.domain m SET recipients = m.recipients + w.gained,
+    kinds = CASE WHEN :kinds_follow THEN rollcall.add_kinds(CASE m.recipients WHEN 0 THEN '{}' ELSE m.kinds END, w.kinds) END,
+    stable_since = CASE WHEN w.changes > greatest(:unstable_count::bigint, :unstable_share::float8 * m.recipients) THEN :now ELSE m.stable_since END
 FROM (
-    SELECT split_part(address, '@', 2) AS domain,
-        sum(CASE WHEN change = 'added' THEN 1
-                 WHEN change = 'returned' AND was IS DISTINCT FROM 'missing' THEN 1
-                 WHEN change = 'grace' THEN -1 ELSE 0 END) AS gained
-    FROM touched WHERE change IS NOT NULL GROUP BY 1
+    SELECT domain, sum(gained) AS gained, sum(changes) AS changes,
+        jsonb_object_agg((ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1], gained) AS kinds
+    FROM (
+        SELECT split_part(address, '@', 2) AS domain, kind,
+            sum(CASE WHEN change = 'added' THEN 1
+                     WHEN change = 'returned' AND was IS DISTINCT FROM 'missing' THEN 1
+                     WHEN change = 'grace' THEN -1 ELSE 0 END) AS gained,
+            count(*) AS changes
+        FROM touched WHERE change IS NOT NULL GROUP BY 1, 2
+    ) of_kind
+    GROUP BY 1
 ) w
-WHERE m.tenant_id = :tenant_id AND m.domain = w.domain AND m.removed_at IS NULL AND w.gained <> 0
+WHERE m.tenant_id = :tenant_id AND m.domain = w.domain AND m.removed_at IS NULL
+    AND (w.gained <> 0 OR w.changes > greatest(:unstable_count::bigint, :unstable_share::float8 * m.recipients))
+
+-- name: kinds_moved
+-- Whether an address may be of another kind now without having come or gone: an entry has become another, or an
+-- address got an entry more or less.
+SELECT EXISTS (
+    SELECT FROM diff c JOIN rollcall.holding h
+        ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = c.address AND h.entry_id = c.entry_id
+    WHERE c.side = 'c' AND (h.kind, h.is_primary) <> (c.kind, c.is_primary))
+    OR EXISTS (SELECT FROM diff g WHERE g.side = 'g' AND EXISTS (SELECT FROM stage s WHERE s.address = g.address))
+    OR :fresh::bigint <> (SELECT count(*) FROM touched WHERE was IS NULL) AS moved
+
+-- name: recount_kinds
+-- What was touched does not tell how many there are of each kind.
+UPDATE rollcall.domain SET kinds = NULL WHERE tenant_id = :tenant_id AND kinds IS NOT NULL
+
+-- name: count_kinds
+-- By kind, where that is wanted (a domain of the tenant has catch-all) and not counted yet: all of its domains at once.
+UPDATE rollcall.domain m SET kinds = coalesce(k.kinds, '{}')
+FROM rollcall.domain w
+LEFT JOIN (
+    SELECT domain, jsonb_object_agg((ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1], addresses) AS kinds
+    FROM (
+        SELECT split_part(address, '@', 2) AS domain, kind, count(*) AS addresses
+        FROM (
+            SELECT h.address, min(CASE WHEN h.is_primary THEN 0 ELSE 4 END + h.kind) % 4 AS kind
+            FROM rollcall.holding h
+            WHERE h.tenant_id = :tenant_id AND NOT EXISTS (
+                SELECT FROM rollcall.departure d
+                WHERE d.tenant_id = :tenant_id AND d.address = h.address AND d.directory_id = h.directory_id AND d.step <> 'missing')
+            GROUP BY 1
+        ) once
+        GROUP BY 1, 2
+    ) counted
+    GROUP BY 1
+) k ON k.domain = w.domain
+WHERE m.domain_id = w.domain_id AND w.tenant_id = :tenant_id AND w.removed_at IS NULL AND w.kinds IS NULL
+
+-- name: readiness
+-- How far the lists of a tenant's domains with catch-all can be trusted; of an alias domain, that of its target.
+SELECT d.domain, read.complete_runs, greatest(d.added_at, d.stable_since, a.stable_since) AS stable_since,
+    d.recipients + coalesce(a.recipients, 0) AS addresses, read.automatic, CASE WHEN d.alias_of IS NULL THEN d.kinds ELSE a.kinds END AS kinds
+FROM rollcall.domain d
+LEFT JOIN rollcall.domain a ON a.tenant_id = d.tenant_id AND a.domain = d.alias_of AND a.removed_at IS NULL
+CROSS JOIN (
+    SELECT coalesce(min(i.complete_in_a_row), 0) AS complete_runs,
+        coalesce(bool_and((v.settings -> 'schedule' ->> 'automatic')::boolean AND i.paused IS NULL AND i.plan_pause IS NULL), false) AS automatic
+    FROM rollcall.directory i
+    JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+    WHERE i.tenant_id = :tenant_id AND i.deleted_at IS NULL
+) read
+WHERE d.tenant_id = :tenant_id AND d.removed_at IS NULL AND d.catch_all
+ORDER BY d.domain
+
+-- name: break_row
+-- A run failed or was undone: complete ones are counted anew.
+UPDATE rollcall.directory SET complete_in_a_row = 0 WHERE directory_id = :directory_id AND complete_in_a_row <> 0
+
+-- name: report_readiness
+-- How far the list of each domain of a tenant can be trusted.
+SELECT domain, catch_all, automatic, complete_runs, stable_since, addresses, kinds FROM api.readiness WHERE tenant = :tenant ORDER BY domain
 
 -- name: drop_ignored
 -- What the directory rejected before, and does not now or in another entry.
@@ -592,7 +662,7 @@ UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 
 -- name: finish_run
 -- The recorded outcome. A run that never began has no start.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
-    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id, advice = :advice
 WHERE run_id = :run_id
 RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
 
@@ -631,6 +701,7 @@ UPDATE rollcall.run SET scope = :scope WHERE run_id = :run_id
 -- A complete apply run, held or not: its revision comes into force, older secrets are erased.
 WITH d AS (
     UPDATE rollcall.directory SET last_good_run = :run_id, last_good_at = :now,
+        complete_in_a_row = CASE WHEN :is_applied THEN complete_in_a_row + 1 ELSE 0 END,
         revision_in_force = CASE WHEN revision_pending = :revision THEN :revision ELSE revision_in_force END,
         revision_pending = CASE WHEN revision_pending = :revision THEN NULL ELSE revision_pending END
     WHERE directory_id = :directory_id
@@ -1690,7 +1761,7 @@ UPDATE rollcall.tenant SET purged_at = :now WHERE tenant_id = :tenant_id
 
 -- name: report_runs
 -- Runs of a tenant, the newest first; all of them if "most" is NULL.
-SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding,
+SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding, r.advice,
     r.queued_at, r.started_at, r.finished_at
 FROM api.run r
 WHERE r.tenant = :tenant AND (:directory::text IS NULL OR r.directory = :directory) AND (:run::uuid IS NULL OR r.run = :run)

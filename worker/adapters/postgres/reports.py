@@ -26,6 +26,7 @@ from worker.ports.reports import (
     DirectoryLine,
     HoldLine,
     Look,
+    ReadinessLine,
     RunLine,
     SetLine,
     Standing,
@@ -94,6 +95,14 @@ class PostgresReports:
                 connection, "report_directories", tenant=tenant, reseller=reseller, most=most
             )
         return [DirectoryLine(**dict(each)) for each in found]
+
+    async def readiness(self, tenant: TenantId) -> list[ReadinessLine]:
+        """Return how far the lists of a tenant's domains can be trusted. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(connection, "report_readiness", tenant=tenant)
+        return [
+            ReadinessLine(**{**dict(each), "kinds": orjson.loads(each["kinds"])}) for each in found
+        ]
 
     async def knows(self, tenant: TenantId) -> bool:
         """Tell whether there is such a tenant. Raises StoreFailure."""
@@ -196,4 +205,5 @@ def _run_line(record: asyncpg.Record) -> RunLine:
         queued_at=record["queued_at"],
         started_at=record["started_at"],
         finished_at=record["finished_at"],
+        advice=orjson.loads(record["advice"]),
     )

@@ -119,4 +119,5 @@ async def _set_back(hand: Hand, found: asyncpg.Record) -> None:
     await db.run(on, "mark_undone", run_id=run_id, now=hand.now)
     await db.run(on, "restore_baseline", run_id=run_id, tenant_id=hand.tenant_id)
     await db.run(on, "await_canaries", run_id=run_id)
+    await db.run(on, "break_row", directory_id=found["directory_id"])
     await db.run(on, "forget_digests", **_here(hand, found))
