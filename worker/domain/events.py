@@ -277,6 +277,24 @@ def finding_payload(finding: Finding) -> Payload:
     return asdict(finding)
 
 
+def directory_tested(
+    tenant: TenantId,
+    directory: DirectoryId | None,
+    *,
+    causes: Sequence[str],
+    notify: Sequence[str],
+    finding: Finding,
+) -> Event:
+    """The doctor's answer; nothing was changed. ``directory`` is None for a form that names none."""
+    told = {
+        **finding_payload(finding),
+        "causes": list(causes),
+        "directory": directory,
+        "notify": list(notify),
+    }
+    return Event("directory.tested", tenant, told, sequenced=False)
+
+
 # --- recipients --------------------------------------------------------------
 
 

@@ -105,6 +105,7 @@ async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     found = findings.finding(
         code,
         seen=seen(preview) if preview else "",
+        until=detail,
         stages=completed(stages),
         ldapsearch=ldapsearch_line(plan, asked.settings.servers[0]) if plan else "",
         egress=ports.egress,

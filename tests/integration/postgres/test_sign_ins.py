@@ -8,24 +8,23 @@ import pytest
 from tests.integration.postgres.house import HQ, House, settings
 from worker.domain.commands import DeleteTenant
 from worker.domain.failures import Denied
-from worker.domain.model import ClaimedRun, Server, Trigger
+from worker.domain.model import Server, Trigger
 from worker.domain.outcomes import RunStopped, Skipped
+from worker.domain.sign_in import SignIn, sign_in_of_run
 from worker.ports.directory import Gate
 
 
-async def run_of(
-    house: House, trigger: Trigger = Trigger.MANUAL, directory: str = HQ
-) -> ClaimedRun:
-    """A run at the point where it would sign in; the one before it has ended."""
+async def sign_in(house: House, trigger: Trigger = Trigger.MANUAL, directory: str = HQ) -> SignIn:
+    """What a run is about to do when it would sign in; the run itself has ended."""
     await house.request(directory, trigger=trigger)
     run = await house.claim()
     await house.runs.end(run, Skipped("cancelled"))
-    return run
+    return sign_in_of_run(run)
 
 
 async def press(house: House, *, accepted: bool | None, trigger: Trigger = Trigger.MANUAL) -> Gate:
     """One sign-in and what the server said."""
-    gate = house.sign_ins.gate(await run_of(house, trigger))
+    gate = house.sign_ins.gate(await sign_in(house, trigger))
     await gate.admit()
     await gate.settle(accepted=accepted)
     return gate
@@ -34,7 +33,7 @@ async def press(house: House, *, accepted: bool | None, trigger: Trigger = Trigg
 async def refusal(house: House, trigger: Trigger = Trigger.MANUAL) -> str:
     """Why the next sign-in may not be made."""
     with pytest.raises(Denied) as denied:
-        await house.sign_ins.gate(await run_of(house, trigger)).admit()
+        await house.sign_ins.gate(await sign_in(house, trigger)).admit()
     return denied.value.code
 
 
@@ -42,7 +41,7 @@ async def test_an_attempt_is_recorded_before_it_is_made(house: House) -> None:
     """A worker that dies after the bind must not have sent it unseen."""
     await house.founded()
 
-    await house.sign_ins.gate(await run_of(house)).admit()
+    await house.sign_ins.gate(await sign_in(house)).admit()
 
     (found,) = await house.fetch("SELECT outcome, bind_name, fingerprint FROM rollcall.sign_in")
     assert (found["outcome"], found["bind_name"]) == ("pending", settings().bind_name)
@@ -73,7 +72,7 @@ async def test_the_answer_says_when(house: House) -> None:
     last = house.clock.at
 
     with pytest.raises(Denied) as denied:
-        await house.sign_ins.gate(await run_of(house)).admit()
+        await house.sign_ins.gate(await sign_in(house)).admit()
 
     assert denied.value.detail == f"{last + timedelta(minutes=30):%Y-%m-%d %H:%M} UTC"
 
@@ -128,7 +127,7 @@ async def test_refusals_count_over_all_hosts_and_directories(house: House) -> No
     other = settings(servers=(Server("elsewhere.example"),))
     await house.save_directory(other, directory="branch")
     await press(house, accepted=False)
-    gate = house.sign_ins.gate(await run_of(house, directory="branch"))
+    gate = house.sign_ins.gate(await sign_in(house, directory="branch"))
     await gate.admit()
     await gate.settle(accepted=False)
 
@@ -161,7 +160,7 @@ async def test_an_attempt_without_an_answer_counts(house: House) -> None:
     """The server may have counted it before the worker died."""
     await house.founded()
     for _ in range(2):
-        await house.sign_ins.gate(await run_of(house)).admit()
+        await house.sign_ins.gate(await sign_in(house)).admit()
     house.clock.forward(minutes=3)
 
     assert await refusal(house) == "sign_in.waiting"
@@ -177,8 +176,7 @@ async def test_a_broken_connection_does_not_count(house: House) -> None:
 async def test_of_many_at_once_two_are_let_through(house: House) -> None:
     """Ten directories with one wrong password, synced at once, must not be ten refusals."""
     await house.founded()
-    runs = [await run_of(house) for _ in range(5)]
-    gates = [house.sign_ins.gate(run) for run in runs]
+    gates = [house.sign_ins.gate(await sign_in(house)) for _ in range(5)]
     admitted: list[Gate] = []
     denied: list[str] = []
 
@@ -202,7 +200,7 @@ async def test_of_many_at_once_two_are_let_through(house: House) -> None:
 async def test_a_gate_waits_for_sign_ins_under_way(house: House) -> None:
     """They will most likely succeed, and then there is nothing to wait for."""
     await house.founded()
-    first, second, third = [house.sign_ins.gate(await run_of(house)) for _ in range(3)]
+    first, second, third = [house.sign_ins.gate(await sign_in(house)) for _ in range(3)]
     await first.admit()
     await second.admit()
 
@@ -218,8 +216,8 @@ async def test_a_gate_waits_for_sign_ins_under_way(house: House) -> None:
 async def test_a_tenant_deleted_meanwhile_ends_the_run(house: House) -> None:
     """Nobody signs in for who is gone."""
     await house.founded()
-    run = await run_of(house)
+    wanted = await sign_in(house)
     await house.send(DeleteTenant())
 
     with pytest.raises(RunStopped, match="deleted"):
-        await house.sign_ins.gate(run).admit()
+        await house.sign_ins.gate(wanted).admit()
