@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.postgres.house import HQ, House, settings
+from tests.integration.postgres.house import HQ, TENANT, House, settings
 from worker.domain.commands import DeleteTenant
 from worker.domain.failures import Denied
-from worker.domain.model import Server, Trigger
+from worker.domain.model import Credentials, Secret, Server, TenantId, Trigger
 from worker.domain.outcomes import RunStopped, Skipped
-from worker.domain.sign_in import SignIn, sign_in_of_run
+from worker.domain.sign_in import SignIn, sign_in_of, sign_in_of_run
 from worker.ports.directory import Gate
 
 
@@ -221,3 +221,91 @@ async def test_a_tenant_deleted_meanwhile_ends_the_run(house: House) -> None:
 
     with pytest.raises(RunStopped, match="deleted"):
         await house.sign_ins.gate(wanted).admit()
+
+
+# --- one account under several names -----------------------------------------
+
+
+async def press_as(
+    house: House, name: str, host: str = "dc1.example.com", *, accepted: bool | None = False
+) -> str:
+    """Sign in as this account at this host; why not, if it may not be."""
+    form = settings(bind_name=name, servers=(Server(host),))
+    credentials = Credentials(Secret("guess"))
+    gate = house.sign_ins.gate(
+        sign_in_of(TENANT, form, credentials, trigger=Trigger.MANUAL, changed_at=house.clock.at)
+    )
+    try:
+        await gate.admit()
+    except Denied as denied:
+        return denied.code
+    await gate.settle(accepted=accepted)
+    return "sent"
+
+
+async def test_refusals_add_up_over_the_names_of_an_account(house: House) -> None:
+    """The directory counts one account; who tries the next spelling is told to wait."""
+    await house.founded()
+
+    sent = [
+        await press_as(house, name, f"dc{number}.example.com")
+        for number, name in enumerate(("CN=Sync,DC=example,DC=com", "sync@example.com", "EX\\sync"))
+    ]
+
+    assert sent == ["sent", "sent", "sign_in.waiting"]
+
+
+async def test_names_that_differ_are_one_account_in_doubt_where_they_go_to_one_host(
+    house: House,
+) -> None:
+    """An entry may be called otherwise than its account; elsewhere it is not in the way."""
+    await house.founded()
+    for _ in range(2):
+        await press_as(house, "CN=Sync Service,DC=example,DC=com")
+
+    assert await press_as(house, "svc-sync@example.com") == "sign_in.waiting"
+    assert await press_as(house, "svc-sync@example.com", "ldap.elsewhere.example") == "sent"
+    assert await press_as(house, "CN=Other,DC=example,DC=com") == "sent"
+
+
+async def test_a_success_under_another_name_opens_no_gate(house: House) -> None:
+    """They may be two accounts: then the first's refusals stand."""
+    await house.founded()
+    await press_as(house, "sync@example.com")
+    await press_as(house, "sync@example.net", accepted=True)
+    await press_as(house, "sync@example.com")
+
+    assert await press_as(house, "sync@example.net") == "sign_in.waiting"
+    house.clock.forward(minutes=30.1)
+    assert await press_as(house, "sync@example.net") == "sent"
+
+
+async def test_other_tenants_accounts_of_one_name_are_others(house: House) -> None:
+    """Half of all accounts are called the same."""
+    await house.founded()
+    await house.save_tenant("example.net", tenant="other")
+    for _ in range(2):
+        await press_as(house, "sync@example.com")
+
+    form = settings(bind_name="sync@example.com", servers=(Server("dc1.example.com"),))
+    wanted = sign_in_of(
+        TenantId("other"),
+        form,
+        Credentials(Secret("guess")),
+        trigger=Trigger.MANUAL,
+        changed_at=house.clock.at,
+    )
+
+    await house.sign_ins.gate(wanted).admit()
+
+
+async def test_of_many_names_at_once_two_are_let_through(house: House) -> None:
+    """Three spellings pressed in three windows at the same moment."""
+    await house.founded()
+    names = ("cn=sync,dc=example,dc=com", "sync@example.com", "ex\\sync", "sync", "sync@other")
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(press_as(house, name)) for name in names]
+
+    codes = sorted(task.result() for task in tasks)
+    assert codes == ["sent", "sent", *["sign_in.waiting"] * 3]
