@@ -8,6 +8,11 @@ PAGED_RESULTS = "1.2.840.113556.1.4.319"
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 """RFC 4532."""
 
+SERVICE_CONTEXTS = frozenset(
+    {"cn=config", "cn=schema", "cn=monitor", "cn=changelog", "o=netscaperoot", "o=ipaca"}
+)
+DATA_CONTEXTS = ("dc=", "o=")
+
 
 @dataclass(frozen=True, slots=True)
 class RootDse:
@@ -47,3 +52,20 @@ class RootDse:
     def tells_who_we_are(self) -> bool:
         """Whether Who-am-I is offered."""
         return WHO_AM_I in self.extensions
+
+    @property
+    def data_contexts(self) -> tuple[str, ...]:
+        """What the server calls its data: one context, several it could be, or none.
+
+        389-DS and Active Directory say which is the one (``defaultNamingContext``). Else those that hold no data are left
+        out: configuration, schema, statistics, changes, and the certificates of FreeIPA.
+        """
+        if self.default_context:
+            return (self.default_context,)
+        if len(self.contexts) == 1:
+            return self.contexts
+        return tuple(
+            context
+            for context in self.contexts
+            if context.lower().startswith(DATA_CONTEXTS) and context.lower() not in SERVICE_CONTEXTS
+        )
