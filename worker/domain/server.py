@@ -1,5 +1,9 @@
-"""What a directory server says of itself, as text. Knows no product: telling them apart is ``detect``'s."""
+"""What a directory server says of itself, as text, and the words for what that comes to.
 
+Knows no product by its signs: telling them apart is ``detect``'s.
+"""
+
+import enum
 from dataclasses import dataclass
 
 
@@ -69,3 +73,46 @@ class RootDse:
             for context in self.contexts
             if context.lower().startswith(DATA_CONTEXTS) and context.lower() not in SERVICE_CONTEXTS
         )
+
+
+class ServerType(enum.StrEnum):
+    """Servers that can be told apart."""
+
+    ACTIVE_DIRECTORY = "active_directory"
+    SAMBA_AD = "samba_ad"
+    OPENLDAP = "openldap"
+    DS389 = "389ds"
+    FREEIPA = "freeipa"
+    ZIMBRA = "zimbra"
+    UCS = "ucs"
+    IREDMAIL = "iredmail"
+    EDIRECTORY = "edirectory"
+    DOMINO = "domino"
+    GOOGLE = "google"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All that was asked of a server besides its entries."""
+
+    root: RootDse
+    known: frozenset[str] | None = None
+    """Lower-case names of attributes and classes that its schema has, of those asked for; None: not asked, or not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What kind of directory a server is, and what to enter for it."""
+
+    server: ServerType
+    version: str
+    """In words, as far as the server tells: "Windows Server 2025"."""
+    types: tuple[str, ...]
+    """Names of the presets that may fit, the best first."""
+    bases: tuple[str, ...]
+    """Where that preset would search; several: the customer has to choose."""
+    attributes: tuple[str, ...]
+    """Where its entries keep addresses."""
+    known: frozenset[str] | None = None
+    """As in ``Profile``."""
