@@ -7,6 +7,7 @@ CREATE TABLE rollcall.directory_test (
     number            bigint PRIMARY KEY REFERENCES rollcall.command ON DELETE CASCADE,
     tenant_id         integer NOT NULL REFERENCES rollcall.tenant,
     directory_id      integer REFERENCES rollcall.directory ON DELETE CASCADE, -- NULL: of a form that names none
+    is_saved          boolean NOT NULL,                    -- the settings are the directory's own; else a form
     settings          jsonb NOT NULL,                      -- the form without its secrets
     password_sealed   bytea,
     client_key_sealed bytea,
@@ -18,7 +19,9 @@ CREATE TABLE rollcall.directory_test (
 CREATE INDEX directory_test_of_tenant ON rollcall.directory_test (tenant_id);
 
 -- Whom a sign-in asks: two names of different spelling that go to a common host may be one account.
-ALTER TABLE rollcall.sign_in ADD COLUMN hosts text[] COLLATE "C" NOT NULL DEFAULT '{}';
+ALTER TABLE rollcall.sign_in
+    ADD COLUMN hosts    text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    ADD COLUMN is_trial boolean NOT NULL DEFAULT false;    -- made with a form that was not saved: it stops no schedule
 CREATE INDEX sign_in_of_tenant ON rollcall.sign_in (tenant_id, at DESC);
 
 -- --- roles ----------------------------------------------------------------------

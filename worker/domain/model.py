@@ -311,6 +311,8 @@ class ClaimedTest:
     causes: tuple[str, ...]
     settings: DirectorySettings
     credentials: Credentials = field(repr=False)
+    is_saved: bool
+    """The settings are the directory's own; else a form."""
     domains: tuple[str, ...]
     """The tenant's domains (lower-case A-labels)."""
     asked_at: datetime

@@ -63,6 +63,8 @@ class SignIn:
     trigger: Trigger
     changed_at: datetime
     """When the settings were last saved."""
+    is_trial: bool = False
+    """The settings are a form that was not saved."""
 
 
 def sign_in_of(
@@ -151,6 +153,7 @@ class Attempt:
     at: datetime
     outcome: Sent
     bind_name: str = ""
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,5 +216,11 @@ def _remembered(attempts: Sequence[Attempt], now: datetime) -> list[Attempt]:
 
 
 def _refused_in_a_row(recent: Sequence[Attempt]) -> bool:
-    settled = [attempt for attempt in recent if attempt.outcome is not Sent.PENDING]
+    """Tell whether the last two were refused. What was mistyped in a form that was not saved stops no schedule."""
+    settled = [
+        attempt
+        for attempt in recent
+        if attempt.outcome is not Sent.PENDING
+        and not (attempt.is_trial and attempt.outcome is Sent.REFUSED)
+    ]
     return [attempt.outcome for attempt in settled[:2]] == [Sent.REFUSED, Sent.REFUSED]

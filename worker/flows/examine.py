@@ -4,7 +4,7 @@ Nothing of a customer's list is touched. No database connection is held while th
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain.failures import Finding, LeaseLost, StoreFailure
 from worker.domain.findings import INTERNAL, finding
@@ -81,12 +81,15 @@ async def look_at(test: ClaimedTest, *, ports: ExaminePorts) -> Finding:
     """Go through all stages, the sign-in through the gate that runs go through. Raises StoreFailure, RunStopped."""
     if test.fault is not None:
         return finding(test.fault, stages=completed([]))
-    sign_in = sign_in_of(
-        test.tenant,
-        test.settings,
-        test.credentials,
-        trigger=Trigger.MANUAL,  # a person asked, just now
-        changed_at=test.asked_at,
+    sign_in = replace(
+        sign_in_of(
+            test.tenant,
+            test.settings,
+            test.credentials,
+            trigger=Trigger.MANUAL,  # a person asked, just now
+            changed_at=test.asked_at,
+        ),
+        is_trial=not test.is_saved,
     )
     diagnosis = await diagnose(
         Asked(test.settings, test.credentials, test.domains),

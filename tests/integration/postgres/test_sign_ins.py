@@ -1,6 +1,7 @@
 """Account safety over all workers: how often a password may be sent, and when it must not be sent at all."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -297,6 +298,21 @@ async def test_other_tenants_accounts_of_one_name_are_others(house: House) -> No
     )
 
     await house.sign_ins.gate(wanted).admit()
+
+
+async def test_forms_that_were_tried_in_vain_stop_no_schedule(house: House) -> None:
+    """The stored password is another, and right."""
+    await house.founded()
+    for _ in range(2):
+        wanted = replace(await sign_in(house), secret=Secret("mistyped"), is_trial=True)
+        gate = house.sign_ins.gate(wanted)
+        await gate.admit()
+        await gate.settle(accepted=False)
+
+    assert await refusal(house, Trigger.SCHEDULED) == "sign_in.waiting"
+    house.clock.forward(minutes=30.1)
+
+    await press(house, accepted=True, trigger=Trigger.SCHEDULED)
 
 
 async def test_of_many_names_at_once_two_are_let_through(house: House) -> None:

@@ -1,5 +1,7 @@
 """Tests of directories in the store: queued by a command, claimed once, answered once, forgotten with their secrets."""
 
+import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -69,7 +71,7 @@ async def test_a_stored_directory_is_claimed_with_its_secrets(house: House) -> N
     assert (test.tenant, test.directory, test.causes) == (TENANT, HQ, (asked,))
     assert test.settings == settings(notify=("it@example.com",))
     assert test.credentials.password == Secret(PASSWORD)
-    assert (test.domains, test.fault) == (("example.com",), None)
+    assert (test.domains, test.fault, test.is_saved) == (("example.com",), None, True)
 
 
 async def test_the_pending_revision_is_tested_if_there_is_one(house: House) -> None:
@@ -90,7 +92,7 @@ async def test_a_form_is_tested_and_nothing_of_it_is_saved(house: House) -> None
 
     test = await claim(house)
 
-    assert (test.directory, test.settings.name) == (None, "typed")
+    assert (test.directory, test.settings.name, test.is_saved) == (None, "typed", False)
     assert test.credentials.password == Secret("typed")
     assert await house.value("SELECT count(*) FROM rollcall.directory") == 0
 
@@ -175,6 +177,25 @@ async def test_one_tenant_has_so_many_tests_at_once_and_others_their_turn(house:
     assert [test.tenant for test in rest] == [TENANT]
     await queue.end(first[0], OK)
     assert len(await queue.claim(10)) == 1
+
+
+async def test_of_many_workers_at_once_each_test_is_one_s(house: House) -> None:
+    """They ask at the same moment whenever a bell rings; caps hold among them all."""
+    tenants = [f"t{number}" for number in range(6)]
+    for tenant in tenants:
+        await house.save_tenant(f"{tenant}.example", tenant=tenant)
+        await house.save_directory(tenant=tenant)
+        for _ in range(4):
+            await ask(house, tenant=tenant)
+
+    async with asyncio.TaskGroup() as group:
+        workers = [group.create_task(queue_of(house).claim(5)) for _ in range(5)]
+
+    claimed = [test for worker in workers for test in worker.result()]
+    assert len({test.number for test in claimed}) == len(claimed)
+    assert max(Counter(test.tenant for test in claimed).values()) <= 2
+    rest = await queue_of(house).claim(50)
+    assert len(claimed) + len(rest) == 2 * len(tenants)
 
 
 async def test_what_a_dead_worker_left_is_claimed_again(house: House) -> None:

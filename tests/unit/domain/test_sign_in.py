@@ -220,6 +220,23 @@ def test_a_success_under_one_name_does_not_forgive_another() -> None:
     assert answer_among([], attempts(("b", A, 1), ("b", R, 2), ("b", R, 3))) is None
 
 
+def test_what_was_mistyped_in_a_form_stops_no_schedule() -> None:
+    """Who tries out a new form must not stop what works; but the half hour is the directory's."""
+    tried = [Attempt(NOW - timedelta(hours=age), R, "a", is_trial=True) for age in (2, 3)]
+    just_now = [Attempt(NOW - timedelta(minutes=age), R, "a", is_trial=True) for age in (2, 3)]
+
+    assert answer(SCHEDULED, *tried) is None
+    assert answer(SCHEDULED, *just_now) == "sign_in.waiting"
+    assert answer(SCHEDULED, *tried, ago(R, hours=4), ago(R, hours=5)) == "sign_in.known_refused"
+
+
+def test_a_form_that_was_let_in_is_a_success_like_another() -> None:
+    """The account is in order again."""
+    tried = Attempt(NOW - timedelta(hours=1), A, "a", is_trial=True)
+
+    assert answer(SCHEDULED, tried, ago(R, hours=2), ago(R, hours=3)) is None
+
+
 def test_what_is_about_to_be_sent_is_told_without_the_secret() -> None:
     """Names and hosts are compared without case; the secret is shown to nobody."""
     settings = DirectorySettings(

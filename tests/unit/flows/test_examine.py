@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.fakes.jumping import jumping
 from tests.fakes.notebook import Notebook
 from tests.fakes.runs import Directory, OpenGate
@@ -40,7 +42,10 @@ LOST = LeaseLost("store.lease_lost")
 
 
 def claimed(
-    *, fault: str | None = None, domains: tuple[str, ...] = ("example.com",)
+    *,
+    fault: str | None = None,
+    domains: tuple[str, ...] = ("example.com",),
+    is_saved: bool = False,
 ) -> ClaimedTest:
     """A test that a worker holds."""
     return ClaimedTest(
@@ -51,6 +56,7 @@ def claimed(
         causes=("c-1",),
         settings=SETTINGS,
         credentials=Credentials(Secret("correct-horse")),
+        is_saved=is_saved,
         domains=domains,
         asked_at=NOW,
         queue_s=0.5,
@@ -155,6 +161,16 @@ async def test_the_sign_in_is_asked_for_as_a_person_s() -> None:
     assert (wanted.tenant, wanted.account.bind_name) == ("acme", "cn=reader")
     assert wanted.trigger is Trigger.MANUAL
     assert wanted.account.hosts == {"ldap.example.com"}
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+async def test_the_gate_hears_whether_the_settings_are_saved(*, is_saved: bool) -> None:
+    """What is mistyped in a form stops no schedule."""
+    doorman = Doorman()
+
+    await examine(claimed(is_saved=is_saved), ports=ports(Book(), Directory(), doorman=doorman))
+
+    assert [wanted.is_trial for wanted in doorman.wanted] == [not is_saved]
 
 
 async def test_a_sign_in_that_must_wait_is_told_with_the_time() -> None:

@@ -110,6 +110,7 @@ class PostgresDirectories:
             number=self.hand.stored.number,
             tenant_id=self.hand.tenant_id,
             directory_id=None if found is None else found["directory_id"],
+            is_saved=command.form is None,
             settings=settings,
             password_sealed=password,
             client_key_sealed=client_key,

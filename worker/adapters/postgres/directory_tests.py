@@ -62,6 +62,7 @@ class PostgresTests:
             causes=(record["command_id"],),
             settings=settings,
             credentials=credentials,
+            is_saved=record["is_saved"],
             domains=tuple(record["domains"]),
             asked_at=record["asked_at"],
             queue_s=max(0.0, waited.total_seconds()),

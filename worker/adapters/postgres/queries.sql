@@ -1473,8 +1473,8 @@ UPDATE rollcall.run SET cancel_reason = coalesce(cancel_reason, :reason) WHERE r
 
 -- name: insert_test
 -- A test that a command asks for: the settings as they are now, and their secrets, sealed.
-INSERT INTO rollcall.directory_test (number, tenant_id, directory_id, settings, password_sealed, client_key_sealed, asked_at)
-VALUES (:number, :tenant_id, :directory_id, :settings, :password_sealed, :client_key_sealed, :asked_at)
+INSERT INTO rollcall.directory_test (number, tenant_id, directory_id, is_saved, settings, password_sealed, client_key_sealed, asked_at)
+VALUES (:number, :tenant_id, :directory_id, :is_saved, :settings, :password_sealed, :client_key_sealed, :asked_at)
 
 -- name: claim_tests
 -- Tests that nobody is at, in turns: the first of each tenant, then the second; no more of a tenant at once than it may have.
@@ -1496,7 +1496,7 @@ WITH busy AS (
     FROM chosen WHERE d.number = chosen.number
     RETURNING d.*
 )
-SELECT begun.number, begun.token, begun.attempts, begun.settings, begun.password_sealed, begun.client_key_sealed, begun.asked_at,
+SELECT begun.number, begun.token, begun.attempts, begun.is_saved, begun.settings, begun.password_sealed, begun.client_key_sealed, begun.asked_at,
     t.tenant, i.directory, c.id AS command_id, c.traceparent,
     ARRAY(SELECT m.domain FROM rollcall.domain m WHERE m.tenant_id = begun.tenant_id AND m.removed_at IS NULL ORDER BY m.domain) AS domains
 FROM begun
@@ -1538,7 +1538,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(:tenant::text, 7)),
 
 -- name: recent_sign_ins
 -- What became of the last sign-ins, the youngest first.
-SELECT s.fingerprint, s.at, s.outcome FROM rollcall.sign_in s JOIN rollcall.tenant t USING (tenant_id)
+SELECT s.at, s.outcome, s.is_trial FROM rollcall.sign_in s JOIN rollcall.tenant t USING (tenant_id)
 WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND s.bind_name = :bind_name AND s.outcome <> 'broken'
 ORDER BY s.at DESC, s.sign_in_id DESC LIMIT 20
 
@@ -1558,8 +1558,8 @@ SELECT coalesce((
 
 -- name: record_sign_in
 -- The attempt, before it is made.
-INSERT INTO rollcall.sign_in (tenant_id, bind_name, hosts, fingerprint, at)
-SELECT tenant_id, :bind_name, :hosts, :fingerprint, :now FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL
+INSERT INTO rollcall.sign_in (tenant_id, bind_name, hosts, is_trial, fingerprint, at)
+SELECT tenant_id, :bind_name, :hosts, :is_trial, :fingerprint, :now FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL
 RETURNING sign_in_id
 
 -- name: settle_sign_in

@@ -91,6 +91,7 @@ class PostgresGate:
                     "record_sign_in",
                     fingerprint=fingerprints[0],
                     hosts=sorted(asked.account.hosts),
+                    is_trial=asked.is_trial,
                     now=now,
                     **who,
                 )
@@ -104,7 +105,9 @@ class PostgresGate:
         asked = self._sign_in
         name = asked.account.bind_name
         found = await db.rows(connection, "recent_sign_ins", tenant=asked.tenant, bind_name=name)
-        return [Attempt(each["at"], Sent(each["outcome"]), name) for each in found]
+        return [
+            Attempt(each["at"], Sent(each["outcome"]), name, each["is_trial"]) for each in found
+        ]
 
     async def _others(self, connection: db.Connection, now: datetime) -> list[Attempt]:
         """Return the same of names that may stand for the same account."""
