@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+from pydantic import ConfigDict
+
 from worker.codec.decision_forms import (
     HoldApprove,
     HoldDiscard,
@@ -39,6 +41,10 @@ DirectoryRef = Annotated[
 
 class DirectoryTest(Form):
     """``directory.test``: the doctor looks at a stored directory, or at a form before it is saved."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["directory"]}, {"required": ["form"]}]}
+    )
 
     directory: Annotated[
         Id | None,

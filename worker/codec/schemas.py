@@ -56,7 +56,7 @@ def _command(name: str) -> JsonSchema:
             group: {"title": title, "tip": tip} for group, (title, tip) in GROUP_TITLES.items()
         }
     attributes: JsonSchema = {"id": _ATTRIBUTE, "source": _ATTRIBUTE, "subject": _ID}
-    needs_data = bool(data.get("required"))
+    needs_data = bool(data.get("required") or data.get("anyOf"))
     return _envelope(name, data, attributes, needs_data=needs_data)
 
 
