@@ -1,0 +1,112 @@
+"""Which test proves which finding: ``@pytest.mark.proves("secure.expired")`` on tests, and a table of all codes.
+
+The whole suite prints the table at its end, with what became of each test; ``pytest --findings`` (``make findings``)
+prints it and runs nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.proofs.faults import FAULTS
+from worker.domain.findings import FINDINGS
+
+
+MARK = "proves"
+SHOWN_TESTS = 4
+"""Per code; the more there are, the less it matters which."""
+
+
+@dataclass(slots=True)
+class Book:
+    """What was collected, and what became of it."""
+
+    is_whole: bool
+    """Whether all tests were collected: what only some of them prove says nothing."""
+    is_alone: bool
+    """Whether the table is all that is wanted."""
+    tests: dict[str, list[str]] = field(default_factory=dict)
+    """Code to the tests that prove it, by node id."""
+    became: dict[str, str] = field(default_factory=dict)
+    """Test to ``passed``, ``failed`` or ``skipped``."""
+
+    def take(self, items: Sequence[pytest.Item]) -> None:
+        """Read the marks of collected tests."""
+        for item in items:
+            for mark in item.iter_markers(MARK):
+                for code in mark.args:
+                    self.tests.setdefault(code, []).append(item.nodeid)
+
+    def lines(self) -> Iterator[str]:
+        """Every code with its tests, then every fault with its own."""
+        width = max(map(len, [*FINDINGS, *self.tests]))
+        for code in [*FINDINGS, *(code for code in self.tests if code not in FINDINGS)]:
+            for function, how in self._functions(self.tests.get(code, [])):
+                yield f"{code:<{width}}  {function}{how}"
+            if code not in self.tests:
+                yield f"{code:<{width}}  NOT PROVED"
+        yield ""
+        for fault in FAULTS:
+            yield f"{fault.row:<36}  {fault.code}"
+
+    def _functions(self, tests: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Bring the cases of one function together: its name, how many there are, what became of them."""
+        found: dict[str, list[str]] = {}
+        for test in tests:
+            found.setdefault(test.partition("[")[0], []).append(self.became.get(test, ""))
+        for function, all_became in list(found.items())[:SHOWN_TESTS]:
+            count = f" ({len(all_became)})" if len(all_became) > 1 else ""
+            told = ", ".join(dict.fromkeys(filter(None, all_became)))
+            yield f"{function}{count}", f": {told}" if told else ""
+        if len(found) > SHOWN_TESTS:
+            yield "…", f" and {len(found) - SHOWN_TESTS} more"
+
+
+BOOK = pytest.StashKey[Book]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that prints the table alone."""
+    parser.addoption(
+        "--findings", action="store_true", help="print which test proves which finding; run nothing"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark."""
+    config.addinivalue_line("markers", f"{MARK}(code, ...): brings about what a finding tells of")
+    is_whole = config.args == config.getini("testpaths")
+    config.stash[BOOK] = Book(is_whole, bool(config.getoption("findings")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Read the marks before anything is deselected."""
+    book = config.stash[BOOK]
+    book.take(items)
+    if book.is_alone:
+        items.clear()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table after the whole suite, or alone."""
+    book = terminalreporter.config.stash[BOOK]
+    if not (book.is_whole or book.is_alone):
+        return
+    for outcome in ("passed", "skipped", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if isinstance(report, pytest.TestReport):
+                book.became[report.nodeid] = outcome
+    terminalreporter.section("findings and their proofs")
+    for line in book.lines():
+        terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Printing the table alone is a success, though no test ran."""
+    if (
+        session.config.stash[BOOK].is_alone
+        and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+    ):
+        session.exitstatus = pytest.ExitCode.OK
