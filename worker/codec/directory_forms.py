@@ -44,9 +44,30 @@ from worker.domain.model import (
     Security,
     Trust,
 )
+from worker.domain.presets import OTHER_PRODUCTS, PRESETS
 
 
-DirectoryType = Literal["active_directory", "active_directory_no_exchange", "openldap", "custom"]
+DirectoryType = Literal[
+    "active_directory",
+    "active_directory_no_exchange",
+    "samba_ad",
+    "openldap",
+    "openldap_local_recipient",
+    "389ds",
+    "freeipa",
+    "zimbra",
+    "kopano",
+    "zarafa",
+    "iredmail",
+    "ucs",
+    "domino",
+    "edirectory",
+    "google",
+    "synology",
+    "custom",
+]
+
+_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
@@ -308,21 +329,13 @@ class DirectoryForm(Form):
         shown(
             "Type of directory",
             "What kind of server it is. With Microsoft Exchange choose active_directory; "
-            "the type brings the right filter and attributes with it.",
+            f"the type brings the right filter and attributes with it. {_ELSEWHERE}",
             group="connection",
-            enter="Enter active_directory, active_directory_no_exchange, openldap or custom.",
+            enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
             choices={
-                "active_directory": (
-                    "Active Directory with Exchange",
-                    "Also for Exchange Online with your own Active Directory; reads proxyAddresses.",
-                ),
-                "active_directory_no_exchange": (
-                    "Active Directory without Exchange",
-                    "Reads mail; for Samba too.",
-                ),
-                "openldap": ("OpenLDAP", "Reads mail of people and groups."),
-                "custom": ("Another", "You enter the filter and the attributes with addresses."),
+                preset.name: (preset.title, preset.tip, preset.verified)
+                for preset in PRESETS.values()
             },
         ),
     ]
