@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worker.domain.failures import DirectoryFailure, Finding, Retry, Stage, StageResult, StageState
+from worker.domain.failures import Failure, Finding, Retry, Stage, StageResult, StageState
 from worker.domain.findings import FINDINGS, REACH_CHECKS, finding
 
 
@@ -17,8 +17,8 @@ SHORTEST_WORDS = 8
 """Fewer characters may stand in a sentence of ours by chance."""
 
 
-def told(failure: DirectoryFailure, stages: Sequence[StageResult]) -> Finding:
-    """Return what the customer is told of a failed reading, read with care."""
+def told(failure: Failure, stages: Sequence[StageResult]) -> Finding:
+    """Return what the customer is told of a failure, read with care."""
     found = finding(failure.code, stages=stages, egress=EGRESS)
     reads_well(found, failure.code, words=said(failure.detail))
     if found.code.startswith("reach."):
