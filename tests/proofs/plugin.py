@@ -1,11 +1,12 @@
 """Which test proves which finding: ``@pytest.mark.proves("secure.expired")`` on tests, and a table of all codes.
 
 The whole suite prints the table at its end, with what became of each test; ``pytest --findings`` (``make findings``)
-prints it and runs nothing.
+prints it and runs nothing, with ``-v`` every case of every test.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import pytest
 
@@ -38,19 +39,20 @@ class Book:
                 for code in mark.args:
                     self.tests.setdefault(code, []).append(item.nodeid)
 
-    def lines(self) -> Iterator[str]:
-        """Every code with its tests, then every fault with its own."""
+    def lines(self, *, every: bool) -> Iterator[str]:
+        """Every code with its tests, or with every single case, then every fault and what it is told as."""
         width = max(map(len, [*FINDINGS, *self.tests]))
         for code in [*FINDINGS, *(code for code in self.tests if code not in FINDINGS)]:
-            for function, how in self._functions(self.tests.get(code, [])):
-                yield f"{code:<{width}}  {function}{how}"
+            tests = self.tests.get(code, [])
+            for test in tests if every else self._functions(tests):
+                yield f"{code:<{width}}  {test}"
             if code not in self.tests:
                 yield f"{code:<{width}}  NOT PROVED"
         yield ""
-        for fault in FAULTS:
-            yield f"{fault.row:<36}  {fault.code}"
+        for row, same in groupby(FAULTS, lambda fault: fault.row):
+            yield f"{row:<{width}}  {', '.join(fault.code for fault in same)}"
 
-    def _functions(self, tests: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def _functions(self, tests: Sequence[str]) -> Iterator[str]:
         """Bring the cases of one function together: its name, how many there are, what became of them."""
         found: dict[str, list[str]] = {}
         for test in tests:
@@ -58,9 +60,9 @@ class Book:
         for function, all_became in list(found.items())[:SHOWN_TESTS]:
             count = f" ({len(all_became)})" if len(all_became) > 1 else ""
             told = ", ".join(dict.fromkeys(filter(None, all_became)))
-            yield f"{function}{count}", f": {told}" if told else ""
+            yield f"{function}{count}" + (f": {told}" if told else "")
         if len(found) > SHOWN_TESTS:
-            yield "…", f" and {len(found) - SHOWN_TESTS} more"
+            yield f"… and {len(found) - SHOWN_TESTS} more"
 
 
 BOOK = pytest.StashKey[Book]()
@@ -99,14 +101,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             if isinstance(report, pytest.TestReport):
                 book.became[report.nodeid] = outcome
     terminalreporter.section("findings and their proofs")
-    for line in book.lines():
+    for line in book.lines(every=terminalreporter.verbosity > 0):
         terminalreporter.write_line(line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Printing the table alone is a success, though no test ran."""
-    if (
-        session.config.stash[BOOK].is_alone
-        and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
-    ):
-        session.exitstatus = pytest.ExitCode.OK
+    """Printing the table alone is a success though no test ran, unless something is not proved."""
+    book = session.config.stash[BOOK]
+    if book.is_alone and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        is_whole = book.tests.keys() == FINDINGS.keys()
+        session.exitstatus = pytest.ExitCode.OK if is_whole else pytest.ExitCode.TESTS_FAILED

@@ -11,8 +11,11 @@ import pytest
 
 from tests.integration.directory.conftest import Reading, plan_for
 from tests.integration.directory.test_refusals import shaking_hands_once
+from tests.proofs.telling import told
 from tests.servers.certs import Authority
 from tests.servers.scripted_ldap import result
+from worker.adapters.directory.secure import REASONS, handshake_failure
+from worker.domain.failures import Untrusted
 from worker.domain.model import Security, Server, Trust
 
 
@@ -146,3 +149,21 @@ async def test_an_alert_that_says_little(authority: Authority, own_ca: Trust) ->
 
     async with shaking_hands_once(context) as server:
         assert await code_at(server, trust=own_ca, name="localhost") == "secure.failed"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pytest.param(reason, marks=pytest.mark.proves(code), id=reason)
+        for reason, code in REASONS.items()
+    ],
+)
+def test_a_reason_is_told_whatever_brought_it_about(reason: str) -> None:
+    """OpenSSL has many words for few faults, and not every one can be had from a server at hand."""
+    fault = ssl.SSLError(1, "as OpenSSL words it")
+    fault.reason = reason
+
+    failure = handshake_failure(fault)
+
+    assert isinstance(failure, Untrusted)
+    assert told(failure, ()).code == REASONS[reason]
