@@ -94,7 +94,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table after the whole suite, or alone."""
     book = terminalreporter.config.stash[BOOK]
-    if not (book.is_whole or book.is_alone):
+    is_chosen = bool(terminalreporter.stats.get("deselected"))
+    if not book.is_alone and (is_chosen or not book.is_whole):
         return
     for outcome in ("passed", "skipped", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
