@@ -253,6 +253,7 @@ async def test_a_test_that_is_given_back_was_not_begun(house: House) -> None:
         await queue.end(first, OK)
 
 
+@pytest.mark.proves("settings.not_tested")
 async def test_a_test_that_nobody_carried_out_in_time_is_not_carried_out(house: House) -> None:
     """Who asked has gone; the account is not signed in to for nobody."""
     await house.founded()
