@@ -3,11 +3,11 @@
 Its JSON Schema is what pages show, so the words here are read by people who have never seen LDAP.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from worker.codec.fields import (
     BLANK_IS_ABSENT,
@@ -67,27 +67,22 @@ DirectoryType = Literal[
     "custom",
 ]
 
-_CHOICES = [
-    {
-        "const": each.name,
-        "title": each.title,
-        "description": each.tip,
-        "x-verified": each.verified,
-    }
-    for each in PRESETS.values()
-]
-TypeText = Annotated[
-    DirectoryType,
-    WithJsonSchema({"type": "string", "enum": list(get_args(DirectoryType)), "oneOf": _CHOICES}),
-]
-"""With what pages show beside each choice, from the presets themselves."""
-
-_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
+_ELSEWHERE = f"For {', '.join(OTHER_PRODUCTS)} choose the type of the directory that its users come from, and enter that server."
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
 GRACE_MAX_HOURS = 720
 COUNT_MAX = 1_000_000
+
+CHOICES_OF_KIND: Mapping[str, tuple[str, str]] = {
+    Kind.MAILBOX: ("Mailboxes", "People, shared mailboxes, rooms and equipment."),
+    Kind.GROUP: ("Groups", "Distribution lists and other groups with an address."),
+    Kind.CONTACT: (
+        "Contacts",
+        "Entries that stand for people elsewhere, with an address of yours.",
+    ),
+    Kind.PUBLIC_FOLDER: ("Public folders", "Exchange folders that receive mail."),
+}
 
 _REMOVALS = Removals()
 _SCHEDULE = Schedule()
@@ -143,6 +138,17 @@ class RemovalsForm(Form):
             group="safety",
             enter="Enter safe, review or never.",
             example="safe",
+            choices={
+                RemovalPolicy.SAFE: (
+                    "Remove after the grace time",
+                    "Addresses leave after a grace time; unusual losses wait for you.",
+                ),
+                RemovalPolicy.REVIEW: (
+                    "Ask me every time",
+                    "No address leaves before you have agreed.",
+                ),
+                RemovalPolicy.NEVER: ("Never remove", "Addresses are only ever added."),
+            },
         ),
     ] = _REMOVALS.policy
     max_share: Annotated[
@@ -234,6 +240,13 @@ class ScheduleForm(Form):
             group="schedule",
             enter="Enter 1, 3, 6, 12 or 24.",
             example=6,
+            choices={
+                "1": ("Every hour", "For lists that change all day."),
+                "3": ("Every 3 hours", "A new mailbox gets its mail the same morning."),
+                "6": ("Every 6 hours", "Right for most."),
+                "12": ("Twice a day", "For lists that seldom change."),
+                "24": ("Once a day", "A new mailbox may wait for a day."),
+            },
         ),
     ] = 6
 
@@ -264,6 +277,7 @@ class LoginsForm(Form):
             group="logins",
             enter="Enter one or more of mailbox, group, contact, public_folder.",
             example=["mailbox"],
+            choices=CHOICES_OF_KIND,
         ),
     ] = _LOGINS.kinds
     role: Annotated[
@@ -274,6 +288,10 @@ class LoginsForm(Form):
             group="logins",
             enter="Enter silent or normal.",
             example="silent",
+            choices={
+                LoginRole.SILENT: ("Silent", "The person gets no mails about the quarantine."),
+                LoginRole.NORMAL: ("Normal", "The person gets the usual reports."),
+            },
         ),
     ] = _LOGINS.role
     deactivate: Annotated[
@@ -307,7 +325,7 @@ class DirectoryForm(Form):
         ),
     ] = None
     type: Annotated[
-        TypeText,
+        DirectoryType,
         shown(
             "Type of directory",
             "What kind of server it is. With Microsoft Exchange choose active_directory; "
@@ -315,6 +333,7 @@ class DirectoryForm(Form):
             group="connection",
             enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
+            choices={each.name: (each.title, each.tip, each.verified) for each in PRESETS.values()},
         ),
     ]
     servers: Annotated[
@@ -338,6 +357,20 @@ class DirectoryForm(Form):
             group="connection",
             enter="Enter ldaps, starttls or none.",
             example="ldaps",
+            choices={
+                Security.LDAPS: (
+                    "LDAPS",
+                    "Encrypted from the start, port 636. Right for most.",
+                ),
+                Security.STARTTLS: (
+                    "STARTTLS",
+                    "Begins plain on port 389 and is encrypted before the password is sent.",
+                ),
+                Security.NONE: (
+                    "No encryption",
+                    "The password and all addresses cross the Internet readable to anyone on the way.",
+                ),
+            },
         ),
     ] = Security.LDAPS
     trust: Annotated[
@@ -468,6 +501,7 @@ class DirectoryForm(Form):
             group="reading",
             enter="Enter one or more of mailbox, group, contact, public_folder.",
             example=["mailbox", "group", "contact", "public_folder"],
+            choices=CHOICES_OF_KIND,
         ),
     ] = tuple(Kind)
     leave_out: Annotated[
@@ -611,7 +645,7 @@ def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
     """
     given = {key for key, value in raw.items() if value is not None}
     custom = raw.get("type") == "custom"
-    found = {
+    found: dict[tuple[str, str], bool] = {
         ("password_sealed", "secret.two_ways"): {"password", "password_sealed"} <= given,
         ("client_key_sealed", "secret.two_ways"): {"client_key", "client_key_sealed"} <= given,
         ("client_certificate", "key.without_certificate"): "client_certificate" not in given
@@ -619,4 +653,16 @@ def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
         ("filter", "filter.missing"): custom and "filter" not in given,
         ("address_attributes", "attributes.missing"): custom and "address_attributes" not in given,
     }
-    return tuple(mistake(field, code) for (field, code), is_wrong in found.items() if is_wrong)
+    wrong = tuple(mistake(field, code) for (field, code), is_wrong in found.items() if is_wrong)
+    return (*_schemes(raw), *wrong)
+
+
+def _schemes(raw: Mapping[str, object]) -> Iterator[FieldError]:
+    """Find servers written ldaps:// where another encryption is chosen: the password would go out readable."""
+    servers = raw.get("servers")
+    is_encrypted_later = raw.get("security") in (Security.STARTTLS, Security.NONE)
+    if not is_encrypted_later or not isinstance(servers, list):
+        return
+    for place, server in enumerate(servers[:SERVERS_MAX_COUNT]):
+        if isinstance(server, str) and server.strip().lower().startswith("ldaps://"):
+            yield mistake(f"servers.{place}", "server.scheme")
