@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -63,8 +64,8 @@ class Read:
         return found
 
 
-async def read(carrier: Slapd, name: str) -> Read:
-    """Read a tree by its preset, everything else as the form has it by default."""
+async def read(carrier: Slapd, name: str, *bases: str) -> Read:
+    """Read a tree by its preset; without a base, the server is asked, everything else is as the form has it by default."""
     tree = TREES[name]
     settings = DirectorySettings(
         "HQ",
@@ -72,20 +73,22 @@ async def read(carrier: Slapd, name: str) -> Read:
         (Server("127.0.0.1", carrier.port),),
         tree.reader,
         security=Security.NONE,
-        # several naming contexts live on this one server, so it cannot say which is ours
-        search_bases=PRESETS[name].bases_in((tree.base,)),
+        search_bases=bases,
     )
     plan = make_plan(settings, Credentials(Secret(READER_PASSWORD)), LOOPBACK)
-    if PRESETS[name].is_whole_tree:
-        assert plan.bases == ("",)
     normaliser = Normaliser(plan, (f"{name}.test", "local.test"))
     rows = rows_of(normaliser.page(await Reading(plan).entries()))
     return Read(rows, normaliser.ignored)
 
 
+async def read_own(carrier: Slapd, name: str) -> Read:
+    """Read one of several naming contexts: the server cannot say which is meant."""
+    return await read(carrier, name, *PRESETS[name].bases_in((TREES[name].base,)))
+
+
 async def test_openldap(carrier: Slapd) -> None:
     """All values of mail count; what is no single address is counted, not guessed at."""
-    found = await read(carrier, "openldap")
+    found = await read_own(carrier, "openldap")
 
     assert found.primary == {
         "ada@openldap.test": MAILBOX,
@@ -101,7 +104,7 @@ async def test_openldap(carrier: Slapd) -> None:
 
 async def test_openldap_with_local_addresses(carrier: Slapd) -> None:
     """The routing address is where mail goes on to; an alias without a domain is nobody's address."""
-    found = await read(carrier, "openldap_local_recipient")
+    found = await read_own(carrier, "openldap_local_recipient")
 
     assert found.primary == {
         "ada@local.test": MAILBOX,
@@ -114,7 +117,7 @@ async def test_openldap_with_local_addresses(carrier: Slapd) -> None:
 
 async def test_freeipa(carrier: Slapd) -> None:
     """Staged and deleted people keep their mail attribute, and get no mail; locked ones do."""
-    found = await read(carrier, "freeipa")
+    found = await read_own(carrier, "freeipa")
 
     assert set(found.primary) == {f"{name}@freeipa.test" for name in ("ada", "locked", "fresh")}
     assert found.others == {"lovelace@freeipa.test"}
@@ -123,6 +126,17 @@ async def test_freeipa(carrier: Slapd) -> None:
     assert found.entry("fresh@freeipa.test") == entry_uuid(
         "uid=fresh,cn=users,cn=accounts,dc=freeipa"
     )
+
+
+@pytest.mark.parametrize("name", ["freeipa", "iredmail"])
+async def test_the_place_below_the_server_s_own_base_is_found_without_being_told(
+    tmp_path: Path, carrier: Slapd, name: str
+) -> None:
+    """An admin leaves the base blank, and people who left must not come back by that."""
+    with Slapd(tmp_path, [TREES[name]], schemas=SCHEMAS) as alone:
+        found = await read(alone, name)
+
+    assert found.rows == (await read_own(carrier, name)).rows
 
 
 async def test_zimbra(carrier: Slapd) -> None:
@@ -162,7 +176,7 @@ async def test_domino(carrier: Slapd) -> None:
 @pytest.mark.parametrize("brand", ["kopano", "zarafa"])
 async def test_kopano_and_zarafa(carrier: Slapd, brand: str) -> None:
     """A shared store has no login and receives mail; hidden is hidden from the address book alone."""
-    found = await read(carrier, brand)
+    found = await read_own(carrier, brand)
 
     assert found.primary == {
         f"ada@{brand}.test": MAILBOX,
@@ -179,7 +193,7 @@ async def test_kopano_and_zarafa(carrier: Slapd, brand: str) -> None:
 
 async def test_iredmail(carrier: Slapd) -> None:
     """Who is not active, or has no delivery, bounces there; so does everybody of a domain that is switched off."""
-    found = await read(carrier, "iredmail")
+    found = await read_own(carrier, "iredmail")
 
     assert found.primary == {
         "ada@iredmail.test": MAILBOX,
@@ -193,7 +207,7 @@ async def test_iredmail(carrier: Slapd) -> None:
 
 async def test_ucs(carrier: Slapd) -> None:
     """The contact address in mail is nobody's mailbox; an alternative address may be two people's."""
-    found = await read(carrier, "ucs")
+    found = await read_own(carrier, "ucs")
 
     assert found.primary == {
         **{f"{name}@ucs.test": MAILBOX for name in ("ada", "bob", "disabled", "expired")},
@@ -209,7 +223,7 @@ async def test_ucs(carrier: Slapd) -> None:
 
 async def test_edirectory(carrier: Slapd) -> None:
     """Its GUID is sixteen octets in their own order, unlike Active Directory's."""
-    found = await read(carrier, "edirectory")
+    found = await read_own(carrier, "edirectory")
 
     assert found.primary == {
         "a.lovelace@edirectory.test": MAILBOX,
@@ -224,10 +238,10 @@ async def test_edirectory(carrier: Slapd) -> None:
 async def test_a_renamed_entry_stays_itself(carrier: Slapd) -> None:
     """In iRedMail the address is the name of the entry, so both change together."""
     base = "ou=Users,domainName=iredmail.test,o=domains,dc=iredmail"
-    before = (await read(carrier, "iredmail")).entry("ada@iredmail.test")
+    before = (await read_own(carrier, "iredmail")).entry("ada@iredmail.test")
     carrier.rename(f"mail=ada@iredmail.test,{base}", "mail=lovelace@iredmail.test")
     try:
-        after = await read(carrier, "iredmail")
+        after = await read_own(carrier, "iredmail")
     finally:
         carrier.rename(f"mail=lovelace@iredmail.test,{base}", "mail=ada@iredmail.test")
 
