@@ -333,7 +333,10 @@ class DirectoryForm(Form):
             group="connection",
             enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
-            choices={each.name: (each.title, each.tip, each.verified) for each in PRESETS.values()},
+            choices={
+                preset.name: (preset.title, preset.tip, preset.verified)
+                for preset in PRESETS.values()
+            },
         ),
     ]
     servers: Annotated[
