@@ -50,10 +50,8 @@ objectClass: nsBackendInstance
 cn: userroot
 nsslapd-suffix: dc=ds
 """
-READER_SEES_ALL = (
-    '(targetattr="*")(version 3.0; acl "reader"; allow (read,search,compare)'
-    f' userdn="ldap:///{READER}";)'
-)
+READERS_SEE_ALL = '(targetattr="*")(version 3.0; acl "readers"; allow (read,search,compare) userdn="ldap:///all";)'
+"""To whoever has signed in."""
 
 
 def missing() -> str | None:
@@ -148,7 +146,7 @@ def hashed(password: str) -> str:
 
 
 def first_entries() -> str:
-    """The base, and an account that may read everything."""
-    base = {"objectClass": ["domain"], "dc": "ds", "aci": READER_SEES_ALL}
+    """The base, which those who have signed in may read, and an account to sign in with."""
+    base = {"objectClass": ["domain"], "dc": "ds", "aci": READERS_SEE_ALL}
     account = {"objectClass": "person", "sn": "reader", "userPassword": READER_PASSWORD}
     return record(BASE, base) + record(READER, account)

@@ -53,6 +53,17 @@ SEED = "".join(
 )
 
 
+LIMITS = ("nsSizeLimit", "nsLookThroughLimit")
+SEED += "".join(
+    record(
+        f"cn={limit},{BASE}",
+        {"objectClass": "person", "sn": "limited", "userPassword": READER_PASSWORD, limit: "3"},
+    )
+    for limit in LIMITS
+)
+"""Accounts that may see three entries, by the limit that stops them."""
+
+
 @pytest.fixture(scope="module")
 def ds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ds389]:
     """One server for all tests here."""
@@ -103,6 +114,36 @@ async def test_an_entry_is_known_by_its_own_unique_id(plan: ReadPlan) -> None:
 
     (unique_id,) = [a["nsUniqueId"][0] for dn, a in entries if dn.startswith("uid=ada,")]
     assert found[f"ada@{MAIL}"].entry_id == str(UUID(unique_id.decode().replace("-", "")))
+
+
+def limited(plan: ReadPlan, limit: str, *, page_size: int) -> ReadPlan:
+    """Read as an account that is stopped."""
+    settings = replace(plan.settings, bind_name=f"cn={limit},{BASE}")
+    return replace(plan, settings=settings, limits=replace(LOOPBACK, page_size=page_size))
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_an_account_whose_limits_stand_gives_no_list_at_all(
+    plan: ReadPlan, limit: str
+) -> None:
+    """Its first entries are not the list, and whoever comes after them must not lose their mail."""
+    code = await Reading(limited(plan, limit, page_size=500)).code()
+
+    assert code in {"read.size_limit", "read.admin_limit"}
+
+
+async def test_the_size_limit_is_one_of_each_page(plan: ReadPlan) -> None:
+    """Measured on 2.3: the default of 2,000 stops nobody who asks for 500 at a time."""
+    whole = await Reading(plan).entries()
+
+    assert len(await Reading(limited(plan, "nsSizeLimit", page_size=2)).entries()) == len(whole)
+
+
+async def test_the_look_through_limit_is_one_of_the_whole_search(plan: ReadPlan) -> None:
+    """Its default of 5,000 stops a large directory in the middle, whatever the size of a page."""
+    code = await Reading(limited(plan, "nsLookThroughLimit", page_size=2)).code()
+
+    assert code in {"read.size_limit", "read.admin_limit"}
 
 
 async def test_it_says_what_it_is(plan: ReadPlan) -> None:
