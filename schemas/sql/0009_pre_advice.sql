@@ -1,4 +1,5 @@
--- Advice: how ready a list is to be trusted. An older release works on: it counts no runs, so nothing is advised too early.
+-- Advice: how ready a list is to be trusted; and warnings ahead. An older release works on: it counts no runs, so nothing is
+-- advised too early, and warns of nothing.
 
 ALTER TABLE rollcall.directory ADD COLUMN complete_in_a_row integer NOT NULL DEFAULT 0;  -- applied runs since one failed, was held or undone
 ALTER TABLE rollcall.domain
@@ -61,6 +62,28 @@ CROSS JOIN LATERAL (
     WHERE i.tenant_id = d.tenant_id AND i.deleted_at IS NULL
 ) read
 WHERE d.removed_at IS NULL AND t.deleted_at IS NULL;
+
+-- --- warnings ---------------------------------------------------------------------
+
+ALTER TABLE rollcall.directory
+    ADD COLUMN certificate_until timestamptz,              -- of its server, as the last complete run saw it; NULL: not known
+    ADD COLUMN expected_since    timestamptz;              -- when its schedule began as it stands; NULL: not synced by itself
+
+-- What a customer was warned of and is not over.
+CREATE TABLE rollcall.warning (
+    directory_id integer NOT NULL REFERENCES rollcall.directory ON DELETE CASCADE,
+    cause        text NOT NULL,
+    at           timestamptz NOT NULL,                     -- until when a thing is valid, or since when nothing succeeded
+    told_at      timestamptz NOT NULL,
+    PRIMARY KEY (directory_id, cause)
+);
+
+CREATE VIEW api.warning AS
+SELECT t.tenant, i.directory, w.cause AS code, w.at, w.told_at AS since
+FROM rollcall.warning w
+JOIN rollcall.directory i USING (directory_id)
+JOIN rollcall.tenant t USING (tenant_id)
+WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL;
 
 -- --- roles ----------------------------------------------------------------------
 

@@ -174,6 +174,16 @@ def fingerprint(cert: Path) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def expiry(cert: Path) -> datetime:
+    """Until when it is valid, as openssl says."""
+    arguments = ("x509", "-in", cert, "-noout", "-enddate")
+    done = subprocess.run(
+        ["/usr/bin/openssl", *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    seconds = ssl.cert_time_to_seconds(done.stdout.strip().removeprefix("notAfter="))
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def _prepare(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "index.txt").write_text("", encoding="utf-8")

@@ -99,6 +99,26 @@ class DirectoryResumed(Answering):
     directory: Id
 
 
+class DirectoryWarning(Sequenced):
+    """Something will go wrong, or does so quietly; told once until it is over."""
+
+    directory: Id
+    code: Annotated[str, Field(description="`certificate_expiring` or `not_synced`.")]
+    text: str
+    at: Annotated[
+        datetime, Field(description="Until when it is valid, or since when nothing succeeded.")
+    ]
+    notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
+
+
+class DirectoryWarningCleared(Sequenced):
+    """What was warned of is over."""
+
+    directory: Id
+    code: str
+    notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
+
+
 # --- runs --------------------------------------------------------------------
 
 
@@ -436,6 +456,8 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "directory.deleted": DirectoryDeleted,
     "directory.paused": DirectoryPaused,
     "directory.resumed": DirectoryResumed,
+    "directory.warning": DirectoryWarning,
+    "directory.warning_cleared": DirectoryWarningCleared,
     "directory.tested": DirectoryTested,
     "sync.accepted": SyncAccepted,
     "sync.progress": SyncProgress,

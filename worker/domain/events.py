@@ -130,6 +130,28 @@ def directory_resumed(tenant: TenantId, directory: DirectoryId, *, causes: Seque
     return Event("directory.resumed", tenant, {"causes": list(causes), "directory": directory})
 
 
+def directory_warning(  # noqa: PLR0913 - what, until when, in which words, for whom
+    tenant: TenantId,
+    directory: DirectoryId,
+    *,
+    code: str,
+    text: str,
+    at: datetime,
+    notify: Sequence[str],
+) -> Event:
+    """Something will go wrong, or does so quietly; told once until it is over."""
+    told = {"directory": directory, "code": code, "text": text, "at": at, "notify": list(notify)}
+    return Event("directory.warning", tenant, told)
+
+
+def directory_warning_cleared(
+    tenant: TenantId, directory: DirectoryId, *, code: str, notify: Sequence[str]
+) -> Event:
+    """What was warned of is over."""
+    told = {"directory": directory, "code": code, "notify": list(notify)}
+    return Event("directory.warning_cleared", tenant, told)
+
+
 # --- runs --------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from worker.domain.failures import StageResult
@@ -31,6 +32,8 @@ class Proof:
     read_s: float
     wire_digest: bytes = b""
     """16 bytes over the entries as they came: equal only if the same bytes came in the same order."""
+    certificate_until: datetime | None = None
+    """When the server's certificate expires; None: it showed none, or only its fingerprint was checked."""
 
 
 class Gate(Protocol):

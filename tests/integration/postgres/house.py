@@ -365,6 +365,7 @@ class House:
         read_at: datetime | None = None,
         wire_digest: bytes = b"",
         ends_with: bytes = b"",
+        certificate_until: datetime | None = None,
     ) -> Snapshot:
         """What a complete read would have given."""
         packed = [each.packed() for each in listed]
@@ -383,6 +384,7 @@ class House:
             read_s=0.02,
             wire_digest=wire_digest,
             rejects=KeptRejects(b"", 0, bytes(16)),
+            certificate_until=certificate_until,
         )
 
     async def conclude(self, run: ClaimedRun, snapshot: Snapshot) -> Outcome:

@@ -156,6 +156,7 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "directory",
             "fleet",
             "readiness",
+            "warning",
             "run",
             "history",
             "hold",

@@ -78,6 +78,10 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.directory_deleted(TENANT, HQ, causes=["command-1"], keep_by_hand=True),
     events.directory_paused(TENANT, HQ, causes=["command-1"], reason="paused by hand"),
     events.directory_resumed(TENANT, HQ, causes=["command-1"]),
+    events.directory_warning(
+        TENANT, HQ, code="not_synced", text="Late.", at=AT, notify=["it@example.com"]
+    ),
+    events.directory_warning_cleared(TENANT, HQ, code="not_synced", notify=[]),
     events.directory_tested(
         TENANT, HQ, causes=["command-1"], notify=["it@example.com"], finding=FINDING
     ),

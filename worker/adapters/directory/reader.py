@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
@@ -138,7 +139,13 @@ class Attempt:
             session,
             self._plan,
             self._progress,
-            Opened(target.label, bases, asyncio.get_running_loop().time() - began, root),
+            Opened(
+                target.label,
+                bases,
+                asyncio.get_running_loop().time() - began,
+                root,
+                line.certificate_until,
+            ),
         )
 
     async def _sign_in(self, session: Session, target: Target, line: Line) -> RootDse:
@@ -197,6 +204,7 @@ class Opened:
     bases: tuple[str, ...]
     connect_s: float
     root: RootDse
+    certificate_until: datetime | None
 
 
 class WholeListing:
@@ -271,6 +279,7 @@ class WholeListing:
             opened.connect_s,
             read_s,
             self._session.entries_digest,
+            certificate_until=opened.certificate_until,
         )
 
     async def _first(self, base: str) -> Answer:

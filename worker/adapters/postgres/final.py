@@ -339,6 +339,7 @@ class PostgresFinal:
             run_id=self._state.row.run_id,
             revision=self._run.revision,
             is_applied=not ruling.is_hold,
+            certificate_until=self._snapshot.certificate_until,
             now=self._state.now,
             directory_id=self._state.row.directory_id,
         )

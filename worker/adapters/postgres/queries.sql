@@ -701,7 +701,7 @@ UPDATE rollcall.run SET scope = :scope WHERE run_id = :run_id
 -- A complete apply run, held or not: its revision comes into force, older secrets are erased.
 WITH d AS (
     UPDATE rollcall.directory SET last_good_run = :run_id, last_good_at = :now,
-        complete_in_a_row = CASE WHEN :is_applied THEN complete_in_a_row + 1 ELSE 0 END,
+        certificate_until = :certificate_until, complete_in_a_row = CASE WHEN :is_applied THEN complete_in_a_row + 1 ELSE 0 END,
         revision_in_force = CASE WHEN revision_pending = :revision THEN :revision ELSE revision_in_force END,
         revision_pending = CASE WHEN revision_pending = :revision THEN NULL ELSE revision_pending END
     WHERE directory_id = :directory_id
@@ -1129,7 +1129,10 @@ WITH told AS (
     DELETE FROM rollcall.trigger g USING told WHERE g.directory_id = told.directory_id AND told.next_sync_at IS NULL
 )
 UPDATE rollcall.directory i SET next_sync_at = told.next_sync_at, scheduled_from = told.scheduled_from,
-    scheduled_hours = told.scheduled_hours, failed_in_a_row = told.failed_in_a_row
+    scheduled_hours = told.scheduled_hours, failed_in_a_row = told.failed_in_a_row,
+    expected_since = CASE WHEN told.next_sync_at IS NULL THEN NULL
+                          WHEN i.scheduled_hours IS DISTINCT FROM told.scheduled_hours THEN told.scheduled_from
+                          ELSE coalesce(i.expected_since, told.scheduled_from) END
 FROM told WHERE i.directory_id = told.directory_id
 
 -- name: write_triggers
@@ -1699,6 +1702,24 @@ FROM (
     SELECT count(*) AS tests_ready, coalesce(extract(epoch FROM clock_timestamp() - min(asked_at)), 0)::float8 AS test_age_s
     FROM rollcall.directory_test WHERE leased_until <= clock_timestamp()
 ) q
+
+-- name: watched_directories
+-- A page of the living directories with settings in force, with what warnings go by and what was warned of.
+SELECT i.directory_id, i.tenant_id, i.directory, i.certificate_until, i.last_good_at, i.expected_since, i.scheduled_hours, i.failed_in_a_row,
+    coalesce(v.settings -> 'notify', '[]')::text AS notify, ARRAY(SELECT cause FROM rollcall.warning w WHERE w.directory_id = i.directory_id) AS standing
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+WHERE i.directory_id > :after AND i.deleted_at IS NULL AND t.deleted_at IS NULL
+ORDER BY i.directory_id LIMIT :most
+
+-- name: write_warning
+-- Told once, until it is over.
+INSERT INTO rollcall.warning (directory_id, cause, at, told_at) VALUES (:directory_id, :cause, :at, :now)
+
+-- name: clear_warning
+-- It is over.
+DELETE FROM rollcall.warning WHERE directory_id = :directory_id AND cause = :cause
 
 -- name: partitions_ahead
 -- History's months to come.

@@ -7,6 +7,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import Decision, lapse
 from worker.adapters.postgres.runs import PostgresRuns
 from worker.adapters.postgres.translate import translated
+from worker.adapters.postgres.warnings import warn
 from worker.domain.model import TenantId
 from worker.ports.runs import Backlog
 from worker.ports.vault import Clock
@@ -91,6 +92,7 @@ class PostgresSweeper:
             lapsed = await db.rows(connection, "tenants_with_lapsed", now=now, most=TENANTS_AT_MOST)
         for record in lapsed:
             await self._lapse(record["tenant_id"])
+        await warn(self.pool, now, page=self.bite)
         await self._forget(now)
         for query in ("purge_commands", "purge_removed", "purge_parked"):
             async with db.transaction(self.pool) as connection:
