@@ -67,6 +67,7 @@ WHERE d.removed_at IS NULL AND t.deleted_at IS NULL;
 
 ALTER TABLE rollcall.directory
     ADD COLUMN certificate_until timestamptz,              -- of its server, as the last complete run saw it; NULL: not known
+    ADD COLUMN password_until    timestamptz,              -- of its bind account, likewise
     ADD COLUMN expected_since    timestamptz;              -- when its schedule began as it stands; NULL: not synced by itself
 
 -- What a customer was warned of and is not over.

@@ -103,7 +103,9 @@ class DirectoryWarning(Sequenced):
     """Something will go wrong, or does so quietly; told once until it is over."""
 
     directory: Id
-    code: Annotated[str, Field(description="`certificate_expiring` or `not_synced`.")]
+    code: Annotated[
+        str, Field(description="`certificate_expiring`, `password_expiring`, `not_synced`.")
+    ]
     text: str
     at: Annotated[
         datetime, Field(description="Until when it is valid, or since when nothing succeeded.")

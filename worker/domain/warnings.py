@@ -20,12 +20,15 @@ class Cause(enum.StrEnum):
     """Why somebody is warned."""
 
     CERTIFICATE = "certificate_expiring"
+    PASSWORD = "password_expiring"  # noqa: S105 - the name of a cause
     NOT_SYNCED = "not_synced"
 
 
 TEXTS: Mapping[Cause, str] = {
     Cause.CERTIFICATE: "The certificate of the directory's server expires on {at:%Y-%m-%d}. "
     "After that no sync succeeds and the list stays as it is: have it renewed before.",
+    Cause.PASSWORD: "The password of the bind account expires on {at:%Y-%m-%d}. After that no sync succeeds and the list stays "
+    "as it is: change it before, and enter the new one in the form.",
     Cause.NOT_SYNCED: "Automatic sync has not succeeded since {at:%Y-%m-%d %H:%M} UTC, three times its interval or more. "
     "The list stays as it is; who is new is not in it yet. The last failed run says what to mend.",
 }
@@ -37,6 +40,8 @@ class Watched:
 
     certificate_until: datetime | None
     """As the server showed it at the last complete run; None: it showed none that is checked."""
+    password_until: datetime | None
+    """Likewise, where the directory tells; None: it does not, or never expires."""
     last_good_at: datetime | None
     expected_since: datetime | None
     """When its schedule began as it stands; None: it is not synced by itself, or paused."""
@@ -46,9 +51,8 @@ class Watched:
 
 def warnings(of: Watched, now: datetime) -> Mapping[Cause, datetime]:
     """Return what is to be warned of, each with its time: until when a thing is valid, since when nothing succeeded."""
-    found = {}
-    if of.certificate_until is not None and of.certificate_until - now <= AHEAD:
-        found[Cause.CERTIFICATE] = of.certificate_until
+    expiring = {Cause.CERTIFICATE: of.certificate_until, Cause.PASSWORD: of.password_until}
+    found = {cause: at for cause, at in expiring.items() if at is not None and at - now <= AHEAD}
     late_since = _late_since(of, now)
     if late_since is not None:
         found[Cause.NOT_SYNCED] = late_since

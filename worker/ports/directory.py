@@ -34,6 +34,8 @@ class Proof:
     """16 bytes over the entries as they came: equal only if the same bytes came in the same order."""
     certificate_until: datetime | None = None
     """When the server's certificate expires; None: it showed none, or only its fingerprint was checked."""
+    password_until: datetime | None = None
+    """When the password of the bind account expires; None: never, or the directory does not tell."""
 
 
 class Gate(Protocol):

@@ -55,6 +55,8 @@ class Snapshot:
     """What became no row; None when it is what the last complete run rejected."""
     certificate_until: datetime | None = None
     """When the server's certificate expires; None: it showed none, or only its fingerprint was checked."""
+    password_until: datetime | None = None
+    """When the password of the bind account expires; None: never, or the directory does not tell."""
 
 
 class Final(Protocol):

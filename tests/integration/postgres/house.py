@@ -366,6 +366,7 @@ class House:
         wire_digest: bytes = b"",
         ends_with: bytes = b"",
         certificate_until: datetime | None = None,
+        password_until: datetime | None = None,
     ) -> Snapshot:
         """What a complete read would have given."""
         packed = [each.packed() for each in listed]
@@ -385,6 +386,7 @@ class House:
             wire_digest=wire_digest,
             rejects=KeptRejects(b"", 0, bytes(16)),
             certificate_until=certificate_until,
+            password_until=password_until,
         )
 
     async def conclude(self, run: ClaimedRun, snapshot: Snapshot) -> Outcome:

@@ -76,6 +76,25 @@ async def test_an_expiring_certificate_is_told_once_and_when_it_is_renewed(house
     assert await house.seen("warning") == 0
 
 
+async def test_an_expiring_password_is_told_beside_it(house: House) -> None:
+    """Each cause by itself."""
+    await house.founded(FORM)
+    soon = house.clock.at + timedelta(days=3)
+    await house.request()
+    run = await house.claim()
+    shown = house.snapshot(
+        run, rows("ada@example.com"), certificate_until=soon, password_until=soon
+    )
+    await house.conclude(run, shown)
+
+    await look(house)
+
+    assert await told(house) == [
+        ("begun", "certificate_expiring"),
+        ("begun", "password_expiring"),
+    ]
+
+
 async def test_a_schedule_that_fails_for_three_intervals_is_told_until_it_works(
     house: House,
 ) -> None:

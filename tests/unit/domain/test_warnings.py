@@ -12,6 +12,7 @@ NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 HOUR, A_MOMENT = timedelta(hours=1), timedelta(seconds=1)
 WELL = Watched(
     certificate_until=NOW + timedelta(days=300),
+    password_until=None,
     last_good_at=NOW - HOUR,
     expected_since=NOW - timedelta(days=40),
     every_hours=6,
@@ -34,14 +35,16 @@ def test_a_directory_that_is_well_warns_of_nothing() -> None:
         (None, False),
     ],
 )
-def test_a_certificate_is_warned_of_thirty_days_ahead(
+def test_certificate_and_password_are_warned_of_thirty_days_ahead(
     until: datetime | None,
     is_told: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     """Also once it has expired; never where none was seen."""
-    found = warnings(replace(WELL, certificate_until=until), NOW)
+    of_certificate = warnings(replace(WELL, certificate_until=until), NOW)
+    of_password = warnings(replace(WELL, password_until=until), NOW)
 
-    assert found == ({Cause.CERTIFICATE: until} if is_told else {})
+    assert of_certificate == ({Cause.CERTIFICATE: until} if is_told else {})
+    assert of_password == ({Cause.PASSWORD: until} if is_told else {})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import structlog
 
+from worker.adapters.directory.account import password_until
 from worker.adapters.directory.dial import Connector, Dialler, Line, Names, Target, TcpConnector
 from worker.adapters.directory.entries import Entries
 from worker.adapters.directory.forwarder import Forwarder
@@ -259,7 +260,15 @@ class WholeListing:
             step.seen = f"{self._given} entries"
         proof = self._prove()
         await self._learn()
-        self._proof = proof
+        self._proof = replace(proof, password_until=await self._password_until())
+
+    async def _password_until(self) -> datetime | None:
+        """Ask until when our password is valid. A server that does not tell it is none the worse."""
+        try:
+            bind_name = self._plan.settings.bind_name
+            return await password_until(self._session, bind_name, self._opened.root)
+        except DirectoryFailure:
+            return None
 
     async def _learn(self) -> None:
         """Look through the schema, if that is asked for. A server that does not tell it is none the worse."""

@@ -340,6 +340,7 @@ class PostgresFinal:
             revision=self._run.revision,
             is_applied=not ruling.is_hold,
             certificate_until=self._snapshot.certificate_until,
+            password_until=self._snapshot.password_until,
             now=self._state.now,
             directory_id=self._state.row.directory_id,
         )

@@ -701,7 +701,7 @@ UPDATE rollcall.run SET scope = :scope WHERE run_id = :run_id
 -- A complete apply run, held or not: its revision comes into force, older secrets are erased.
 WITH d AS (
     UPDATE rollcall.directory SET last_good_run = :run_id, last_good_at = :now,
-        certificate_until = :certificate_until, complete_in_a_row = CASE WHEN :is_applied THEN complete_in_a_row + 1 ELSE 0 END,
+        certificate_until = :certificate_until, password_until = :password_until, complete_in_a_row = CASE WHEN :is_applied THEN complete_in_a_row + 1 ELSE 0 END,
         revision_in_force = CASE WHEN revision_pending = :revision THEN :revision ELSE revision_in_force END,
         revision_pending = CASE WHEN revision_pending = :revision THEN NULL ELSE revision_pending END
     WHERE directory_id = :directory_id
@@ -1705,7 +1705,7 @@ FROM (
 
 -- name: watched_directories
 -- A page of the living directories with settings in force, with what warnings go by and what was warned of.
-SELECT i.directory_id, i.tenant_id, i.directory, i.certificate_until, i.last_good_at, i.expected_since, i.scheduled_hours, i.failed_in_a_row,
+SELECT i.directory_id, i.tenant_id, i.directory, i.certificate_until, i.password_until, i.last_good_at, i.expected_since, i.scheduled_hours, i.failed_in_a_row,
     coalesce(v.settings -> 'notify', '[]')::text AS notify, ARRAY(SELECT cause FROM rollcall.warning w WHERE w.directory_id = i.directory_id) AS standing
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)

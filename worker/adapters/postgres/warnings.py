@@ -89,6 +89,7 @@ async def _clear(
 def _wanted(record: asyncpg.Record, now: datetime) -> Mapping[Cause, datetime]:
     watched = Watched(
         certificate_until=record["certificate_until"],
+        password_until=record["password_until"],
         last_good_at=record["last_good_at"],
         expected_since=record["expected_since"],
         every_hours=record["scheduled_hours"],
