@@ -30,6 +30,7 @@ from worker.domain.guard import Evidence, Ruling
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Failed, Outcome, Skipped
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile
 from worker.ports.broker import Message
 from worker.ports.desk import Intake
 from worker.ports.directory import DirectoryReader, Gate, Listing, Page, Proof
@@ -170,6 +171,11 @@ class BrokenListing:
         """What the listing proved, which it never does."""
         return self.listing.proof
 
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self.listing.profile
+
     def __aiter__(self) -> AsyncIterator[Page]:
         raise LookupError(self.plan, self.listing)
 
@@ -184,6 +190,11 @@ class HaltingListing:
     def proof(self) -> Proof:
         """What the listing proved, which it never does."""
         return self.listing.proof
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self.listing.profile
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return self._pages()

@@ -30,6 +30,7 @@ from tests.servers.ad_domain import (
     WITH_ADDRESSES,
     upn,
 )
+from tests.servers.ldif import record
 from tests.servers.samba import Samba
 from worker.adapters.directory.reader import LdapReader
 from worker.domain.failures import StageState
@@ -158,6 +159,50 @@ async def test_without_exchange_the_mail_attribute_is_read(form: DirectorySettin
     found = await recipients(replace(form, type="active_directory_no_exchange"))
 
     assert {f"person{number:02d}@{MAIL}" for number in range(PEOPLE)} <= set(found)
+
+
+@pytest.mark.parametrize("type_", ["active_directory_no_exchange", "samba_ad"])
+async def test_without_exchange_groups_contacts_and_hand_written_addresses_are_read_too(
+    form: DirectorySettings, samba: Samba, type_: str
+) -> None:
+    """An admin without Exchange writes into the E-mail field, and by hand into proxyAddresses."""
+    clerk, press, agency = (f"CN={name},OU=Left,{BASE}" for name in ("Clerk", "Press", "Agency"))
+    samba.add(
+        record(
+            clerk,
+            {
+                "objectClass": "user",
+                "sAMAccountName": "clerk",
+                "userAccountControl": "546",  # disabled, and no password is asked of it
+                "mail": f"Clerk@{MAIL}",
+                "proxyAddresses": [f"counter@{MAIL}", f"SIP:clerk@{MAIL}"],
+                "otherMailbox": f"desk@{MAIL}",
+            },
+        ),
+        record(
+            press,
+            {"objectClass": "group", "sAMAccountName": "Press", "mail": f"press@{MAIL}"},
+        ),
+        record(agency, {"objectClass": "contact", "mail": "agency@elsewhere.example"}),
+    )
+    try:
+        preview = await previewed(replace(form, type=type_, search_bases=(f"OU=Left,{BASE}",)))
+    finally:
+        samba.delete(clerk, press, agency)
+
+    assert {
+        (each.address, each.kind, each.primary, each.enabled) for each in preview.recipients
+    } == {
+        (f"clerk@{MAIL}", Kind.MAILBOX, True, False),
+        (f"counter@{MAIL}", Kind.MAILBOX, False, False),
+        (f"desk@{MAIL}", Kind.MAILBOX, False, False),
+        (f"press@{MAIL}", Kind.GROUP, True, True),
+    }
+    assert preview.entries == 3
+    assert {reason: each.count for reason, each in preview.ignored.items()} == {
+        "other_type": 1,
+        "other_domain": 1,
+    }
 
 
 async def test_a_blank_base_is_the_domain(form: DirectorySettings) -> None:

@@ -14,6 +14,7 @@ from worker.cli.main import app
 from worker.domain.failures import Retry
 from worker.domain.findings import FINDINGS, finding
 from worker.domain.guard import PASSES, RULES
+from worker.domain.presets import OTHER_PRODUCTS, PRESETS
 from worker.settings import settings_table
 
 
@@ -46,6 +47,21 @@ def test_the_readme_s_table_is_the_table_of_settings() -> None:
         f"| `{row.name}` | {f'`{row.default}`' if row.default else ''} | {row.description} |"
         for row in settings_table()
     ]
+
+
+def test_the_readme_s_types_are_the_presets_own() -> None:
+    """An admin finds every type, and how far it was tried."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+
+    types = [
+        f"| `{each.name}` | {each.title} | {each.tip} | {each.verified} |"
+        for each in PRESETS.values()
+    ]
+    products = [f"| {product} | {advice} |" for product, advice in OTHER_PRODUCTS.items()]
+
+    first, second = lines.index(types[0]), lines.index(products[0])
+    assert lines[first : first + len(types) + 1] == [*types, ""]
+    assert lines[second : second + len(products) + 1] == [*products, ""]
 
 
 def test_the_runbook_s_tables_are_the_guard_s_own() -> None:
