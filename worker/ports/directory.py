@@ -7,6 +7,7 @@ from typing import Protocol
 
 from worker.domain.failures import StageResult
 from worker.domain.plan import ReadPlan
+from worker.domain.survey import Survey
 
 
 Entry = tuple[str, dict[str, list[bytes]]]
@@ -67,5 +68,16 @@ class DirectoryReader(Protocol):
 
         Raises a DirectoryFailure with a stable code at every fault; closes all it opened, also when
         cancelled.
+        """
+        ...
+
+
+class Surveyor(Protocol):
+    """Looks around without signing in."""
+
+    async def survey(self, plan: ReadPlan) -> Survey:
+        """Look at every server of a plan, at every address of each, within some 15 seconds in all.
+
+        Raises no Failure: what could not be seen is told as such. Empty when too many surveys are under way.
         """
         ...
