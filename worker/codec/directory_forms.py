@@ -5,9 +5,9 @@ Its JSON Schema is what pages show, so the words here are read by people who hav
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from worker.codec.fields import (
     BLANK_IS_ABSENT,
@@ -44,9 +44,45 @@ from worker.domain.model import (
     Security,
     Trust,
 )
+from worker.domain.presets import OTHER_PRODUCTS, PRESETS
 
 
-DirectoryType = Literal["active_directory", "active_directory_no_exchange", "openldap", "custom"]
+DirectoryType = Literal[
+    "active_directory",
+    "active_directory_no_exchange",
+    "samba_ad",
+    "openldap",
+    "openldap_local_recipient",
+    "389ds",
+    "freeipa",
+    "zimbra",
+    "kopano",
+    "zarafa",
+    "iredmail",
+    "ucs",
+    "domino",
+    "edirectory",
+    "google",
+    "synology",
+    "custom",
+]
+
+_CHOICES = [
+    {
+        "const": each.name,
+        "title": each.title,
+        "description": each.tip,
+        "x-verified": each.verified,
+    }
+    for each in PRESETS.values()
+]
+TypeText = Annotated[
+    DirectoryType,
+    WithJsonSchema({"type": "string", "enum": list(get_args(DirectoryType)), "oneOf": _CHOICES}),
+]
+"""With what pages show beside each choice, from the presets themselves."""
+
+_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
@@ -304,13 +340,13 @@ class DirectoryForm(Form):
         ),
     ] = None
     type: Annotated[
-        DirectoryType,
+        TypeText,
         shown(
             "Type of directory",
             "What kind of server it is. With Microsoft Exchange choose active_directory; "
-            "the type brings the right filter and attributes with it.",
+            f"the type brings the right filter and attributes with it. {_ELSEWHERE}",
             group="connection",
-            enter="Enter active_directory, active_directory_no_exchange, openldap or custom.",
+            enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
             choices={
                 "active_directory": (
