@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from worker.adapters.directory.reader import LdapReader
+from worker.adapters.directory.survey import LdapSurveyor
 from worker.adapters.health import Health, serving
 from worker.adapters.postgres import migrations
 from worker.adapters.postgres.clock import PostgresClock
@@ -47,7 +48,7 @@ from worker.flows.relay import RelayPorts, relay
 from worker.flows.schedule import SchedulePorts, schedule
 from worker.flows.sync import SyncPorts, sync
 from worker.ports.desk import Intake, Orders
-from worker.ports.directory import DirectoryReader
+from worker.ports.directory import DirectoryReader, Surveyor
 from worker.ports.runs import Fleet, Outbox, Runs, SignIns, Sweeper
 from worker.ports.schedule import Schedule
 from worker.ports.vault import Clock, Vault
@@ -81,6 +82,7 @@ class Parts:
     clock: Clock
     vault: Vault
     directory: DirectoryReader
+    surveyor: Surveyor
     publisher: Publisher
     commander: Publisher
     """Publishes triggers, on a connection of its own."""
@@ -126,6 +128,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
         clock=clock,
         vault=vault,
         directory=LdapReader(),
+        surveyor=LdapSurveyor(now=_wall_clock),
         publisher=Publisher(broker(settings), now=_wall_clock),
         commander=commander(settings),
         telemetry=telemetry,
@@ -136,7 +139,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
 
 
 def _wall_clock() -> datetime:
-    """For the timestamp property of AMQP messages, which decides nothing."""
+    """For the timestamp property of AMQP messages and the age of certificates, which decide nothing."""
     return datetime.now(UTC)  # noqa: TID251 - see above
 
 
@@ -168,6 +171,8 @@ def sync_ports(settings: Settings, parts: Parts) -> SyncPorts:
         limits=settings.limits(),
         beat_s=min(2.0, settings.renew_s),
         egress=settings.egress_ips,
+        surveyor=parts.surveyor,
+        retries=len(settings.retry_s),
     )
 
 

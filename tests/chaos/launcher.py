@@ -29,6 +29,7 @@ from worker.domain.guard import Evidence, Ruling
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Failed, Outcome, Skipped
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile
 from worker.ports.broker import Message
 from worker.ports.desk import Intake
 from worker.ports.directory import DirectoryReader, Gate, Listing, Page, Proof
@@ -169,6 +170,15 @@ class BrokenListing:
         """What the listing proved, which it never does."""
         return self.listing.proof
 
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self.listing.profile
+
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody asks."""
+        return await self.listing.groups()
+
     def __aiter__(self) -> AsyncIterator[Page]:
         raise LookupError(self.plan, self.listing)
 
@@ -183,6 +193,15 @@ class HaltingListing:
     def proof(self) -> Proof:
         """What the listing proved, which it never does."""
         return self.listing.proof
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self.listing.profile
+
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody asks."""
+        return await self.listing.groups()
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return self._pages()

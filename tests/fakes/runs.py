@@ -27,6 +27,7 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Applied, Failed, Held, Outcome, Postponed, Skipped
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile, RootDse
 from worker.ports.directory import Gate, Listing, Page, Proof
 from worker.ports.runs import Snapshot
 
@@ -96,6 +97,15 @@ class Pages:
         return Proof(
             "ldap.example.com:636", ("dc=example,dc=com",), sum(map(len, self.pages)), 0, 0.1, 0.2
         )
+
+    @property
+    def profile(self) -> Profile:
+        """It says nothing of itself."""
+        return Profile(RootDse())
+
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody in particular."""
+        return ()
 
 
 @dataclass(slots=True)

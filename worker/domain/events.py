@@ -274,7 +274,9 @@ def sync_cancelled(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
 
 def finding_payload(finding: Finding) -> Payload:
     """Return a finding as messages and ``api.run`` carry it."""
-    return asdict(finding)
+    told = asdict(finding)
+    told["commands"] = [{"for": each.label, "text": each.text} for each in finding.commands]
+    return told
 
 
 # --- recipients --------------------------------------------------------------

@@ -7,6 +7,9 @@ comes from the table here, by code; a server's own words go only to the private 
 import enum
 from dataclasses import dataclass
 
+from worker.domain.survey import ServerSeen
+from worker.domain.told import Command, Report
+
 
 DETAIL_CHARACTERS = 500
 
@@ -131,3 +134,9 @@ class Finding:
     retry: Retry
     ldapsearch: str = ""
     stages: tuple[StageResult, ...] = ()
+    servers: tuple[ServerSeen, ...] = ()
+    """What a look around has seen; empty if nobody looked."""
+    commands: tuple[Command, ...] = ()
+    """Lines to copy."""
+    report: Report | None = None
+    """Only if all is well."""

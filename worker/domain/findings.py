@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.domain.failures import Finding, Retry, Stage, StageResult, StageState
+from worker.domain.model import ClaimedRun, Trigger
 
 
 OK = "ok"
@@ -741,6 +742,13 @@ def finding(
         ldapsearch=ldapsearch,
         stages=tuple(stages),
     )
+
+
+def is_tried_again(run: ClaimedRun, code: str, *, retries: int) -> bool:
+    """Whether a run that failed so is tried again by itself before anybody is told; ``retries``: how often at most."""
+    if run.trigger is Trigger.MANUAL or run.attempt > retries:
+        return False
+    return retry_of(code) is Retry.LATER
 
 
 def retry_of(code: str) -> Retry:

@@ -157,6 +157,8 @@ class Survey:
     servers: tuple[ServerSeen, ...] = ()
     root: RootDse | None = None
     """What the first server that answers strangers says of itself."""
+    at: datetime | None = None
+    """When it was made."""
 
 
 # --- cleaning ----------------------------------------------------------------

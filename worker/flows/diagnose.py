@@ -7,10 +7,10 @@ entry too large shows at the end. So all is read, within the same bounds as a sy
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from worker.domain import findings
-from worker.domain.addresses import display_domain
+from worker.domain.answer import Case, addresses_seen, answer, calls_for_survey
 from worker.domain.failures import (
     DirectoryFailure,
     Finding,
@@ -20,16 +20,16 @@ from worker.domain.failures import (
     StageState,
     Unfinished,
 )
-from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.normalise import Normaliser
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.preview import Collector, Preview
-from worker.ports.directory import DirectoryReader, Gate
-
-
-DOMAINS_NAMED_COUNT = 10
-"""Foreign domains named in a finding; a preview lists more."""
+from worker.domain.report import FIRST_COUNT, Reading, report
+from worker.domain.server import Profile
+from worker.domain.survey import Survey
+from worker.flows.around import looked_around
+from worker.ports.directory import DirectoryReader, Gate, Surveyor
+from worker.ports.telemetry import NoTelemetry, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,9 @@ class DiagnosePorts:
     egress: tuple[str, ...] = ()
     tell: Callable[[int], None] = lambda _: None
     gate: Gate | None = None
+    surveyor: Surveyor | None = None
+    """Looks around where that has something to add; without one nobody does."""
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +92,55 @@ class CountingGate:
             await self._behind.settle(accepted=accepted)
 
 
+@dataclass(slots=True)
+class Met:
+    """What became known on the way, also when the reading failed later."""
+
+    gate: CountingGate
+    stages: list[StageResult] = field(default_factory=list)
+    profile: Profile | None = None
+    groups: tuple[str, ...] = ()
+    page_s: float = 0.0
+    """Of the slowest page."""
+
+
 async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     """Go through all stages and say what was found; raises no Failure but the gate's StoreFailure. Cancelled, it leaves nothing open."""
-    stages: list[StageResult] = []
-    gate = CountingGate(ports.gate)
+    met = Met(CountingGate(ports.gate))
     plan: ReadPlan | None = None
     preview: Preview | None = None
     code, detail = findings.OK, ""
     try:
-        plan = planned(asked, ports.limits, stages)
-        preview = await read(plan, asked, gate=gate, stages=stages, ports=ports)
-        code = judged(preview, stages)
+        plan = planned(asked, ports.limits, met.stages)
+        preview = await read(plan, asked, met, ports=ports)
+        code = judged(preview, met.stages)
     except (DirectoryFailure, RequestFailure) as failure:
         code, detail = failure.code, failure.detail
-    found = findings.finding(
-        code,
+    survey = Survey()
+    if code == findings.OK or calls_for_survey(code) or len(asked.settings.servers) > 1:
+        survey = await looked_around(plan, ports.surveyor, ports.telemetry)
+    root = met.profile.root if met.profile else None
+    case = Case(
+        asked.settings,
+        plan,
+        met.stages,
         seen=seen(preview) if preview else "",
-        stages=completed(stages),
-        ldapsearch=ldapsearch_line(plan, asked.settings.servers[0]) if plan else "",
+        detail=detail,
+        survey=survey,
+        root=root,
         egress=ports.egress,
     )
-    return Diagnosis(found, preview, gate.refused, detail)
+    if preview is not None and code == findings.OK:
+        reading = Reading(asked.settings, survey, root, met.groups, met.page_s)
+        case = replace(case, report=report(preview, reading))
+    return Diagnosis(answer(code, case), shown(preview, asked.most), met.gate.refused, detail)
+
+
+def shown(preview: Preview | None, most: int | None) -> Preview | None:
+    """Return a preview with as many addresses as were asked for: the report wants the first in any case."""
+    if preview is None or most is None:
+        return preview
+    return replace(preview, recipients=preview.recipients[:most])
 
 
 def planned(asked: Asked, limits: Limits, stages: list[StageResult]) -> ReadPlan:
@@ -127,22 +158,25 @@ def planned(asked: Asked, limits: Limits, stages: list[StageResult]) -> ReadPlan
 async def read(
     plan: ReadPlan,
     asked: Asked,
+    met: Met,
     *,
-    gate: CountingGate,
-    stages: list[StageResult],
     ports: DiagnosePorts,
 ) -> Preview:
     """Read to the proved end. Raises a DirectoryFailure when the list is not whole."""
-    normaliser, collector = Normaliser(plan, asked.domains), Collector(asked.most)
+    most = None if asked.most is None else max(asked.most, FIRST_COUNT)
+    normaliser, collector = Normaliser(plan, asked.domains), Collector(most)
     try:
         async with (
             asyncio.timeout(plan.limits.run_s),
-            ports.directory.listing(plan, gate=gate, stages=stages) as pages,
+            ports.directory.listing(plan, gate=met.gate, stages=met.stages) as pages,
         ):
+            met.profile, began = pages.profile, time.monotonic()
             async for page in pages:
+                met.page_s = max(met.page_s, time.monotonic() - began)
                 collector.add(normaliser.page(page).rows)
                 ports.tell(normaliser.entries)
-            proof = pages.proof
+                began = time.monotonic()
+            proof, met.groups = pages.proof, await pages.groups()
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
     return collector.preview(
@@ -169,19 +203,7 @@ def judged(preview: Preview, stages: list[StageResult]) -> str:
 
 def seen(preview: Preview) -> str:
     """Return what was seen, in figures and names of domains."""
-    if preview.addresses or not preview.foreign_domains:
-        return f"{preview.entries} entries, {preview.addresses} addresses"
-    most_first = sorted(preview.foreign_domains.items(), key=lambda each: (-each[1], each[0]))
-    named = [f"{display_domain(name)} ({count})" for name, count in most_first]
-    more = ["…"] if len(named) > DOMAINS_NAMED_COUNT else []
-    return f"{preview.entries} entries, in " + ", ".join(named[:DOMAINS_NAMED_COUNT] + more)
-
-
-def completed(stages: list[StageResult]) -> list[StageResult]:
-    """Add the stages that nobody came to, so that the answer always tells of all."""
-    tried = {each.stage for each in stages}
-    missing = [stage for stage in Stage if stage not in tried]
-    return [*stages, *(StageResult(stage, StageState.NOT_TRIED, 0) for stage in missing)]
+    return addresses_seen(preview.entries, preview.addresses, preview.foreign_domains)
 
 
 def result(stage: Stage, state: StageState, began: float, detail: str) -> StageResult:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from worker.domain.failures import StageResult
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile
 from worker.domain.survey import Survey
 
 
@@ -55,6 +56,18 @@ class Listing(Protocol):
     @property
     def proof(self) -> Proof:
         """What was proved. Only after the iteration has ended."""
+        ...
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself; known from the start."""
+        ...
+
+    async def groups(self) -> tuple[str, ...]:
+        """Return the SIDs of the account and its groups where the server tells them, else nothing. Raises no Failure.
+
+        Only after the iteration has ended; costs one more question.
+        """
         ...
 
 

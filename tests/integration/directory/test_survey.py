@@ -28,6 +28,11 @@ HOST = "dc1.hq.test"
 SHORT = Patience(part_s=0.5, whole_s=3)
 
 
+def now() -> datetime:
+    """The time of day, which decides nothing here."""
+    return datetime.now(UTC)  # noqa: TID251 -- see above
+
+
 @pytest.fixture
 def names(tmp_path: Path) -> Names:
     """Names of a hosts file: one of two addresses, at the second of which nobody listens."""
@@ -45,7 +50,7 @@ async def look(
     patience: Patience = Patience(),  # noqa: B008 -- frozen
 ) -> Survey:
     """Look around; the usual ports are the test's own."""
-    return await LdapSurveyor(names, usual=lambda _: usual, patience=patience).survey(plan)
+    return await LdapSurveyor(names, now=now, usual=lambda _: usual, patience=patience).survey(plan)
 
 
 async def look_at(plan: ReadPlan, names: Names, *usual: int) -> ServerSeen:
@@ -184,7 +189,7 @@ async def test_a_forbidden_address_is_told_and_never_dialled(tmp_path: Path) -> 
     connector = RecordingConnector()
     plan = plan_for(Server(HOST), Server("localhost"), Server("127.0.0.1"), limits=Limits())
 
-    survey = await LdapSurveyor(Names(hosts), connector).survey(plan)
+    survey = await LdapSurveyor(Names(hosts), connector, now=now).survey(plan)
 
     assert connector.dialled == []
     assert told(survey.servers[:1]) == (
@@ -256,7 +261,7 @@ async def test_cancelled_it_leaves_nothing_open(names: Names) -> None:
 
 async def test_only_so_many_are_made_at_once(names: Names, slapd: Slapd) -> None:
     """When all directories fail together a look at each would tell nothing new, and take long."""
-    surveyor = LdapSurveyor(names, usual=lambda _: ())
+    surveyor = LdapSurveyor(names, now=now, usual=lambda _: ())
     plan = plan_for(Server("127.0.0.1", slapd.port))
 
     async with asyncio.TaskGroup() as group:
@@ -320,7 +325,7 @@ async def test_an_expired_certificate_is_dated(
         (server,) = (await look(plan, names, patience=SHORT)).servers
 
     (seen,) = server.ports
-    yesterday = datetime.now(UTC) - timedelta(days=1)  # noqa: TID251 -- the certificate's own day
+    yesterday = now() - timedelta(days=1)
     assert seen.tls is not None
     assert seen.tls.check == "secure.expired"
     assert f"valid until {yesterday:%Y-%m-%d}" in told([server])

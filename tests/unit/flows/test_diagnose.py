@@ -22,6 +22,7 @@ from worker.domain.model import (
     Server,
 )
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile, RootDse
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
 from worker.ports.directory import Entry, Gate, Listing, Page, Proof
 
@@ -49,6 +50,15 @@ class Pages:
         return Proof(
             "ldap.example.org:636", ("dc=example",), sum(map(len, self.pages)), 0, 0.1, 0.2
         )
+
+    @property
+    def profile(self) -> Profile:
+        """It says nothing of itself."""
+        return Profile(RootDse())
+
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody in particular."""
+        return ()
 
 
 @dataclass(slots=True)

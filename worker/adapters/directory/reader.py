@@ -38,7 +38,7 @@ from worker.domain.failures import (
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Security, Server
 from worker.domain.plan import ReadPlan
-from worker.domain.server import RootDse
+from worker.domain.server import Profile, RootDse
 from worker.ports.directory import Gate, Page, Proof
 
 
@@ -136,7 +136,7 @@ class Attempt:
             session,
             self._plan,
             self._progress,
-            Opened(target.label, bases, asyncio.get_running_loop().time() - began, root.can_page),
+            Opened(target.label, bases, asyncio.get_running_loop().time() - began, root),
         )
 
     async def _sign_in(self, session: Session, target: Target, line: Line) -> RootDse:
@@ -189,7 +189,7 @@ class Opened:
     server: str
     bases: tuple[str, ...]
     connect_s: float
-    can_page: bool
+    root: RootDse
 
 
 class WholeListing:
@@ -206,6 +206,7 @@ class WholeListing:
         self._began = asyncio.get_running_loop().time()
         self._progress = progress
         self._proof: Proof | None = None
+        self._profile = Profile(opened.root)
 
     @property
     def proof(self) -> Proof:
@@ -213,6 +214,15 @@ class WholeListing:
         if self._proof is None:
             raise NotEndedError
         return self._proof
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self._profile
+
+    async def groups(self) -> tuple[str, ...]:
+        """Ask who the account is, by Active Directory's SIDs; see the port."""
+        return await self._session.groups()
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return self._pages()
@@ -256,7 +266,7 @@ class WholeListing:
         OpenLDAP's ``size.pr`` answers 11, others 4, before any entry (slapd.conf(5), limits). A
         limit met after entries is the list's own and stands.
         """
-        size = self._plan.limits.page_size if self._opened.can_page else 0
+        size = self._plan.limits.page_size if self._opened.root.can_page else 0
         search = Search(base, self._plan.filter, self._plan.attributes, size)
         while True:
             try:

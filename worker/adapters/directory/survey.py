@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from time import monotonic
 
 from worker.adapters.directory.dial import Connector, Names, TcpConnector, unreachable
@@ -61,10 +62,12 @@ class LdapSurveyor:
         names: Names | None = None,
         connector: Connector | None = None,
         *,
+        now: Callable[[], datetime],
         usual: Callable[[str], Sequence[int]] = usual_ports,
         patience: Patience = Patience(),
     ) -> None:
         """``usual`` gives the ports to look at when the configured one does not do."""
+        self._now = now
         self._names = names or Names()
         self._connector = connector or TcpConnector()
         self._usual = usual
@@ -85,7 +88,7 @@ class LdapSurveyor:
         finally:
             self._under_way -= 1
         roots = (look.prober.root for look in looks if look.prober.root is not None)
-        return Survey(tuple(look.seen() for look in looks), next(roots, None))
+        return Survey(tuple(look.seen() for look in looks), next(roots, None), self._now())
 
     def _look(self, plan: ReadPlan, server: Server) -> "Look":
         slots, part_s = asyncio.Semaphore(CONNECTIONS), self._patience.part_s

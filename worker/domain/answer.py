@@ -1,0 +1,118 @@
+"""A failure, what was seen on the way and a look around, to the one answer that everybody gets.
+
+``directory.test``, a failed run and ``rollcall check`` ask here, so that the same fault is told in the same words.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.domain.addresses import display_domain
+from worker.domain.cures import cures, place_of
+from worker.domain.detect import FITS, detect
+from worker.domain.failures import Finding, Stage, StageResult, StageState
+from worker.domain.findings import finding
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.model import DirectorySettings
+from worker.domain.plan import ReadPlan
+from worker.domain.server import RootDse, ServerType
+from worker.domain.survey import ServerSeen, Survey, told
+from worker.domain.told import Report
+
+
+SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
+"""Stages whose faults a look around explains."""
+OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
+"""Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
+DOMAINS_NAMED_COUNT = 10
+"""Foreign domains named in a finding; a preview lists more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is known when an answer is to be given."""
+
+    settings: DirectorySettings
+    plan: ReadPlan | None = None
+    """None if the settings could not be made into one."""
+    stages: Sequence[StageResult] = ()
+    seen: str = ""
+    """What the reading came to, in words of ours."""
+    detail: str = ""
+    """Private; shown only where it is ours."""
+    survey: Survey = field(default_factory=Survey)
+    root: RootDse | None = None
+    """What the server said of itself after the sign-in; None: see the survey."""
+    egress: tuple[str, ...] = ()
+    report: Report | None = None
+
+
+def calls_for_survey(code: str) -> bool:
+    """Whether a look around has something to add to what went wrong."""
+    return code.partition(".")[0] in SURVEYED
+
+
+def answer(code: str, case: Case) -> Finding:
+    """Return what is told of a code."""
+    settings, plan = case.settings, case.plan
+    root = case.root or case.survey.root
+    found = finding(
+        code,
+        seen=_seen(code, case),
+        until=case.detail,
+        stages=whole(code, case),
+        ldapsearch=ldapsearch_line(plan, settings.servers[0]) if plan else "",
+        egress=case.egress,
+    )
+    place = place_of(settings, plan, root, case.egress)
+    return replace(
+        found,
+        servers=case.survey.servers,
+        commands=cures(code, place, kinds(settings, root)),
+        report=case.report,
+    )
+
+
+def kinds(settings: DirectorySettings, root: RootDse | None) -> frozenset[ServerType]:
+    """Return what the server may be: what it shows itself to be, else all that the type chosen is for."""
+    shown = detect(root).server if root is not None else ServerType.UNKNOWN
+    if shown is not ServerType.UNKNOWN:
+        return frozenset({shown})
+    fitting = frozenset(server for server, presets in FITS.items() if settings.type in presets)
+    return fitting - {ServerType.UNKNOWN} or frozenset(ServerType)
+
+
+def whole(code: str, case: Case) -> list[StageResult]:
+    """Return all stages: those nobody told of are the settings, which were well if there is a plan, and what nobody came to."""
+    told_of = {each.stage for each in case.stages}
+    stages = list(case.stages)
+    if Stage.SETTINGS not in told_of:
+        is_ok = case.plan is not None or not code.startswith(f"{Stage.SETTINGS}.")
+        state = StageState.OK if is_ok else StageState.FAILED
+        said = case.plan.filter if case.plan is not None else "" if is_ok else code
+        stages.insert(0, StageResult(Stage.SETTINGS, state, 0, said))
+    if Stage.ADDRESSES not in told_of and code.startswith(f"{Stage.ADDRESSES}."):
+        stages.append(StageResult(Stage.ADDRESSES, StageState.FAILED, 0, code))
+    missing = [stage for stage in Stage if stage not in {each.stage for each in stages}]
+    return [*stages, *(StageResult(stage, StageState.NOT_TRIED, 0) for stage in missing)]
+
+
+def _seen(code: str, case: Case) -> str:
+    """Return what was seen: of the reading, then of the servers, all or those that are not well."""
+    around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
+    said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
+    return "; ".join(filter(None, (said, told(around))))
+
+
+def _unwell(servers: Sequence[ServerSeen]) -> list[ServerSeen]:
+    """Return the servers that would not do if they were needed."""
+    return [server for server in servers if not server.is_well]
+
+
+def addresses_seen(entries: int, addresses: int, foreign: Mapping[str, int]) -> str:
+    """Say what a whole reading came to, in figures and names of domains."""
+    if addresses or not foreign:
+        return f"{entries} entries, {addresses} addresses"
+    most_first = sorted(foreign.items(), key=lambda each: (-each[1], each[0]))
+    named = [f"{display_domain(name)} ({count})" for name, count in most_first]
+    more = ["…"] if len(named) > DOMAINS_NAMED_COUNT else []
+    return f"{entries} entries, in " + ", ".join(named[:DOMAINS_NAMED_COUNT] + more)
