@@ -5,9 +5,9 @@ Its JSON Schema is what pages show, so the words here are read by people who hav
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from worker.codec.fields import (
     BLANK_IS_ABSENT,
@@ -67,22 +67,7 @@ DirectoryType = Literal[
     "custom",
 ]
 
-_CHOICES = [
-    {
-        "const": each.name,
-        "title": each.title,
-        "description": each.tip,
-        "x-verified": each.verified,
-    }
-    for each in PRESETS.values()
-]
-TypeText = Annotated[
-    DirectoryType,
-    WithJsonSchema({"type": "string", "enum": list(get_args(DirectoryType)), "oneOf": _CHOICES}),
-]
-"""With what pages show beside each choice, from the presets themselves."""
-
-_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
+_ELSEWHERE = f"For {', '.join(OTHER_PRODUCTS)} choose the type of the directory that its users come from, and enter that server."
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
@@ -340,7 +325,7 @@ class DirectoryForm(Form):
         ),
     ] = None
     type: Annotated[
-        TypeText,
+        DirectoryType,
         shown(
             "Type of directory",
             "What kind of server it is. With Microsoft Exchange choose active_directory; "
@@ -348,18 +333,7 @@ class DirectoryForm(Form):
             group="connection",
             enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
-            choices={
-                "active_directory": (
-                    "Active Directory with Exchange",
-                    "Also for Exchange Online with your own Active Directory; reads proxyAddresses.",
-                ),
-                "active_directory_no_exchange": (
-                    "Active Directory without Exchange",
-                    "Reads mail; for Samba too.",
-                ),
-                "openldap": ("OpenLDAP", "Reads mail of people and groups."),
-                "custom": ("Another", "You enter the filter and the attributes with addresses."),
-            },
+            choices={each.name: (each.title, each.tip, each.verified) for each in PRESETS.values()},
         ),
     ]
     servers: Annotated[
