@@ -132,16 +132,15 @@ def _code(diagnosis: Diagnosis) -> Exit:
 
 
 def _show_finding(diagnosis: Diagnosis) -> None:
-    if not _is_bad(diagnosis):
-        screen.say(f"{diagnosis.finding.headline} {diagnosis.finding.seen}.")
-        screen.say("", "The same search by hand (put the password into LDAP_PASSWORD first):")
-        screen.paste(f"  {diagnosis.finding.ldapsearch}")
+    told = findings.payload(diagnosis)
+    if _is_bad(diagnosis):
+        findings.show(told, detail=diagnosis.detail, refused_sign_ins=diagnosis.refused_sign_ins)
         return
-    findings.show(
-        findings.payload(diagnosis),
-        detail=diagnosis.detail,
-        refused_sign_ins=diagnosis.refused_sign_ins,
-    )
+    screen.say(f"{diagnosis.finding.headline} {diagnosis.finding.seen}.")
+    if isinstance(told["report"], Mapping):
+        findings.show_report(told["report"])
+    findings.show_servers(told["servers"])
+    findings.show_search(told)
 
 
 def _show(made: Preview) -> None:

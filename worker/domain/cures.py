@@ -19,7 +19,7 @@ from worker.domain.syntax import normal_dn
 from worker.domain.told import Command
 
 
-PLAIN_HOST = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.:-]*\Z")
+PLAIN_HOST = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_.:-]*\Z")
 PLAIN_ATTRIBUTE = re.compile(r"[A-Za-z][0-9A-Za-z-]*\Z")
 FILLED = re.compile(r"\[\[([a-z_]+)\]\]")
 NO_HOST = "YOUR-SERVER"
@@ -90,7 +90,7 @@ def _values(place: Place) -> Mapping[str, str]:
     bracketed = f"[{host}]" if ":" in host else host
     port = server.port_for(settings.security)
     scheme = "ldaps" if settings.security is Security.LDAPS else "ldap"
-    name = settings.certificate_name or host
+    name = settings.certificate_name or ""
     dn = settings.bind_name if normal_dn(settings.bind_name) else NO_DN
     base = place.base if normal_dn(place.base) else NO_BASE
     account = _account_filter(settings.bind_name)
@@ -101,7 +101,7 @@ def _values(place: Place) -> Mapping[str, str]:
         "at_sh": quoting.shell(f"{bracketed}:{port}"),
         "url_sh": quoting.shell(f"{scheme}://{bracketed}:{port}"),
         "starttls": " -starttls ldap" if settings.security is Security.STARTTLS else "",
-        "servername_sh": quoting.shell(name if PLAIN_HOST.match(name) else NO_HOST),
+        "servername": f" -servername {quoting.shell(name)}" if PLAIN_HOST.match(name) else "",
         "base_sh": quoting.shell(base),
         "base_ps": _native(base, NO_BASE),
         "dn_sh": quoting.shell(dn),
@@ -299,7 +299,7 @@ CURES: tuple[Cure, ...] = (
         _SECURE,
         frozenset(),
         "Linux or macOS: see the certificate",
-        "openssl s_client -connect [[at_sh]][[starttls]] -servername [[servername_sh]] </dev/null"
+        "openssl s_client -connect [[at_sh]][[starttls]][[servername]] </dev/null"
         " | openssl x509 -noout -subject -issuer -dates -fingerprint -sha256 -ext subjectAltName",
     ),
     Cure(
