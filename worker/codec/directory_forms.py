@@ -67,7 +67,7 @@ DirectoryType = Literal[
     "custom",
 ]
 
-_ELSEWHERE = f"For {', '.join(OTHER_PRODUCTS)} choose the type of the directory that its users come from, and enter that server."
+_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
@@ -333,7 +333,10 @@ class DirectoryForm(Form):
             group="connection",
             enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
-            choices={each.name: (each.title, each.tip, each.verified) for each in PRESETS.values()},
+            choices={
+                preset.name: (preset.title, preset.tip, preset.verified)
+                for preset in PRESETS.values()
+            },
         ),
     ]
     servers: Annotated[

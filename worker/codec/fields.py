@@ -42,9 +42,7 @@ GROUP_TITLES: Mapping[str, tuple[str, str]] = {
 """Title and quick tip of each group."""
 
 Choices = Mapping[str, tuple[str, str] | tuple[str, str, str]]
-"""Value to its title, its quick tip and, of a type of directory, how far it was tried; in the order pages show them."""
-
-CHOICE_MEMBERS = ("value", "title", "tip", "verified")
+"""Value to its title, its quick tip and (of types of directory) on what it was tried, in the order pages show them."""
 
 NAME_MAX_CHARACTERS = 200
 REVISION_MAX = 2**63 - 1
@@ -72,7 +70,7 @@ def shown(  # noqa: PLR0913 -- all that a page shows of a field
     extra: dict[str, JsonValue] = {"x-group": group, "x-enter": enter}
     if choices is not None:
         extra["x-choices"] = [
-            dict(zip(CHOICE_MEMBERS, (str(value), *told), strict=False))
+            {"value": str(value), **dict(zip(("title", "tip", "verified"), told, strict=False))}
             for value, told in choices.items()
         ]
     field: FieldInfo = Field(
