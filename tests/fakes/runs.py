@@ -100,7 +100,7 @@ class Pages:
 
     @property
     def profile(self) -> Profile:
-        """It says nothing of itself."""
+        """A server that says nothing."""
         return Profile(RootDse())
 
     async def groups(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from worker.domain.events import CHANGES_MAX_COUNT
 from worker.domain.failures import Retry, Stage, StageState
 from worker.domain.guard import SAMPLE
 from worker.domain.model import Change, Kind, Mode, Tier, Trigger
+from worker.domain.server import ServerType
 from worker.domain.survey import PortState, Speech
 
 
@@ -182,6 +183,23 @@ class StageFacts(Payload):
     detail: str
 
 
+class DetectedFacts(Payload):
+    """What the server is, and what to enter for it."""
+
+    server: ServerType
+    version: Annotated[str, Field(description="In words; empty when the server does not tell.")]
+    types: Annotated[
+        tuple[str, ...], Field(description="Types of directory that may fit, the best first.")
+    ]
+    bases: Annotated[
+        tuple[str, ...],
+        Field(description="Where that type searches; several: one has to be chosen."),
+    ]
+    attributes: Annotated[
+        tuple[str, ...], Field(description="Where that type finds addresses on this server.")
+    ]
+
+
 class CertificateFacts(Payload):
     """A server's certificate as it was shown, whether or not it can be trusted."""
 
@@ -309,6 +327,10 @@ class FindingFacts(Payload):
         str, Field(description="A command to try by hand; its password is a variable.")
     ]
     stages: tuple[StageFacts, ...]
+    detected: Annotated[
+        DetectedFacts | None,
+        Field(description="Null where nobody came as far as asking the server."),
+    ] = None
     servers: Annotated[
         tuple[ServerFacts, ...],
         Field(description="What a look around saw; empty if nobody looked."),

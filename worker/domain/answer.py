@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
 from worker.domain.cures import cures, place_of
-from worker.domain.detect import FITS, detect
+from worker.domain.detect import FITS, detect, misfit
 from worker.domain.failures import Finding, Stage, StageResult, StageState
-from worker.domain.findings import finding
+from worker.domain.findings import OK, finding
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import DirectorySettings
 from worker.domain.plan import ReadPlan
-from worker.domain.server import RootDse, ServerType
+from worker.domain.server import Profile, RootDse, ServerType
 from worker.domain.survey import ServerSeen, Survey, told
 from worker.domain.told import Report
 
@@ -23,6 +23,10 @@ SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
 """Stages whose faults a look around explains."""
 OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
 """Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
+FIT_MATTERS = frozenset(
+    {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
+)
+"""Findings whose first check is whether the type chosen fits the server."""
 DOMAINS_NAMED_COUNT = 10
 """Foreign domains named in a finding; a preview lists more."""
 
@@ -40,8 +44,8 @@ class Case:
     detail: str = ""
     """Private; shown only where it is ours."""
     survey: Survey = field(default_factory=Survey)
-    root: RootDse | None = None
-    """What the server said of itself after the sign-in; None: see the survey."""
+    profile: Profile | None = None
+    """What the server said of itself after the sign-in; None if nobody came so far."""
     egress: tuple[str, ...] = ()
     report: Report | None = None
 
@@ -54,7 +58,8 @@ def calls_for_survey(code: str) -> bool:
 def answer(code: str, case: Case) -> Finding:
     """Return what is told of a code."""
     settings, plan = case.settings, case.plan
-    root = case.root or case.survey.root
+    detected = detect(case.profile.root, case.profile.known) if case.profile else None
+    root = case.profile.root if case.profile else case.survey.root
     found = finding(
         code,
         seen=_seen(code, case),
@@ -64,8 +69,11 @@ def answer(code: str, case: Case) -> Finding:
         egress=case.egress,
     )
     place = place_of(settings, plan, root, case.egress)
+    advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
     return replace(
         found,
+        checks=(advice, *found.checks) if advice else found.checks,
+        detected=detected,
         servers=case.survey.servers,
         commands=cures(code, place, kinds(settings, root)),
         report=case.report,

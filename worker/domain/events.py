@@ -5,7 +5,7 @@ Who sends an event adds ``epoch`` and ``sequence`` to those that are sequenced. 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from worker.domain.commands import Envelope, FieldError, Refused
@@ -23,6 +23,7 @@ from worker.domain.model import (
     Tier,
     Trigger,
 )
+from worker.domain.server import Detected
 
 
 Payload = Mapping[str, object]
@@ -274,9 +275,21 @@ def sync_cancelled(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
 
 def finding_payload(finding: Finding) -> Payload:
     """Return a finding as messages and ``api.run`` carry it."""
-    told = asdict(finding)
-    told["commands"] = [{"for": each.label, "text": each.text} for each in finding.commands]
-    return told
+    detected = None if finding.detected is None else detected_payload(finding.detected)
+    commands = [{"for": each.label, "text": each.text} for each in finding.commands]
+    told = asdict(replace(finding, detected=None, commands=()))
+    return told | {"detected": detected, "commands": commands}
+
+
+def detected_payload(detected: Detected) -> Payload:
+    """Return what a server is, and what to enter for it."""
+    return {
+        "server": detected.server,
+        "version": detected.version,
+        "types": detected.types,
+        "bases": detected.bases,
+        "attributes": detected.attributes,
+    }
 
 
 # --- recipients --------------------------------------------------------------

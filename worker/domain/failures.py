@@ -7,6 +7,7 @@ comes from the table here, by code; a server's own words go only to the private 
 import enum
 from dataclasses import dataclass
 
+from worker.domain.server import Detected
 from worker.domain.survey import ServerSeen
 from worker.domain.told import Command, Report
 
@@ -134,6 +135,8 @@ class Finding:
     retry: Retry
     ldapsearch: str = ""
     stages: tuple[StageResult, ...] = ()
+    detected: Detected | None = None
+    """What the server is, once it was asked."""
     servers: tuple[ServerSeen, ...] = ()
     """What a look around has seen; empty if nobody looked."""
     commands: tuple[Command, ...] = ()

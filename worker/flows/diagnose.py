@@ -25,7 +25,7 @@ from worker.domain.normalise import Normaliser
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.preview import Collector, Preview
 from worker.domain.report import FIRST_COUNT, Reading, report
-from worker.domain.server import Profile
+from worker.domain.server import Detected, Profile
 from worker.domain.survey import Survey
 from worker.flows.around import looked_around
 from worker.ports.directory import DirectoryReader, Gate, Surveyor
@@ -71,6 +71,8 @@ class Diagnosis:
     """They count towards the account's lockout."""
     detail: str = ""
     """The server's own words. For whoever runs this program, never for its customers."""
+    detected: Detected | None = None
+    """What the server is; None if nobody came so far."""
 
 
 class CountingGate:
@@ -111,7 +113,7 @@ async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     preview: Preview | None = None
     code, detail = findings.OK, ""
     try:
-        plan = planned(asked, ports.limits, met.stages)
+        plan = replace(planned(asked, ports.limits, met.stages), asks_schema=True)
         preview = await read(plan, asked, met, ports=ports)
         code = judged(preview, met.stages)
     except (DirectoryFailure, RequestFailure) as failure:
@@ -119,7 +121,6 @@ async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     survey = Survey()
     if code == findings.OK or calls_for_survey(code) or len(asked.settings.servers) > 1:
         survey = await looked_around(plan, ports.surveyor, ports.telemetry)
-    root = met.profile.root if met.profile else None
     case = Case(
         asked.settings,
         plan,
@@ -127,13 +128,15 @@ async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
         seen=seen(preview) if preview else "",
         detail=detail,
         survey=survey,
-        root=root,
+        profile=met.profile,
         egress=ports.egress,
     )
     if preview is not None and code == findings.OK:
+        root = met.profile.root if met.profile else None
         reading = Reading(asked.settings, survey, root, met.groups, met.page_s)
         case = replace(case, report=report(preview, reading))
-    return Diagnosis(answer(code, case), shown(preview, asked.most), met.gate.refused, detail)
+    found, made = answer(code, case), shown(preview, asked.most)
+    return Diagnosis(found, made, met.gate.refused, detail, found.detected)
 
 
 def shown(preview: Preview | None, most: int | None) -> Preview | None:
@@ -170,13 +173,16 @@ async def read(
             asyncio.timeout(plan.limits.run_s),
             ports.directory.listing(plan, gate=met.gate, stages=met.stages) as pages,
         ):
-            met.profile, began = pages.profile, time.monotonic()
-            async for page in pages:
-                met.page_s = max(met.page_s, time.monotonic() - began)
-                collector.add(normaliser.page(page).rows)
-                ports.tell(normaliser.entries)
-                began = time.monotonic()
-            proof, met.groups = pages.proof, await pages.groups()
+            began = time.monotonic()
+            try:
+                async for page in pages:
+                    met.page_s = max(met.page_s, time.monotonic() - began)
+                    collector.add(normaliser.page(page).rows)
+                    ports.tell(normaliser.entries)
+                    began = time.monotonic()
+                proof, met.groups = pages.proof, await pages.groups()
+            finally:
+                met.profile = pages.profile
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
     return collector.preview(

@@ -14,7 +14,7 @@ from worker.domain.model import ClaimedRun
 from worker.domain.normalise import Normaliser, snapshot_digest, wire_digest
 from worker.domain.outcomes import Tally
 from worker.domain.plan import ReadPlan, scope_digest
-from worker.domain.server import RootDse
+from worker.domain.server import Profile
 from worker.flows.deferred import DeferredPages
 from worker.ports.directory import Page, Proof
 from worker.ports.runs import Snapshot, Spool
@@ -29,7 +29,7 @@ class Progress:
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
-    root: RootDse | None = None
+    profile: Profile | None = None
     """What the server says of itself; None if nobody came so far."""
     seen: str = ""
     """What a finding about the addresses shows the customer: domains or reasons with counts."""

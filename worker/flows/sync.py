@@ -144,7 +144,7 @@ async def read(
             asyncio.timeout(plan.limits.run_s),
             ports.directory.listing(plan, gate=gate, stages=progress.stages) as pages,
         ):
-            progress.root = pages.profile.root
+            progress.profile = pages.profile
             async for page in pages:
                 reading.take(page)
         return await reading.snapshot(pages.proof)
@@ -222,7 +222,7 @@ async def failed(
         seen=progress.seen,
         detail=failure.detail,
         survey=survey,
-        root=progress.root,
+        profile=progress.profile,
         egress=ports.egress,
     )
     seconds = Seconds(queue=round(run.queue_s, 3))

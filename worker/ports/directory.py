@@ -60,7 +60,7 @@ class Listing(Protocol):
 
     @property
     def profile(self) -> Profile:
-        """What the server says of itself; known from the start."""
+        """What the server says of itself; its schema only if the plan asks for it, and at the end of the iteration."""
         ...
 
     async def groups(self) -> tuple[str, ...]:

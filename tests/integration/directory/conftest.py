@@ -29,6 +29,7 @@ from worker.domain.model import (
 )
 from worker.domain.plan import ReadPlan
 from worker.domain.presets import PRESETS
+from worker.domain.server import Profile
 from worker.ports.directory import Entry, Page, Proof
 
 
@@ -78,13 +79,17 @@ class Reading:
     stages: list[StageResult] = field(default_factory=list)
     reader: LdapReader = field(default_factory=LdapReader)
     proof: Proof | None = None
+    profile: Profile | None = None
 
     async def pages(self) -> AsyncIterator[Page]:
         """Read page by page; whoever stops early closes it."""
         async with self.reader.listing(self.plan, gate=self.gate, stages=self.stages) as listing:
-            async for page in listing:
-                yield page
-            self.proof = listing.proof
+            try:
+                async for page in listing:
+                    yield page
+                self.proof = listing.proof
+            finally:
+                self.profile = listing.profile
 
     async def entries(self) -> list[Entry]:
         """Read everything."""

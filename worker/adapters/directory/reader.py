@@ -5,6 +5,7 @@ never gives a short list for a whole one: whatever ends a listing early is raise
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from worker.adapters.directory.session import (
 from worker.adapters.directory.stages import Progress
 from worker.adapters.directory.wire import Bounds
 from worker.domain.bases import default_bases
+from worker.domain.detect import SCHEMA_NAMES
 from worker.domain.failures import (
     Denied,
     DirectoryFailure,
@@ -243,9 +245,19 @@ class WholeListing:
                         break
                     answer = await self._session.next_page(asked)
             if self._given == 0:
+                await self._learn()
                 raise Unfinished("read.nothing_found", "success, and no entry")
             step.seen = f"{self._given} entries"
-        self._proof = self._prove()
+        proof = self._prove()
+        await self._learn()
+        self._proof = proof
+
+    async def _learn(self) -> None:
+        """Look through the schema, if that is asked for. A server that does not tell it is none the worse."""
+        if self._plan.asks_schema:
+            with contextlib.suppress(DirectoryFailure):
+                known = await self._session.known_names(self._opened.root, SCHEMA_NAMES)
+                self._profile = replace(self._profile, known=known)
 
     def _prove(self) -> Proof:
         read_s = asyncio.get_running_loop().time() - self._began
