@@ -9,6 +9,7 @@ from worker.domain.addresses import display_domain
 from worker.domain.commands import FieldError
 from worker.domain.events import finding_payload
 from worker.domain.failures import Stage
+from worker.domain.findings import OK
 from worker.flows.diagnose import Diagnosis
 
 
@@ -83,12 +84,13 @@ def show_servers(servers: object) -> None:
         screen.table(columns, rows)
 
 
-def _port(port: Mapping[str, object]) -> tuple[object, ...]:
+def _port(port: Mapping[str, Any]) -> tuple[object, ...]:
     tls = port["tls"]
     speaks = SPEECHES.get(str(port["speaks"]), "")
     said = f"{speaks}, StartTLS" if port["starttls"] else speaks
-    check = f"{tls['version']} {tls['check']}".strip() if isinstance(tls, Mapping) else ""
-    return port["port"], STATES.get(str(port["state"]), ""), port["milliseconds"], said, check
+    parts = (tls["version"], "" if tls["check"] == OK else tls["check"]) if tls else ()
+    shown = ", ".join(filter(None, parts))
+    return port["port"], STATES.get(str(port["state"]), ""), port["milliseconds"], said, shown
 
 
 def show_report(report: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
 """Values of a form made harmless in a line that somebody pastes: into a shell, PowerShell, LDIF, slapd's configuration.
 
 Who fills in the form is not who pastes, so a value must never end its quotes. Sources: POSIX Shell Command Language
-section 2.2.2, Microsoft's about_Quoting_Rules, RFC 2849, RFC 4515 section 3, slapd.conf(5).
+section 2.2.2, Microsoft's about_Quoting_Rules, RFC 2849, RFC 4515 section 3, RFC 4514.
 """
 
 import base64
@@ -42,9 +42,13 @@ def filter_value(text: str) -> str:
 
 
 def slapd(text: str) -> str:
-    """Return a quoted word for slapd's configuration: in double quotes, a backslash takes the next as it is."""
-    escaped = one_line(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """Return a DN as a quoted word for slapd's configuration over LDAP (``cn=config``).
+
+    There a double quote always ends the word and a backslash is one (measured with 2.5.13), unlike in slapd.conf: so a
+    quote in a DN takes its other form, in hexadecimal digits (RFC 4514 section 2.4).
+    """
+    unquoted = one_line(text).replace('\\"', "\\22").replace('"', "\\22")
+    return f'"{unquoted}"'
 
 
 def ldif(attribute: str, value: str) -> str:

@@ -175,6 +175,16 @@ def test_what_the_form_leaves_blank_comes_from_the_server() -> None:
     assert place_of(PLACE.settings, None, root, ()).base == "DC=corp,DC=example"
 
 
+def test_a_name_with_quotes_stays_the_same_name() -> None:
+    """In slapd's words a quote has only its other form."""
+    settings = replace(OF_OPENLDAP.settings, bind_name='cn=a \\"b\\" \\\\,dc=x')
+    place = replace(OF_OPENLDAP, settings=settings)
+
+    (text,) = lines("read.size_limit", ServerType.OPENLDAP, place=place)
+
+    assert 'dn.exact="cn=a \\22b\\22 \\\\,dc=x" ' in document(text)["olcLimits"]
+
+
 @given(name=HOSTILE, host=HOSTILE, base=HOSTILE, as_dn=st.booleans())
 def test_nothing_in_a_form_can_break_out_of_a_line(
     name: str, host: str, base: str, *, as_dn: bool
