@@ -60,14 +60,14 @@ def show_search(finding: Mapping[str, object]) -> None:
 
 
 def show_commands(commands: object) -> None:
-    """Print the lines to copy, each below whom it is for."""
+    """Print the lines to copy, each below whom it is for; at the margin, since a document must not be indented."""
     if not commands:
         return
     screen.say("", "To copy:")
     for each in _listed(commands):
         screen.say(f"  {each['for']}:")
         for line in str(each["text"]).splitlines():
-            screen.paste(f"    {line}")
+            screen.paste(line)
 
 
 def show_servers(servers: object) -> None:

@@ -15,7 +15,7 @@ from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import DirectorySettings
 from worker.domain.plan import ReadPlan
 from worker.domain.server import Profile, RootDse, ServerType
-from worker.domain.survey import ServerSeen, Survey, told
+from worker.domain.survey import PortState, ServerSeen, Speech, Survey, told
 from worker.domain.told import Report
 
 
@@ -23,6 +23,18 @@ SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
 """Stages whose faults a look around explains."""
 OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
 """Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
+WRONG_DOORS = frozenset(
+    {
+        "reach.refused",
+        "reach.timed_out",
+        "reach.reset",
+        "secure.tls_on_plain_port",
+        "secure.plain_on_tls_port",
+        "secure.starttls_refused",
+        "secure.closed",
+    }
+)
+"""Codes that another port or encryption may mend."""
 FIT_MATTERS = frozenset(
     {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
 )
@@ -73,6 +85,7 @@ def answer(code: str, case: Case) -> Finding:
     return replace(
         found,
         checks=(advice, *found.checks) if advice else found.checks,
+        fix=_sharper(code, case.survey.servers) or found.fix,
         detected=detected,
         servers=case.survey.servers,
         commands=cures(code, place, kinds(settings, root)),
@@ -85,8 +98,9 @@ def kinds(settings: DirectorySettings, root: RootDse | None) -> frozenset[Server
     shown = detect(root).server if root is not None else ServerType.UNKNOWN
     if shown is not ServerType.UNKNOWN:
         return frozenset({shown})
+    unknown = frozenset({ServerType.UNKNOWN})
     fitting = frozenset(server for server, presets in FITS.items() if settings.type in presets)
-    return fitting - {ServerType.UNKNOWN} or frozenset(ServerType)
+    return fitting - unknown or frozenset(ServerType) - unknown
 
 
 def whole(code: str, case: Case) -> list[StageResult]:
@@ -109,6 +123,28 @@ def _seen(code: str, case: Case) -> str:
     around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
     said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
     return "; ".join(filter(None, (said, told(around))))
+
+
+def _sharper(code: str, servers: Sequence[ServerSeen]) -> str:
+    """Return what to do by what was seen, where that is more than the table can know; else nothing."""
+    if code == "secure.wrong_name":
+        names = (
+            name for server in servers for shown in server.certificates for name in shown.names
+        )
+        name = next((name for name in names if "*" not in name), "")
+        return (
+            f"Enter {name} as the name in the certificate, or use it as the server." if name else ""
+        )
+    if code not in WRONG_DOORS:
+        return ""
+    doors = [port for server in servers for port in server.ports if port.state is PortState.OPEN]
+    for port in doors:
+        if port.speaks is Speech.TLS:
+            return f"Choose LDAPS with port {port.port}: it is open and speaks TLS."
+    for port in doors:
+        if port.starttls:
+            return f"Choose STARTTLS with port {port.port}: it is open and offers encryption."
+    return ""
 
 
 def _unwell(servers: Sequence[ServerSeen]) -> list[ServerSeen]:
