@@ -14,6 +14,7 @@ from worker.domain.findings import OK, finding
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import DirectorySettings
 from worker.domain.plan import ReadPlan
+from worker.domain.reasons import IN_SHORT
 from worker.domain.server import Profile, RootDse, ServerType
 from worker.domain.survey import PortState, ServerSeen, Speech, Survey, told
 from worker.domain.told import Report
@@ -152,10 +153,17 @@ def _unwell(servers: Sequence[ServerSeen]) -> list[ServerSeen]:
     return [server for server in servers if not server.is_well]
 
 
-def addresses_seen(entries: int, addresses: int, foreign: Mapping[str, int]) -> str:
-    """Say what a whole reading came to, in figures and names of domains."""
+def addresses_seen(
+    entries: int, addresses: int, foreign: Mapping[str, int], ignored: Mapping[str, int]
+) -> str:
+    """Say what a whole reading came to, in figures and names of domains; of one without addresses, what was not taken."""
     if addresses or not foreign:
-        return f"{entries} entries, {addresses} addresses"
+        others = (
+            "" if addresses else ", ".join(f"{IN_SHORT[why]} ({n})" for why, n in ignored.items())
+        )
+        return f"{entries} entries, {addresses} addresses" + (
+            f"; not taken: {others}" if others else ""
+        )
     most_first = sorted(foreign.items(), key=lambda each: (-each[1], each[0]))
     named = [f"{display_domain(name)} ({count})" for name, count in most_first]
     more = ["…"] if len(named) > DOMAINS_NAMED_COUNT else []

@@ -209,7 +209,8 @@ def judged(preview: Preview, stages: list[StageResult]) -> str:
 
 def seen(preview: Preview) -> str:
     """Return what was seen, in figures and names of domains."""
-    return addresses_seen(preview.entries, preview.addresses, preview.foreign_domains)
+    ignored = {why: each.count for why, each in preview.ignored.items()}
+    return addresses_seen(preview.entries, preview.addresses, preview.foreign_domains, ignored)
 
 
 def result(stage: Stage, state: StageState, began: float, detail: str) -> StageResult:

@@ -111,7 +111,9 @@ class Reading:
         normaliser, progress = self._normaliser, self._progress
         if normaliser.rows:
             return
-        progress.seen = addresses_seen(normaliser.entries, 0, normaliser.foreign_domains)
+        progress.seen = addresses_seen(
+            normaliser.entries, 0, normaliser.foreign_domains, normaliser.ignored
+        )
         raise Misdirected(
             code="addresses.other_domains" if normaliser.foreign_domains else "addresses.none_valid"
         )

@@ -37,10 +37,12 @@ from worker.domain.outcomes import Failed, Outcome, Postponed, RunStopped, Skipp
 from worker.flows.bell import Bell
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
 from worker.flows.sync import SyncPorts, sync
+from worker.ports.directory import Entry
 
 
 REFUSED = Unreachable("reach.refused")
 FOREIGN = ("uid=x", {"mail": [b"x@elsewhere.example"]})
+ODD = ("uid=x", {"mail": [b"not an address"]})
 RETRIES = 2
 
 
@@ -105,21 +107,45 @@ def untimed(finding: Finding) -> Finding:
         Denied("sign_in.locked", "data 775"),
         Misdirected("base.ambiguous", "dc=a, dc=b"),
         Unfinished("read.size_limit", "result 4"),
-        None,
     ],
-    ids=lambda fault: fault.code if fault else "addresses.other_domains",
+    ids=lambda fault: fault.code,
 )
 @jumping
 async def test_the_doctor_and_a_failed_run_give_the_same_answer(
-    fault: DirectoryFailure | None,
+    fault: DirectoryFailure,
 ) -> None:
     """Whoever presses the other button must not be told another story."""
-    directory = Directory([[FOREIGN]], fault=fault)
+    directory = Directory(fault=fault)
 
     of_the_run = await finding_of(directory, MemorySurveyor())
     of_the_doctor = (await diagnosed(directory, MemorySurveyor())).finding
 
     assert untimed(of_the_run) == untimed(of_the_doctor)
+
+
+@pytest.mark.parametrize(
+    ("entry", "seen"),
+    [
+        (FOREIGN, "1 entries, in elsewhere.example (1)"),
+        (ODD, "1 entries, 0 addresses; not taken: no mail address (1)"),
+    ],
+)
+@jumping
+async def test_addresses_that_are_not_taken_are_told_alike(entry: Entry, seen: str) -> None:
+    """What was found instead is the cure."""
+    directory = Directory([[entry]])
+
+    of_the_run = await finding_of(directory, MemorySurveyor())
+    of_the_doctor = (await diagnosed(directory, MemorySurveyor())).finding
+
+    assert of_the_run.seen == seen
+    assert without_details(of_the_run) == without_details(of_the_doctor)
+
+
+def without_details(finding: Finding) -> Finding:
+    """The same without what only one of the two writes down of a stage."""
+    stages = tuple(replace(stage, detail="") for stage in untimed(finding).stages)
+    return replace(finding, stages=stages)
 
 
 @pytest.mark.parametrize("code", ["name.not_found", "reach.timed_out", "secure.expired"])
