@@ -27,6 +27,7 @@ from worker.domain.preview import Collector, Preview
 from worker.domain.report import FIRST_COUNT, Reading, report
 from worker.domain.server import Detected, Profile
 from worker.domain.survey import Survey
+from worker.domain.told import Report
 from worker.flows.around import looked_around
 from worker.ports.directory import DirectoryReader, Gate, Surveyor
 from worker.ports.telemetry import NoTelemetry, Telemetry
@@ -100,6 +101,9 @@ class Met:
 
     gate: CountingGate
     stages: list[StageResult] = field(default_factory=list)
+    plan: ReadPlan | None = None
+    preview: Preview | None = None
+    """Only if the reading was whole."""
     profile: Profile | None = None
     groups: tuple[str, ...] = ()
     page_s: float = 0.0
@@ -109,34 +113,41 @@ class Met:
 async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     """Go through all stages and say what was found; raises no Failure but the gate's StoreFailure. Cancelled, it leaves nothing open."""
     met = Met(CountingGate(ports.gate))
-    plan: ReadPlan | None = None
-    preview: Preview | None = None
-    code, detail = findings.OK, ""
-    try:
-        plan = replace(planned(asked, ports.limits, met.stages), asks_schema=True)
-        preview = await read(plan, asked, met, ports=ports)
-        code = judged(preview, met.stages)
-    except (DirectoryFailure, RequestFailure) as failure:
-        code, detail = failure.code, failure.detail
+    code, detail = await looked(asked, met, ports=ports)
     survey = Survey()
     if code == findings.OK or calls_for_survey(code) or len(asked.settings.servers) > 1:
-        survey = await looked_around(plan, ports.surveyor, ports.telemetry)
+        survey = await looked_around(met.plan, ports.surveyor, ports.telemetry)
     case = Case(
         asked.settings,
-        plan,
+        met.plan,
         met.stages,
-        seen=seen(preview) if preview else "",
+        seen=seen(met.preview) if met.preview else "",
         detail=detail,
         survey=survey,
         profile=met.profile,
         egress=ports.egress,
+        report=reported(asked, met, survey) if code == findings.OK else None,
     )
-    if preview is not None and code == findings.OK:
-        root = met.profile.root if met.profile else None
-        reading = Reading(asked.settings, survey, root, met.groups, met.page_s)
-        case = replace(case, report=report(preview, reading))
-    found, made = answer(code, case), shown(preview, asked.most)
-    return Diagnosis(found, made, met.gate.refused, detail, found.detected)
+    found, preview = answer(code, case), shown(met.preview, asked.most)
+    return Diagnosis(found, preview, met.gate.refused, detail, found.detected)
+
+
+async def looked(asked: Asked, met: Met, *, ports: DiagnosePorts) -> tuple[str, str]:
+    """Go through the stages as far as they go; return the code of what was found, and the server's own words."""
+    try:
+        plan = met.plan = replace(planned(asked, ports.limits, met.stages), asks_schema=True)
+        preview = met.preview = await read(plan, asked, met, ports=ports)
+    except (DirectoryFailure, RequestFailure) as failure:
+        return failure.code, failure.detail
+    return judged(preview, met.stages), ""
+
+
+def reported(asked: Asked, met: Met, survey: Survey) -> Report | None:
+    """Return what a look that found nothing wrong has to tell."""
+    if met.preview is None:
+        return None
+    root = met.profile.root if met.profile else None
+    return report(met.preview, Reading(asked.settings, survey, root, met.groups, met.page_s))
 
 
 def shown(preview: Preview | None, most: int | None) -> Preview | None:
