@@ -16,6 +16,7 @@ from typing import cast
 import orjson
 
 from worker.adapters.postgres.desk import PostgresOrders
+from worker.adapters.postgres.directory_tests import PostgresTests
 from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.runs import PostgresRuns
@@ -311,6 +312,7 @@ def ahead(parts: Parts, by: timedelta) -> Parts:
         intake=replace(cast("PostgresIntake", parts.intake), clock=clock),
         schedule=replace(cast("PostgresSchedule", parts.schedule), clock=clock),
         sweeper=replace(cast("PostgresSweeper", parts.sweeper), clock=clock, runs=runs),
+        tests=replace(cast("PostgresTests", parts.tests), clock=clock),
         sign_ins=replace(cast("PostgresSignIns", parts.sign_ins), clock=clock),
     )
 

@@ -28,6 +28,7 @@ from worker.domain.model import (
 from worker.domain.outcomes import Applied, Failed, Held, Outcome, Postponed, Skipped
 from worker.domain.plan import ReadPlan
 from worker.domain.server import Profile, RootDse
+from worker.domain.sign_in import SignIn
 from worker.ports.directory import Gate, Listing, Page, Proof
 from worker.ports.runs import Snapshot
 
@@ -145,8 +146,8 @@ class OpenGate:
     async def settle(self, *, accepted: bool | None) -> None:
         """Remember nothing."""
 
-    def gate(self, run: ClaimedRun) -> Gate:
-        """Be the gate of every run: the SignIns port."""
+    def gate(self, sign_in: SignIn) -> Gate:
+        """Be the gate of every sign-in: the SignIns port."""
         return self
 
 

@@ -339,6 +339,16 @@ class FindingFacts(Payload):
     report: Annotated[ReportFacts | None, Field(description="Only with the code `ok`.")]
 
 
+class DirectoryTested(FindingFacts):
+    """What the doctor found, code ``ok`` when all is well. Outside the tenant's order; nothing was changed."""
+
+    causes: Causes
+    directory: Annotated[
+        Id | None, Field(description="The directory named in the request; null for a form alone.")
+    ]
+    notify: Annotated[tuple[str, ...], Field(description="Who is named in the settings tested.")]
+
+
 class RunEnded(RunMembers, Sequenced):
     """The outcome of a run; exactly one is sent of each."""
 
@@ -528,6 +538,7 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "directory.deleted": DirectoryDeleted,
     "directory.paused": DirectoryPaused,
     "directory.resumed": DirectoryResumed,
+    "directory.tested": DirectoryTested,
     "sync.accepted": SyncAccepted,
     "sync.progress": SyncProgress,
     "sync.completed": SyncCompleted,

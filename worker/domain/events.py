@@ -292,6 +292,24 @@ def detected_payload(detected: Detected) -> Payload:
     }
 
 
+def directory_tested(
+    tenant: TenantId,
+    directory: DirectoryId | None,
+    *,
+    causes: Sequence[str],
+    notify: Sequence[str],
+    finding: Finding,
+) -> Event:
+    """The doctor's answer; nothing was changed. ``directory`` is None for a form that names none."""
+    told = {
+        **finding_payload(finding),
+        "causes": list(causes),
+        "directory": directory,
+        "notify": list(notify),
+    }
+    return Event("directory.tested", tenant, told, sequenced=False)
+
+
 # --- recipients --------------------------------------------------------------
 
 

@@ -137,6 +137,12 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Did somebody pause it, or was the sign-in refused several times?",),
             "Resume it when the reason is gone, or start a sync by hand.",
         ),
+        "settings.not_tested": Row(
+            "The test was not carried out in time.",
+            ("Was this service under load, or restarted? Its operator knows.",),
+            "Test again; nothing needs to be changed.",
+            Retry.NEVER,
+        ),
         "settings.changing": Row(
             "The settings or domains were changed again and again while the directory was read.",
             ("Is a program saving this directory all the time?",),

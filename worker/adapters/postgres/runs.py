@@ -117,8 +117,8 @@ class PostgresRuns:
 
     def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
         trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
-        settings, illegible = _settings(begun["settings"])
-        credentials, fault = self._opened(begun["password_sealed"], begun["client_key_sealed"])
+        settings, illegible = settings_of(begun["settings"])
+        credentials, fault = opened(self.vault, begun)
         return ClaimedRun(
             lease=Lease(
                 TenantId(begun["tenant"]),
@@ -146,18 +146,6 @@ class PostgresRuns:
             skip=begun["cancel_reason"]
             or skip_reason(trigger, tier=tier, paused=begun["paused"], deleted=begun["is_deleted"]),
         )
-
-    def _opened(
-        self, password: bytes | None, client_key: bytes | None
-    ) -> tuple[Credentials, str | None]:
-        """Open the secrets; one sealed for a key we have not must fail its own run, not the claiming."""
-        try:
-            return Credentials(self._unsealed(password), self._unsealed(client_key)), None
-        except RequestFailure as failure:
-            return Credentials(), failure.code
-
-    def _unsealed(self, sealed: bytes | None) -> Secret | None:
-        return None if sealed is None else self.vault.unseal(Sealed(sealed))
 
     # --- keep ----------------------------------------------------------------
 
@@ -309,7 +297,20 @@ def _ending_of_lapsed(cancel_reason: str | None) -> Ending:
     return Ending(RunState.FAILED, finding=finding("internal"), detail="workers died over it")
 
 
-def _settings(stored: str) -> tuple[DirectorySettings, str | None]:
+def opened(vault: Vault, record: asyncpg.Record) -> tuple[Credentials, str | None]:
+    """Open the secrets; one sealed for a key we have not must fail its own run or test, not the claiming."""
+    sealed = (record["password_sealed"], record["client_key_sealed"])
+    try:
+        return Credentials(*(_unsealed(vault, each) for each in sealed)), None
+    except RequestFailure as failure:
+        return Credentials(), failure.code
+
+
+def _unsealed(vault: Vault, sealed: bytes | None) -> Secret | None:
+    return None if sealed is None else vault.unseal(Sealed(sealed))
+
+
+def settings_of(stored: str) -> tuple[DirectorySettings, str | None]:
     """Read stored settings; those of another release that this one cannot read must fail their own run only."""
     try:
         return load_settings(stored.encode()), None
