@@ -20,6 +20,8 @@ from worker.domain.survey import PortState, ServerSeen, Speech, Survey, told
 from worker.domain.told import Report
 
 
+NOT_TESTED = "settings.not_tested"
+"""The code of a test that was not made: it says nothing of the settings."""
 SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
 """Stages whose faults a look around explains."""
 OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
@@ -108,11 +110,8 @@ def whole(code: str, case: Case) -> list[StageResult]:
     """Return all stages: those nobody told of are the settings, which were well if there is a plan, and what nobody came to."""
     told_of = {each.stage for each in case.stages}
     stages = list(case.stages)
-    if Stage.SETTINGS not in told_of:
-        is_ok = case.plan is not None or not code.startswith(f"{Stage.SETTINGS}.")
-        state = StageState.OK if is_ok else StageState.FAILED
-        said = case.plan.filter if case.plan is not None else "" if is_ok else code
-        stages.insert(0, StageResult(Stage.SETTINGS, state, 0, said))
+    if Stage.SETTINGS not in told_of and code != NOT_TESTED:
+        stages[:0] = _settings(code, case)
     if Stage.ADDRESSES not in told_of and code.startswith(f"{Stage.ADDRESSES}."):
         stages.append(StageResult(Stage.ADDRESSES, StageState.FAILED, 0, code))
     missing = [stage for stage in Stage if stage not in {each.stage for each in stages}]
@@ -124,6 +123,15 @@ def _seen(code: str, case: Case) -> str:
     around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
     said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
     return "; ".join(filter(None, (said, told(around))))
+
+
+def _settings(code: str, case: Case) -> list[StageResult]:
+    """Return the first stage where nobody told of it: it went well if there was a second."""
+    if case.plan is not None:
+        return [StageResult(Stage.SETTINGS, StageState.OK, 0, case.plan.filter)]
+    if code.startswith(f"{Stage.SETTINGS}."):
+        return [StageResult(Stage.SETTINGS, StageState.FAILED, 0, code)]
+    return [StageResult(Stage.SETTINGS, StageState.OK, 0)] if case.stages else []
 
 
 def _sharper(code: str, servers: Sequence[ServerSeen]) -> str:
