@@ -242,10 +242,12 @@ async def test_what_is_no_ldap_is_told_and_holds_nobody_up(
 async def test_a_look_has_an_end_and_tells_what_it_has_seen(names: Names, slapd: Slapd) -> None:
     """Four ports that stay silent, one after another, would take longer than anybody waits."""
     whole = Patience(part_s=5, whole_s=0.5)
+    began = asyncio.get_running_loop().time()
     async with saying(b"") as port:
         plan = plan_for(Server("127.0.0.1", port), Server("127.0.0.1", slapd.port))
         survey = await look(plan, names, patience=whole)
 
+    assert asyncio.get_running_loop().time() - began < whole.part_s
     silent, well = survey.servers
     assert [each.state for each in silent.ports] == [PortState.OPEN]
     assert well.is_well

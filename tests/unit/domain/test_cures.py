@@ -4,7 +4,7 @@ from base64 import b64decode
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.unit.domain.test_quoting import HOSTILE, powershell_string, slapd_words
 from worker.domain.cures import CURES, FILLED, NO_DN, Place, cures, place_of
@@ -177,24 +177,25 @@ def test_what_the_form_leaves_blank_comes_from_the_server() -> None:
 
 def test_a_name_with_quotes_stays_the_same_name() -> None:
     """In slapd's words a quote has only its other form."""
-    settings = replace(OF_OPENLDAP.settings, bind_name='cn=a \\"b\\" \\\\,dc=x')
-    place = replace(OF_OPENLDAP, settings=settings)
+    form = replace(OF_OPENLDAP.settings, bind_name='cn=a \\"b\\" \\\\,dc=x')
+    place = replace(OF_OPENLDAP, settings=form)
 
     (text,) = lines("read.size_limit", ServerType.OPENLDAP, place=place)
 
     assert 'dn.exact="cn=a \\22b\\22 \\\\,dc=x" ' in document(text)["olcLimits"]
 
 
+@settings(deadline=None, max_examples=60)
 @given(name=HOSTILE, host=HOSTILE, base=HOSTILE, as_dn=st.booleans())
 def test_nothing_in_a_form_can_break_out_of_a_line(
     name: str, host: str, base: str, *, as_dn: bool
 ) -> None:
     """Who fills in the form is not who pastes the line on the domain controller."""
     named = re.sub(r'[",+<>;\\=#\x00]', "x", name).strip() or "x"
-    settings = replace(
+    form = replace(
         PLACE.settings, bind_name=f"cn={named},dc=x" if as_dn else name, certificate_name=host
     )
-    place = Place(settings, Server(host), f"dc={base}", (name,), ("192.0.2.1",))
+    place = Place(form, Server(host), f"dc={base}", (name,), ("192.0.2.1",))
 
     for code in FINDINGS:
         for each in cures(code, place, ALL):

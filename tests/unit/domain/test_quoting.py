@@ -26,13 +26,17 @@ HOSTILE = st.text(max_size=60) | st.sampled_from(
 )
 
 
+QUOTES = "'\u2018\u2019\u201a\u201b"
+"""What PowerShell takes for a single quote, stated a second time."""
+
+
 def powershell_string(text: str) -> tuple[str, str]:
     """Read a single-quoted string as PowerShell does; return its value and what stands after it."""
     assert text[0] == "'"
     value, at = "", 1
     while at < len(text):
-        if text[at] in quoting.POWERSHELL_QUOTES:
-            if text[at + 1 : at + 2] and text[at + 1] in quoting.POWERSHELL_QUOTES:
+        if text[at] in QUOTES:
+            if text[at + 1 : at + 2] and text[at + 1] in QUOTES:
                 value, at = value + text[at], at + 2
                 continue
             return value, text[at + 1 :]
