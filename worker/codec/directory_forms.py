@@ -68,7 +68,7 @@ DirectoryType = Literal[
     "custom",
 ]
 
-_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
+_ELSEWHERE = f"For {', '.join(OTHER_PRODUCTS)} choose the type of the directory that its users come from, and enter that server."
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000

@@ -32,7 +32,7 @@ from worker.domain.commands import (
     UndoRun,
 )
 from worker.domain.failures import RequestFailure
-from worker.domain.model import DirectoryId, DirectorySettings, Secret
+from worker.domain.model import DirectoryId, DirectorySettings, Secret, Server
 from worker.domain.why import Why
 
 
@@ -88,6 +88,18 @@ def load_settings(stored: bytes) -> DirectorySettings:
         return _SETTINGS.validate_json(stored)
     except ValueError as exc:
         raise RequestFailure(code="settings.unreadable") from exc
+
+
+def load_or_blank(stored: bytes) -> tuple[DirectorySettings, str | None]:
+    """Return the settings of one stored revision; of those that cannot be read, blank ones and the code that says so.
+
+    What another release saved must fail its own run only, and be replaced by a save.
+    """
+    try:
+        return load_settings(stored), None
+    except RequestFailure as failure:
+        blank = DirectorySettings(name="", type="", servers=(Server(""),), bind_name="")
+        return blank, failure.code
 
 
 def load_why(stored: bytes) -> Why:

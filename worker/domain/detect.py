@@ -34,7 +34,11 @@ VENDORS: tuple[tuple[str, ServerType], ...] = (
     ("google", ServerType.GOOGLE),
     ("openldap", ServerType.OPENLDAP),
 )
-"""What stands somewhere in ``vendorName`` or ``vendorVersion``, in lower case."""
+"""What stands somewhere in ``vendorName`` or ``vendorVersion``, in lower case. Seen on servers: 389-DS and Samba alone.
+
+eDirectory's is "LDAP Agent for Novell eDirectory 8.8 SP7 (20703.00)" and "LDAP Agent for NetIQ eDirectory 9.0 (40002.38)" in published
+scans; Domino's and Google's are after what their makers call them.
+"""
 
 FUNCTIONALITY: Mapping[str, str] = MappingProxyType(
     {

@@ -77,7 +77,7 @@ class RootDse:
         )
 
 
-_NAMES = re.compile(rb"\bNAME +(?:'([^']*)'|\(([^)]*)\))").search
+_NAMES = re.compile(rb"\bNAME *(?:'([^']*)'|\(([^)]*)\))").search
 
 
 def schema_names(definitions: Iterable[bytes]) -> Iterator[str]:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.integration.postgres.conftest import house, pool, shared_database, vault
+from tests.proofs.telling import told
 from tests.servers import ldif
 from tests.servers.certs import Authority
 from tests.servers.samba import Samba, missing
 from tests.servers.slapd import READER_PASSWORD, Slapd, Tree
 from worker.adapters.directory.dial import TcpConnector
 from worker.adapters.directory.reader import LdapReader
-from worker.domain.failures import DirectoryFailure, Stage, StageResult, StageState
+from worker.domain.failures import DirectoryFailure, Finding, Stage, StageResult, StageState
 from worker.domain.model import (
     Credentials,
     DirectorySettings,
@@ -108,9 +109,13 @@ class Reading:
             await self.entries()
         return caught.value
 
+    async def finding(self) -> Finding:
+        """Read until it fails, return what the customer is told; read with care."""
+        return told(await self.failure(), self.stages)
+
     async def code(self) -> str:
-        """Read until it fails, return the code."""
-        return (await self.failure()).code
+        """Read until it fails, return the code of what the customer is told."""
+        return (await self.finding()).code
 
     def states(self) -> list[tuple[Stage, StageState]]:
         """What became of each stage."""

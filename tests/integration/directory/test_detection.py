@@ -4,11 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from tests.integration.directory.conftest import BASE, LOOPBACK, TREE, Reading, plan_for
 from tests.servers import ad_domain
 from tests.servers.ad_domain import PASSWORD, upn
 from tests.servers.samba import Samba
+from tests.servers.scripted_ldap import (
+    PAGED,
+    Answer,
+    Client,
+    Request,
+    ScriptedLdap,
+    done,
+    entry,
+    person,
+)
 from tests.servers.slapd import READER_PASSWORD, Slapd
 from worker.adapters.directory.reader import LdapReader
 from worker.domain.detect import detect
@@ -89,6 +100,100 @@ async def test_a_schema_that_may_not_be_read_is_not_held_against_the_server(
 
     assert profile.known is None
     assert detect(profile.root, profile.known).types == ("openldap",)
+
+
+class WithSchema(ScriptedLdap):
+    """Names its schema, and who made it."""
+
+    @override
+    def _root(self, request: Request) -> bytes:
+        said = {"subschemaSubentry": ["cn=schema"], "vendorName": ["389 Project"]}
+        return entry(
+            request.id, "", {"namingContexts": ["dc=x"], "supportedControl": [PAGED], **said}
+        )
+
+
+async def silent(client: Client, request: Request) -> None:
+    """Say nothing."""
+
+
+async def refusing(client: Client, request: Request) -> None:
+    """Insufficient access rights."""
+    await client.send(done(request.id, 50, cookie=None))
+
+
+async def hanging_up(client: Client, request: Request) -> None:
+    """As a server does that is too busy for this."""
+    client.writer.transport.abort()
+
+
+async def immense(client: Client, request: Request) -> None:
+    """More than is taken in one message."""
+    definitions = {"attributeTypes": ["x" * LOOPBACK.message_bytes]}
+    await client.send(entry(request.id, request.base, definitions), done(request.id, cookie=None))
+
+
+async def empty(client: Client, request: Request) -> None:
+    """The entry, but not what is in it."""
+    await client.send(entry(request.id, request.base, {}), done(request.id, cookie=None))
+
+
+async def gibberish(client: Client, request: Request) -> None:
+    """Values that define nothing."""
+    definitions: dict[str, list[str | bytes]] = {
+        "attributeTypes": [b"\xff\xfe", "NAME", "( 1.2 DESC 'mail' )", ""]
+    }
+    await client.send(entry(request.id, request.base, definitions), done(request.id, cookie=None))
+
+
+@pytest.mark.parametrize(
+    "schema", [silent, refusing, hanging_up, immense, empty, gibberish], ids=lambda it: it.__name__
+)
+async def test_whatever_becomes_of_the_schema_the_list_is_whole_and_nothing_is_held_lacking(
+    schema: Answer,
+) -> None:
+    """It is asked for last, and what a server does not tell is neither its fault nor a proof."""
+
+    async def search(client: Client, request: Request) -> None:
+        if request.base == "cn=schema":
+            await schema(client, request)
+        else:
+            await client.send(person(request.id, 1), done(request.id))
+
+    async with WithSchema(search).running() as server:
+        limits = replace(LOOPBACK, page_s=1)
+        plan = plan_for(Server("127.0.0.1", server.port), bases=("dc=x",), limits=limits)
+        reading = Reading(replace(plan, asks_schema=True))
+
+        assert len(await reading.entries()) == 1
+
+    assert reading.proof is not None
+    assert reading.profile is not None
+    assert reading.profile.known is None
+    assert detect(reading.profile.root, reading.profile.known).server is ServerType.DS389
+
+
+async def test_definitions_are_read_with_one_name_and_with_several() -> None:
+    """RFC 4512 writes a single name without brackets."""
+
+    async def search(client: Client, request: Request) -> None:
+        if request.base == "cn=schema":
+            definitions = {
+                "attributeTypes": [
+                    "( 0.9.2342.19200300.100.1.3 NAME ( 'mail' 'rfc822Mailbox' ) DESC 'x' )",
+                    "( 1.2.840.113556.1.2.210 NAME 'proxyAddresses' )",
+                ],
+                "objectClasses": ["( 2.16.840.1.113730.3.2.2 NAME 'inetOrgPerson' SUP person )"],
+            }
+            found = entry(request.id, request.base, definitions)
+            await client.send(found, done(request.id, cookie=None))
+        else:
+            await client.send(person(request.id, 1), done(request.id))
+
+    async with WithSchema(search).running() as server:
+        profile = await profile_of(plan_for(Server("127.0.0.1", server.port), bases=("dc=x",)))
+
+    assert profile.known == frozenset({"mail", "proxyaddresses", "inetorgperson"})
 
 
 async def test_samba_is_told_from_microsoft_s_own_and_asked_for_the_few_names(

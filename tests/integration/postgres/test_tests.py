@@ -253,6 +253,7 @@ async def test_a_test_that_is_given_back_was_not_begun(house: House) -> None:
         await queue.end(first, OK)
 
 
+@pytest.mark.proves("settings.not_tested")
 async def test_a_test_that_nobody_carried_out_in_time_is_not_carried_out(house: House) -> None:
     """Who asked has gone; the account is not signed in to for nobody."""
     await house.founded()
@@ -264,6 +265,15 @@ async def test_a_test_that_nobody_carried_out_in_time_is_not_carried_out(house: 
 
     assert test.fault == "settings.not_tested"
     assert (await house.last("directory.tested"))["code"] == "settings.not_tested"
+
+
+async def test_a_test_without_a_stored_password_says_so(house: House) -> None:
+    """As its next sync would."""
+    await house.founded()
+    await house.pool.execute("UPDATE rollcall.directory_revision SET password_sealed = NULL")
+    await ask(house)
+
+    assert (await claim(house)).fault == "settings.no_password"
 
 
 async def test_a_test_of_a_secret_that_no_key_opens_says_so(house: House) -> None:

@@ -4,6 +4,7 @@ import orjson
 import pytest
 from hypothesis import given
 
+from tests.proofs.telling import told
 from tests.unit.codec import strategies
 from worker.codec import decode_command, dump_settings, encode_command, load_settings
 from worker.domain.commands import CheckDirectory, Command, Form, SaveDirectory
@@ -36,6 +37,7 @@ def test_stored_settings_come_back_as_they_were(settings: DirectorySettings) -> 
     assert load_settings(dump_settings(settings)) == settings
 
 
+@pytest.mark.proves("settings.unsealed_secret")
 @pytest.mark.parametrize("secret", ["password", "client_key"])
 def test_a_secret_in_clear_is_never_stored(secret: str) -> None:
     """Whoever reads the database or its backup learns no password."""
@@ -49,7 +51,7 @@ def test_a_secret_in_clear_is_never_stored(secret: str) -> None:
     with pytest.raises(RequestFailure) as refused:
         encode_command(command)
 
-    assert refused.value.code == "settings.unsealed_secret"
+    assert told(refused.value, ()).code == "settings.unsealed_secret"
     assert "correct horse" not in str(refused.value)
 
 

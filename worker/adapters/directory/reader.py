@@ -145,17 +145,22 @@ class Attempt:
         with self._progress.stage(Stage.SIGN_IN) as step:
             try:
                 await session.sign_in(self._gate)
+                root = await session.root()
+                await session.check_identity(root)
             except DirectoryFailure as failure:
                 raise await self._explain(failure, target, line) from failure
-            root = await session.root()
-            await session.check_identity(root)
             step.seen = self._plan.settings.bind_name
         return root
 
     async def _explain(
         self, failure: DirectoryFailure, target: Target, line: Line
     ) -> DirectoryFailure:
-        """Say why a server hung up without a word, or answered gibberish: it is seldom the network."""
+        """Say why a server hung up without a word, or answered gibberish: it is seldom the network.
+
+        And who demands more than a password from somebody whose line is encrypted does not mean encryption.
+        """
+        if failure.code == "sign_in.needs_tls" and target.context is not None:
+            return Denied("sign_in.method", failure.detail)
         if failure.code not in WRONG_PORT_SIGNS or self._forwarder is None:
             return failure
         if target.context is not None and self._forwarder.bytes_received == 0:

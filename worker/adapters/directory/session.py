@@ -328,8 +328,8 @@ def root_dse(entry: RawEntry) -> RootDse:
     )
 
 
-REFUSED_CREDENTIALS = frozenset(SUB_CODES.values())
-"""Result 49 in all its meanings: counts towards a lockout. Other answers say nothing of the password."""
+REFUSED_CREDENTIALS = frozenset({*SUB_CODES.values(), "sign_in.not_allowed"})
+"""Result 49 in all its meanings, and 50: may count towards a lockout. Other answers say nothing of the password."""
 
 
 def check_count(result: WireResult, given: int) -> None:

@@ -9,7 +9,7 @@ from worker.adapters.postgres.directory_tests import stop_tests
 from worker.adapters.postgres.hand import Hand
 from worker.adapters.postgres.run_book import stop_runs
 from worker.adapters.postgres.schedule import Concerned, rearrange, resume_refused
-from worker.codec.stored import dump_settings, load_settings
+from worker.codec.stored import dump_settings, load_or_blank
 from worker.domain import events
 from worker.domain.commands import CheckDirectory, DeleteDirectory, SaveDirectory
 from worker.domain.events import Event
@@ -142,7 +142,7 @@ class PostgresDirectories:
         await stop_tests(self.hand, directory_id)
         if command.keep_by_hand:
             await self._hand_over(directory_id)
-        settings = load_settings(found["settings"].encode())
+        settings = load_or_blank(found["settings"].encode())[0]
         await decisions.depart(
             self.hand.decision(command.directory),
             decisions.Departing(directory_id=directory_id),
@@ -174,7 +174,7 @@ def _directory(found: asyncpg.Record) -> DirectoryRecord:
         asked_revision=found["asked_revision"],
         in_force=found["revision_in_force"],
         pending=found["revision_pending"],
-        settings=load_settings(found["settings"].encode()),
+        settings=load_or_blank(found["settings"].encode())[0],
         has_password=found["password_sealed"] is not None,
         has_client_key=found["client_key_sealed"] is not None,
         paused=found["paused"],

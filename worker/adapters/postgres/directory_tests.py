@@ -8,7 +8,8 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Answer, announce
 from worker.adapters.postgres.hand import Hand, Slip, envelope_of
-from worker.adapters.postgres.runs import Claiming, opened, settings_of
+from worker.adapters.postgres.runs import Claiming, lacking, opened
+from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.failures import Finding, LeaseLost
 from worker.domain.findings import INTERNAL
@@ -49,10 +50,12 @@ class PostgresTests:
         return [self._claimed(record, now) for record in claimed]
 
     def _claimed(self, record: asyncpg.Record, now: datetime) -> ClaimedTest:
-        settings, illegible = settings_of(record["settings"])
+        settings, illegible = load_or_blank(record["settings"].encode())
         credentials, unreadable = opened(self.vault, record)
         waited = now - record["asked_at"]
         fault = _past_its_time(waited, record["attempts"]) or illegible or unreadable
+        if record["is_saved"]:
+            fault = fault or lacking(settings, credentials)
         directory = record["directory"]
         return ClaimedTest(
             number=record["number"],

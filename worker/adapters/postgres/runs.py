@@ -15,7 +15,7 @@ from worker.adapters.postgres.announce import announce
 from worker.adapters.postgres.endings import Ending, RunRow, cancelled, end_run
 from worker.adapters.postgres.final import PostgresFinal, final_transaction
 from worker.adapters.postgres.schedule import Concerned, pause_refused
-from worker.codec.stored import load_settings
+from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.commands import Sealed
 from worker.domain.events import RunRef
@@ -32,7 +32,6 @@ from worker.domain.model import (
     RunId,
     RunState,
     Secret,
-    Server,
     TenantId,
     Tier,
     Trigger,
@@ -117,7 +116,7 @@ class PostgresRuns:
 
     def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
         trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
-        settings, illegible = settings_of(begun["settings"])
+        settings, illegible = load_or_blank(begun["settings"].encode())
         credentials, fault = opened(self.vault, begun)
         return ClaimedRun(
             lease=Lease(
@@ -135,7 +134,7 @@ class PostgresRuns:
             causes=tuple(begun["causes"]),
             settings=settings,
             credentials=credentials,
-            fault=illegible or fault,
+            fault=illegible or fault or lacking(settings, credentials),
             domains=tuple(begun["domains"]),
             tier=tier,
             saved_at=begun["saved_at"],
@@ -310,14 +309,10 @@ def _unsealed(vault: Vault, sealed: bytes | None) -> Secret | None:
     return None if sealed is None else vault.unseal(Sealed(sealed))
 
 
-def settings_of(stored: str) -> tuple[DirectorySettings, str | None]:
-    """Read stored settings; those of another release that this one cannot read must fail their own run only."""
-    try:
-        return load_settings(stored.encode()), None
-    except RequestFailure as failure:
-        return DirectorySettings(
-            name="", type="", servers=(Server(""),), bind_name=""
-        ), failure.code
+def lacking(settings: DirectorySettings, credentials: Credentials) -> str | None:
+    """Say what a sign-in would lack: secrets are erased when a directory goes, and a backup may hold that moment."""
+    can_sign_in = credentials.password is not None or settings.client_certificate is not None
+    return None if can_sign_in else "settings.no_password"
 
 
 async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:
