@@ -16,7 +16,7 @@ from worker.domain.model import DirectorySettings
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
 from worker.domain.server import Profile, RootDse, ServerType
-from worker.domain.survey import PortState, ServerSeen, Speech, Survey, told
+from worker.domain.survey import ServerSeen, Speech, Survey, told
 from worker.domain.told import Report
 
 
@@ -26,18 +26,6 @@ SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
 """Stages whose faults a look around explains."""
 OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
 """Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
-WRONG_DOORS = frozenset(
-    {
-        "reach.refused",
-        "reach.timed_out",
-        "reach.reset",
-        "secure.tls_on_plain_port",
-        "secure.plain_on_tls_port",
-        "secure.starttls_refused",
-        "secure.closed",
-    }
-)
-"""Codes that another port or encryption may mend."""
 FIT_MATTERS = frozenset(
     {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
 )
@@ -82,13 +70,13 @@ def answer(code: str, case: Case) -> Finding:
         stages=whole(code, case),
         ldapsearch=ldapsearch_line(plan, settings.servers[0]) if plan else "",
         egress=case.egress,
+        **_figures(case.survey.servers),
     )
     place = place_of(settings, plan, root, case.egress)
     advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
     return replace(
         found,
         checks=(advice, *found.checks) if advice else found.checks,
-        fix=_sharper(code, case.survey.servers) or found.fix,
         detected=detected,
         servers=case.survey.servers,
         commands=cures(code, place, kinds(settings, root)),
@@ -134,26 +122,18 @@ def _settings(code: str, case: Case) -> list[StageResult]:
     return [StageResult(Stage.SETTINGS, StageState.OK, 0)] if case.stages else []
 
 
-def _sharper(code: str, servers: Sequence[ServerSeen]) -> str:
-    """Return what to do by what was seen, where that is more than the table can know; else nothing."""
-    if code == "secure.wrong_name":
-        names = (
-            name for server in servers for shown in server.certificates for name in shown.names
-        )
-        name = next((name for name in names if "*" not in name), "")
-        return (
-            f"Enter {name} as the name in the certificate, or use it as the server." if name else ""
-        )
-    if code not in WRONG_DOORS:
-        return ""
-    doors = [port for server in servers for port in server.ports if port.state is PortState.OPEN]
-    for port in doors:
-        if port.speaks is Speech.TLS:
-            return f"Choose LDAPS with port {port.port}: it is open and speaks TLS."
-    for port in doors:
-        if port.starttls:
-            return f"Choose STARTTLS with port {port.port}: it is open and offers encryption."
-    return ""
+def _figures(servers: Sequence[ServerSeen]) -> dict[str, str]:
+    """Return what a sentence can name because it was seen: the name of a certificate, a port that would do."""
+    names = (name for server in servers for shown in server.certificates for name in shown.names)
+    name = next((name for name in names if "*" not in name), None)
+    doors = [port for server in servers for port in server.ports if not port.configured]
+    door = next((port for port in doors if port.speaks is Speech.TLS), None)
+    door = door or next((port for port in doors if port.starttls), None)
+    figures = {"name": name} if name else {}
+    if door is not None:
+        way = "LDAPS" if door.speaks is Speech.TLS else "STARTTLS"
+        figures["port"] = f"port ({door.port} is open: choose {way})"
+    return figures
 
 
 def _unwell(servers: Sequence[ServerSeen]) -> list[ServerSeen]:

@@ -23,7 +23,7 @@ INTERNAL = "internal"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one code says. ``{egress}``, ``{until}`` and ``{limit}`` are filled in."""
+    """What one code says. ``{egress}``, ``{until}``, ``{limit}``, ``{name}`` and ``{port}`` are filled in."""
 
     headline: str
     checks: tuple[str, ...]
@@ -37,6 +37,8 @@ _UNSAID: Mapping[str, object] = MappingProxyType(
     {
         "egress": "the addresses that this service connects from (its operator can name them)",
         "until": "later",
+        "name": "a name from the certificate",
+        "port": "port",
         "limit": "the bound",
     }
 )
@@ -176,13 +178,13 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "reach.refused": Row(
             "The server refused the connection.",
             REACH_CHECKS,
-            "Start the directory service, correct the port, or open the firewall for these addresses.",
+            "Start the directory service, correct the {port}, or open the firewall for these addresses.",
             _LATER,
         ),
         "reach.timed_out": Row(
             "The server did not answer.",
             REACH_CHECKS,
-            "Most often a firewall drops the connection: open it for these addresses.",
+            "Most often a firewall drops the connection: open it for these addresses, or correct the {port}.",
             _LATER,
         ),
         "reach.reset": Row(
@@ -226,7 +228,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Does the certificate carry the server's internal name? With Active Directory it usually does.",
             ),
-            "Enter a name from the certificate as the name in the certificate, or use that name as the server.",
+            "Enter {name} as the name in the certificate, or use it as the server.",
         ),
         "secure.wrong_address": Row(
             "The server was entered as an IP address that its certificate does not name.",
@@ -783,7 +785,7 @@ def finding(
     """Return what a customer is told of a code.
 
     ``seen`` is shown apart from the fixed sentences. ``egress`` are the addresses we connect from; ``figures`` fill
-    ``until`` and ``limit``: values of ours, never a server's words. A code that no row describes is ``internal``.
+    ``until``, ``limit``, ``name`` and ``port``: values of ours and names out of certificates, never a server's words. A code that no row describes is ``internal``.
     """
     known = code if code in FINDINGS else INTERNAL
     row = FINDINGS[known]
