@@ -236,7 +236,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Which names does the certificate carry? Most carry names only, no addresses.",
             ),
-            "Enter a name from the certificate as the name in the certificate, or use that name as the server.",
+            "Enter {name} as the name in the certificate, or use it as the server.",
         ),
         "secure.self_signed": Row(
             "The server's certificate was issued by the server itself, so it proves nothing to others.",
