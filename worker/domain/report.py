@@ -131,10 +131,16 @@ def _expiry(survey: Survey) -> Iterator[Caution]:
 
 
 def _servers(survey: Survey) -> Iterator[Caution]:
+    addresses = {each.address for server in survey.servers for each in server.addresses}
     if len(survey.servers) == 1:
         yield Caution(
             "one_server",
             "Only one server is entered: while it is down nothing is read. Enter a second one if there is one.",
+        )
+    elif len(addresses) == 1:
+        yield Caution(
+            "one_server",
+            f"All servers entered have the same address, {addresses.pop()}: while it is down nothing is read.",
         )
     bad = [server.server for server in survey.servers if not server.is_well]
     if bad:

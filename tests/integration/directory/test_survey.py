@@ -1,6 +1,8 @@
 """The look around on real servers: addresses, ports, encryption, certificates, and never a sign-in."""
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -166,6 +168,22 @@ def replace_trust(plan: ReadPlan, trust: Trust) -> ReadPlan:
     return replace(plan, settings=replace(plan.settings, trust=trust))
 
 
+async def test_settings_that_cannot_be_used_still_show_the_certificate(
+    names: Names, slapd: Slapd
+) -> None:
+    """The authority pasted was none; the one that is needed can be told from the certificate."""
+    plan = plan_for(
+        Server("127.0.0.1", slapd.ldaps_port), security=Security.LDAPS, trust=Trust(ca_pem="none")
+    )
+
+    server = await look_at(plan, names)
+
+    (port,) = server.ports
+    assert port.tls is not None
+    assert (port.tls.check, port.suits) == ("secure.bad_ca", False)
+    assert server.certificates[0].issuer == "CN=Rollcall test CA"
+
+
 async def test_nobody_signs_in_and_the_server_is_known_all_the_same(names: Names) -> None:
     """A look around must never count towards a lockout."""
     async with ScriptedLdap(search=nothing).running() as server:
@@ -237,6 +255,25 @@ async def test_what_is_no_ldap_is_told_and_holds_nobody_up(
     assert asyncio.get_running_loop().time() - began < SHORT.whole_s + 1
     assert [each.speaks for each in survey.servers[0].ports] == [speaks]
     assert "OpenSSH" not in repr(survey)
+
+
+async def test_a_port_that_drops_what_comes_is_told_as_no_answer(names: Names) -> None:
+    """A firewall that drops looks like that; here a listener whose queue is full."""
+    with socket.socket() as hole, contextlib.ExitStack() as waiting:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        port = hole.getsockname()[1]
+        for _ in range(3):  # the kernel takes one or two more than it is told
+            knocking = waiting.enter_context(socket.socket())
+            knocking.setblocking(False)  # noqa: FBT003 -- the standard library's signature
+            knocking.connect_ex(("127.0.0.1", port))
+        began = asyncio.get_running_loop().time()
+        survey = await look(plan_for(Server("127.0.0.1", port)), names, patience=SHORT)
+
+    (seen,) = survey.servers[0].ports
+    assert (seen.state, seen.speaks) == (PortState.TIMED_OUT, None)
+    assert asyncio.get_running_loop().time() - began < SHORT.whole_s + 1
+    assert told(survey.servers) == f"127.0.0.1 port {port} no answer."
 
 
 async def test_a_look_has_an_end_and_tells_what_it_has_seen(names: Names, slapd: Slapd) -> None:

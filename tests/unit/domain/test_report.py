@@ -30,11 +30,18 @@ SETTINGS = DirectorySettings(
 )
 
 
-def server(name: str = "a.example:636", *, suits: bool = True, days: int = 90) -> ServerSeen:
+def server(
+    name: str = "a.example:636",
+    *,
+    suits: bool = True,
+    days: int = 90,
+    address: str | None = None,
+) -> ServerSeen:
     """A server whose certificate ends in so many days."""
+    address = address or ("192.0.2.1" if name.startswith("a") else "192.0.2.2")
     port = PortSeen(636, PortState.OPEN, 1, suits=suits)
     shown = Certificate(f"sha256:{'0' * 64}", valid_until=NOW + timedelta(days=days))
-    return ServerSeen(name, "ok", 1, (AddressSeen("192.0.2.1", ports=(port,)),), 0, (shown,))
+    return ServerSeen(name, "ok", 1, (AddressSeen(address, ports=(port,)),), 0, (shown,))
 
 
 WELL = Survey(
@@ -121,6 +128,15 @@ def test_a_large_directory_without_a_canary_is_told() -> None:
 def test_one_server_alone_is_told() -> None:
     """While it is down nothing is read."""
     assert codes(replace(READING, survey=replace(WELL, servers=(server(),)))) == ["one_server"]
+
+
+def test_two_names_of_one_server_are_told() -> None:
+    """They look like two, and fall together."""
+    twice = replace(WELL, servers=(server(), server("b.example:636", address="192.0.2.1")))
+
+    (warning,) = report(preview(), replace(READING, survey=twice)).warnings
+
+    assert (warning.code, "192.0.2.1" in warning.text) == ("one_server", True)
 
 
 def test_a_second_server_that_would_not_do_is_told() -> None:

@@ -48,6 +48,23 @@ EVERYTHING = "DEFAULT:@SECLEVEL=0"
 
 
 @dataclass(frozen=True, slots=True)
+class Trusting:
+    """The context that the settings ask for; made once a survey, since reading the public authorities takes 20 ms."""
+
+    context: ssl.SSLContext | None
+    fault: str = ""
+    """The code of why there is none."""
+
+
+def trusting(plan: ReadPlan) -> Trusting:
+    """Make the context of a plan, if its certificates can be read."""
+    try:
+        return Trusting(tls_context(plan.settings, plan.credentials))
+    except DirectoryFailure as failure:
+        return Trusting(None, failure.code)
+
+
+@dataclass(frozen=True, slots=True)
 class Handshake:
     """What a handshake came to. ``version`` is empty if it did not come to an end."""
 
@@ -75,6 +92,7 @@ class Prober:
     slots: asyncio.Semaphore
     """How many connections may be open at once."""
     part_s: float
+    trust: "Trusting"
     root: RootDse | None = None
 
     async def reach(self, address: str, port: int) -> None:
@@ -140,10 +158,13 @@ class Prober:
 
         None if there is no TLS to be had.
         """
+        check = self.trust.fault
         try:
-            context = tls_context(self.plan.settings, self.plan.credentials)
-            version, certificate = await self._handshake(address, port, context, starttls=starttls)
-            return Handshake(self._pinned(certificate), version, certificate)
+            if self.trust.context is not None:
+                version, certificate = await self._handshake(
+                    address, port, self.trust.context, starttls=starttls
+                )
+                return Handshake(self._pinned(certificate), version, certificate)
         except TimeoutError:
             return None
         except (OSError, EOFError) as exc:

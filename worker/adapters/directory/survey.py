@@ -12,7 +12,7 @@ from datetime import datetime
 from time import monotonic
 
 from worker.adapters.directory.dial import Connector, Names, TcpConnector, unreachable
-from worker.adapters.directory.probe import Prober, Spoken
+from worker.adapters.directory.probe import Prober, Spoken, Trusting, trusting
 from worker.adapters.directory.vetting import verdicts
 from worker.domain.failures import DirectoryFailure
 from worker.domain.model import Security, Server
@@ -78,7 +78,8 @@ class LdapSurveyor:
         """Look at all servers of a plan at once; see the port."""
         if self._under_way >= SURVEYS:
             return Survey()
-        looks = [self._look(plan, server) for server in plan.settings.servers]
+        trust = trusting(plan)
+        looks = [self._look(plan, server, trust) for server in plan.settings.servers]
         self._under_way += 1
         try:
             with contextlib.suppress(TimeoutError):  # what was seen by then is told
@@ -90,9 +91,9 @@ class LdapSurveyor:
         roots = (look.prober.root for look in looks if look.prober.root is not None)
         return Survey(tuple(look.seen() for look in looks), next(roots, None), self._now())
 
-    def _look(self, plan: ReadPlan, server: Server) -> "Look":
+    def _look(self, plan: ReadPlan, server: Server, trust: Trusting) -> "Look":
         slots, part_s = asyncio.Semaphore(CONNECTIONS), self._patience.part_s
-        prober = Prober(plan, server.host, self._connector, slots, part_s)
+        prober = Prober(plan, server.host, self._connector, slots, part_s, trust)
         return Look(plan, server, self._names, prober, tuple(self._usual(plan.settings.type)))
 
 
