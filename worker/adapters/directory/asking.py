@@ -13,6 +13,8 @@ from worker.domain.server import RootDse
 
 
 ANSWER_BYTES = 128 * 1024
+MESSAGES = 8
+"""In one answer: an entry and its end are two; who sends many more says nothing."""
 SHORT = 0x80
 
 
@@ -76,21 +78,20 @@ async def asked(reader: asyncio.StreamReader, transport: asyncio.Transport) -> R
 
 
 def parsed(answer: bytes) -> tuple[dict[str, list[bytes]] | None, bool]:
-    """Return the entry in an answer and whether the answer is whole. Raises Unfinished ``read.malformed``."""
-    at, found = 0, None
-    while at < len(answer):
+    """Return the entry in an answer, once the answer is whole, and whether it is. Raises Unfinished ``read.malformed``."""
+    at, entry = 0, b""
+    for _ in range(MESSAGES):
         try:
             start, stop, operation = header(answer, at)
         except IndexError:
-            return found, False
+            return None, False
         if stop > len(answer):
-            return found, False
-        if operation == ENTRY:
-            found = attributes(answer[start:stop])
-        elif operation == SEARCH_DONE:
-            return found, True
+            return None, False
+        if operation == SEARCH_DONE:
+            return attributes(entry) if entry else None, True
+        entry = answer[start:stop] if operation == ENTRY else entry
         at = stop
-    return found, False
+    return None, True
 
 
 def attributes(body: bytes) -> dict[str, list[bytes]]:
