@@ -19,8 +19,8 @@ from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.commands import Sealed
 from worker.domain.events import RunRef
-from worker.domain.failures import LeaseLost, RequestFailure, Retry
-from worker.domain.findings import finding
+from worker.domain.failures import LeaseLost, RequestFailure
+from worker.domain.findings import finding, is_tried_again
 from worker.domain.model import (
     ClaimedRun,
     Credentials,
@@ -224,11 +224,12 @@ class PostgresRuns:
         return outcome
 
     def _retry_after(self, run: ClaimedRun, outcome: Failed | Skipped) -> timedelta | None:
-        if run.trigger is Trigger.MANUAL or isinstance(outcome, Skipped):
+        retries = self.claiming.retries
+        if isinstance(outcome, Skipped):
             return None
-        if outcome.finding.retry is not Retry.LATER or run.attempt > len(self.claiming.retries):
+        if not is_tried_again(run, outcome.finding.code, retries=len(retries)):
             return None
-        return self.claiming.retries[run.attempt - 1]
+        return retries[run.attempt - 1]
 
     async def give_back(self, run: ClaimedRun, *, superseded: bool = False) -> Outcome:
         """Hand the run back to the queue; one whose settings change for the third time under it fails."""
