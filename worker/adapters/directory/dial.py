@@ -24,7 +24,7 @@ import dns.resolver
 
 from worker.adapters.directory.secure import check_fingerprint, handshake_failure
 from worker.adapters.directory.stages import Progress
-from worker.adapters.directory.vetting import Address, vet
+from worker.adapters.directory.vetting import Address, verdicts
 from worker.adapters.directory.wire import (
     EXTENDED_RESPONSE,
     SEQUENCE,
@@ -224,10 +224,10 @@ class Dialler:
         self, target: Target, addresses: tuple[Address, ...], deadline: float
     ) -> tuple[socket.socket, str]:
         """Try each allowed address in turn; one that stays silent leaves time for those after it."""
-        verdicts = {str(address): vet(address, target.limits) for address in addresses}
-        allowed = [address for address, reason in verdicts.items() if reason is None]
+        judged = verdicts(addresses, target.limits)
+        allowed = [address for address, reason in judged.items() if reason is None]
         if not allowed:
-            seen = ", ".join(f"{address} is {reason}" for address, reason in verdicts.items())
+            seen = ", ".join(f"{address} is {reason}" for address, reason in judged.items())
             raise Misdirected("reach.not_allowed", seen)
         loop, failure = asyncio.get_running_loop(), Unreachable("reach.timed_out")
         for tried, address in enumerate(allowed):
@@ -374,7 +374,7 @@ def unreachable(exc: OSError) -> Unreachable:
 
 
 def valid_until(transport: asyncio.Transport) -> datetime | None:
-    """Return when the server's certificate expires; None where only its fingerprint was checked (it is not read then)."""
+    """Return when the server's certificate expires; None where only its fingerprint was checked: its date ends nothing then."""
     tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
     expiry = (tls.getpeercert() or {}).get("notAfter")
     if not isinstance(expiry, str):
