@@ -5,7 +5,7 @@ an entry's values, never waits, never writes.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from worker.domain.failures import Unfinished
@@ -19,6 +19,10 @@ SEARCH_DONE = 0x65
 REFERENCE = 0x73
 EXTENDED_RESPONSE = 0x78
 CONTROLS = 0xA0
+OCTETS = 0x04
+ANSWERS = frozenset({BIND_RESPONSE, ENTRY, SEARCH_DONE, REFERENCE, EXTENDED_RESPONSE})
+"""What may come to what we ask. Anything else is kept from the library: at an operation it does not know, bonsai
+1.5.5 takes the process down (a null pointer), and intermediate responses (RFC 4511 section 4.13) it hoards."""
 
 PAGED_RESULTS = b"1.2.840.113556.1.4.319"
 """RFC 2696."""
@@ -33,6 +37,8 @@ INSPECT_BYTES = 2048
 ATTRIBUTES = 256
 """Per entry. libldap looks each one up by walking them all: the cost grows with the square."""
 UNREAD_RESULTS = 16
+CLOSER_BYTES = 2 * 1024 * 1024
+"""Past so much of one answer every entry is looked into: a byte on the wire can be thirty in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,9 @@ class Bounds:
     answer_bytes: int
     """Between two results: an answer is held in memory as a whole."""
     answer_entries: int
+    answer_elements: int = 1_000_000
+    """Attributes and values between two results, as far as they are looked into: each is an object or two."""
+    answer_references: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,8 @@ class WireResult:
     """Of the paged results control; None when the control was absent."""
     entries: int = 0
     references: int = 0
+    size_bytes: int = field(default=0, compare=False)
+    """Of the answer that it ends, about."""
 
 
 DIGEST_BYTES = 16
@@ -75,13 +86,16 @@ class Framer:
         "_answer_bytes",
         "_bounds",
         "_digest",
+        "_elements",
         "_entries",
         "_head",
+        "_inspect_bytes",
         "_kept",
         "_left",
         "_operation",
         "_references",
         "notice",
+        "page_entries",
         "results",
         "total_bytes",
         "total_entries",
@@ -96,6 +110,10 @@ class Framer:
         self._entries = 0
         self._references = 0
         self._answer_bytes = 0
+        self._elements = 0
+        self._inspect_bytes = INSPECT_BYTES
+        self.page_entries: int | None = None
+        """Most entries of one page, while pages are asked for."""
         self._digest = blake2b(digest_size=DIGEST_BYTES)
         self.results: deque[WireResult] = deque()
         self.notice: WireResult | None = None
@@ -107,6 +125,16 @@ class Framer:
     def entries_waiting(self) -> int:
         """Entries since the last result, and of results not taken."""
         return self._entries + sum(result.entries for result in self.results)
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes since the last result, and of results not taken."""
+        return self._answer_bytes + sum(result.size_bytes for result in self.results)
+
+    @property
+    def is_listing(self) -> bool:
+        """True between the first entry or reference and the result that ends them."""
+        return self._entries + self._references > 0
 
     @property
     def entries_digest(self) -> bytes:
@@ -128,6 +156,7 @@ class Framer:
             raise Unfinished(
                 "read.too_many_bytes", f"more than {self._bounds.answer_bytes} in one answer"
             )
+        self._inspect_bytes = INSPECT_BYTES if self._answer_bytes <= CLOSER_BYTES else 0
 
     def _bound_entries(self) -> None:
         if self.total_entries + self._entries > self._bounds.entries:
@@ -136,6 +165,8 @@ class Framer:
             raise Unfinished(
                 "read.too_many_entries", f"more than {self._bounds.answer_entries} in one answer"
             )
+        if self.page_entries is not None and self._entries > self.page_entries:
+            raise Unfinished("read.no_paging", f"{self._entries} entries in one page")
 
     def _scan(self, data: bytes) -> None:
         """Walk from header to header; what lies between is stepped over, or kept if it is looked into."""
@@ -143,6 +174,7 @@ class Framer:
         if self._left:
             return
         largest, self._head = self._bounds.message_bytes, b""
+        uninspected = self._inspect_bytes
         begin = at  # of the run of entries that is being stepped over
         while at < end:
             try:
@@ -152,7 +184,7 @@ class Framer:
                 break
             if stop - at > largest:
                 raise Unfinished("read.message_too_large", f"{stop - at} bytes")
-            if operation == ENTRY and stop - at <= INSPECT_BYTES:
+            if operation == ENTRY and stop - at <= uninspected:
                 self._entries += 1
                 self._operation = ENTRY
             else:
@@ -178,35 +210,61 @@ class Framer:
 
     def _take(self, data: bytes, start: int, stop: int, operation: int) -> None:
         """Count a message that is not just another small entry, and keep it if it is looked into."""
+        if operation not in ANSWERS:
+            raise Unfinished("read.unasked", f"operation {operation:#04x}")
         self._operation = operation
-        if operation == REFERENCE:
-            self._references += 1
-            return
         if operation == ENTRY:
             self._entries += 1
         elif stop - start > RESULT_BYTES:
             raise Unfinished("read.message_too_large", f"a result of {stop - start} bytes")
+        if operation == REFERENCE:
+            self._count_reference()
         self._kept = bytearray(data[start:stop])
         if stop <= len(data):
             self._look_into()
 
+    def _count_reference(self) -> None:
+        self._references += 1
+        if self._references > self._bounds.answer_references:
+            raise Unfinished(
+                "read.too_many_references", f"more than {self._bounds.answer_references}"
+            )
+
     def _look_into(self) -> None:
         body, self._kept = bytes(self._kept or b""), None
         if self._operation == ENTRY:
-            bound_entry(body, values=self._bounds.values)
-        elif self._operation in {BIND_RESPONSE, SEARCH_DONE, EXTENDED_RESPONSE}:
+            self._elements += bound_entry(body, values=self._bounds.values)
+            if self._elements > self._bounds.answer_elements:
+                raise Unfinished(
+                    "read.too_many_bytes",
+                    f"more than {self._bounds.answer_elements} values in one answer",
+                )
+        elif self._operation == REFERENCE:
+            check_reference(body)
+        else:
             self._take_result(body)
 
     def _take_result(self, body: bytes) -> None:
-        result = parse_result(body, entries=self._entries, references=self._references)
+        result = replace(
+            parse_result(body),
+            entries=self._entries,
+            references=self._references,
+            size_bytes=self._answer_bytes,
+        )
         if result.message_id == 0:
-            self.notice = result
+            self._take_notice(result)
             return
         self.total_entries += self._entries
-        self._entries = self._references = self._answer_bytes = 0
+        self._entries = self._references = self._answer_bytes = self._elements = 0
         if len(self.results) >= UNREAD_RESULTS:
             raise Unfinished("read.malformed", "results nobody asked for")
         self.results.append(result)
+
+    def _take_notice(self, result: WireResult) -> None:
+        """Keep it: the one message that answers nothing (RFC 4511 section 4.4), of one kind."""
+        if result.operation != EXTENDED_RESPONSE:
+            raise Unfinished("read.unasked", f"an answer {result.operation:#04x} to question 0")
+        self.notice = result
 
 
 def header(data: bytes, at: int) -> tuple[int, int, int]:
@@ -247,8 +305,19 @@ def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     return tag, start, start + size
 
 
-def bound_entry(body: bytes, *, values: int) -> None:
-    """Count attributes and values of one entry. Raises Unfinished when there are too many."""
+def check_reference(body: bytes) -> None:
+    """Want a list of URIs (RFC 4511 section 4.5.3). Raises Unfinished ``read.malformed``: it may have been an entry."""
+    end = len(body)
+    _, _, at = element(body, 0, end)  # message id
+    _, at, end = element(body, at, end)
+    while at < end:
+        tag, _, at = element(body, at, end)
+        if tag != OCTETS:
+            raise Unfinished("read.malformed", f"a reference that holds {tag:#04x}")
+
+
+def bound_entry(body: bytes, *, values: int) -> int:
+    """Return how many attributes and values one entry has. Raises Unfinished when there are too many."""
     end = len(body)
     _, _, at = element(body, 0, end)  # message id
     _, at, end = element(body, at, end)  # the entry
@@ -267,9 +336,10 @@ def bound_entry(body: bytes, *, values: int) -> None:
                 raise Unfinished("read.too_many_values", f"more than {values} in one entry")
         if attributes > ATTRIBUTES:
             raise Unfinished("read.malformed", f"more than {ATTRIBUTES} attributes in one entry")
+    return attributes + counted
 
 
-def parse_result(body: bytes, *, entries: int = 0, references: int = 0) -> WireResult:
+def parse_result(body: bytes) -> WireResult:
     """Read an LDAPResult (RFC 4511 section 4.1.9) from the contents of its message. Raises Unfinished ``read.malformed``."""
     end = len(body)
     _, start, at = element(body, 0, end)
@@ -287,8 +357,6 @@ def parse_result(body: bytes, *, entries: int = 0, references: int = 0) -> WireR
         matched,
         text(body[start:stop]),
         cookie_of(body, at),
-        entries,
-        references,
     )
 
 
@@ -297,7 +365,10 @@ def cookie_of(body: bytes, at: int) -> bytes | None:
     if at >= len(body):
         return None
     tag, at, end = element(body, at, len(body))
-    while tag == CONTROLS and at < end:
+    if tag != CONTROLS or end != len(body):
+        # what is taken for no control may have been the cookie of a page that is not the last
+        raise Unfinished("read.malformed", f"{tag:#04x} where the controls should be")
+    while at < end:
         _, first, at = element(body, at, end)
         _, start, stop = element(body, first, at)
         if body[start:stop] == PAGED_RESULTS:
