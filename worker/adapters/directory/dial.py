@@ -22,11 +22,11 @@ import dns.rdatatype
 import dns.resolver
 
 from worker.adapters.directory.secure import check_fingerprint, handshake_failure
+from worker.adapters.directory.shape import SEQUENCE
 from worker.adapters.directory.stages import Progress
 from worker.adapters.directory.vetting import Address, vet
 from worker.adapters.directory.wire import (
     EXTENDED_RESPONSE,
-    SEQUENCE,
     header,
     parse_result,
 )

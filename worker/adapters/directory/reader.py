@@ -228,7 +228,7 @@ class WholeListing:
             for base in self._opened.bases:
                 answer, sense = await self._first(base), PageSense()
                 while True:
-                    page = await self._entries.page(answer.entries)
+                    page = await self._entries.page(answer)
                     sense.check(page)
                     asked = self._session.request_next(answer)
                     self._given += len(page)

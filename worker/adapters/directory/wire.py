@@ -1,17 +1,23 @@
 """LDAP messages seen from outside: where each ends, what it is, what a result says (RFC 4511 section 4).
 
 Counts entries and references and enforces every bound on what a server may send. Never decodes
-an entry's values, never waits, never writes.
+a value, never waits, never writes.
 """
 
 from collections import deque
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from worker.adapters.directory.shape import (
+    LONG_FORM,
+    MAX_LENGTH_BYTES,
+    OCTETS,
+    SEQUENCE,
+    entry_shape,
+)
 from worker.domain.failures import Unfinished
 
 
-SEQUENCE = 0x30
 INTEGER = 0x02
 BIND_RESPONSE = 0x61
 ENTRY = 0x64
@@ -19,7 +25,6 @@ SEARCH_DONE = 0x65
 REFERENCE = 0x73
 EXTENDED_RESPONSE = 0x78
 CONTROLS = 0xA0
-OCTETS = 0x04
 ANSWERS = frozenset({BIND_RESPONSE, ENTRY, SEARCH_DONE, REFERENCE, EXTENDED_RESPONSE})
 """What may come to what we ask. Anything else is kept from the library: at an operation it does not know, bonsai
 1.5.5 takes the process down (a null pointer), and intermediate responses (RFC 4511 section 4.13) it hoards."""
@@ -27,18 +32,10 @@ ANSWERS = frozenset({BIND_RESPONSE, ENTRY, SEARCH_DONE, REFERENCE, EXTENDED_RESP
 PAGED_RESULTS = b"1.2.840.113556.1.4.319"
 """RFC 2696."""
 
-LONG_FORM = 0x80
-MAX_LENGTH_BYTES = 4
 MAX_ID_BYTES = 4
 RESULT_BYTES = 64 * 1024
 """A result is a code and some words; more than this is no answer but an attack."""
-INSPECT_BYTES = 2048
-"""Larger entries are looked into. A smaller one cannot hold more than some 250 attributes."""
-ATTRIBUTES = 256
-"""Per entry. libldap looks each one up by walking them all: the cost grows with the square."""
 UNREAD_RESULTS = 16
-CLOSER_BYTES = 2 * 1024 * 1024
-"""Past so much of one answer every entry is looked into: a byte on the wire can be thirty in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Bounds:
     """Between two results: an answer is held in memory as a whole."""
     answer_entries: int
     answer_elements: int = 1_000_000
-    """Attributes and values between two results, as far as they are looked into: each is an object or two."""
+    """Attributes and values between two results: each is an object or two, thirty times its bytes on the wire."""
     answer_references: int = 10_000
 
 
@@ -72,6 +69,8 @@ class WireResult:
     """Of the paged results control; None when the control was absent."""
     entries: int = 0
     references: int = 0
+    attributes: int = field(default=0, compare=False)
+    values: int = field(default=0, compare=False)
     size_bytes: int = field(default=0, compare=False)
     """Of the answer that it ends, about."""
 
@@ -84,16 +83,16 @@ class Framer:
 
     __slots__ = (
         "_answer_bytes",
+        "_attributes",
         "_bounds",
         "_digest",
-        "_elements",
         "_entries",
         "_head",
-        "_inspect_bytes",
         "_kept",
         "_left",
         "_operation",
         "_references",
+        "_values",
         "notice",
         "page_entries",
         "results",
@@ -110,8 +109,8 @@ class Framer:
         self._entries = 0
         self._references = 0
         self._answer_bytes = 0
-        self._elements = 0
-        self._inspect_bytes = INSPECT_BYTES
+        self._attributes = 0
+        self._values = 0
         self.page_entries: int | None = None
         """Most entries of one page, while pages are asked for."""
         self._digest = blake2b(digest_size=DIGEST_BYTES)
@@ -156,7 +155,6 @@ class Framer:
             raise Unfinished(
                 "read.too_many_bytes", f"more than {self._bounds.answer_bytes} in one answer"
             )
-        self._inspect_bytes = INSPECT_BYTES if self._answer_bytes <= CLOSER_BYTES else 0
 
     def _bound_entries(self) -> None:
         if self.total_entries + self._entries > self._bounds.entries:
@@ -164,6 +162,11 @@ class Framer:
         if self._entries > self._bounds.answer_entries:
             raise Unfinished(
                 "read.too_many_entries", f"more than {self._bounds.answer_entries} in one answer"
+            )
+        if self._attributes + self._values > self._bounds.answer_elements:
+            raise Unfinished(
+                "read.too_many_bytes",
+                f"more than {self._bounds.answer_elements} values in one answer",
             )
         if self.page_entries is not None and self._entries > self.page_entries:
             raise Unfinished("read.no_paging", f"{self._entries} entries in one page")
@@ -174,7 +177,6 @@ class Framer:
         if self._left:
             return
         largest, self._head = self._bounds.message_bytes, b""
-        uninspected = self._inspect_bytes
         begin = at  # of the run of entries that is being stepped over
         while at < end:
             try:
@@ -184,9 +186,9 @@ class Framer:
                 break
             if stop - at > largest:
                 raise Unfinished("read.message_too_large", f"{stop - at} bytes")
-            if operation == ENTRY and stop - at <= uninspected:
+            if operation == ENTRY and stop <= end:
                 self._entries += 1
-                self._operation = ENTRY
+                self._count(data, start, stop)
             else:
                 if operation != ENTRY:
                     self._digest.update(data[begin:at])
@@ -209,7 +211,7 @@ class Framer:
         return take
 
     def _take(self, data: bytes, start: int, stop: int, operation: int) -> None:
-        """Count a message that is not just another small entry, and keep it if it is looked into."""
+        """Take a message that is not just another whole entry, and keep it until all of it is there."""
         if operation not in ANSWERS:
             raise Unfinished("read.unasked", f"operation {operation:#04x}")
         self._operation = operation
@@ -233,29 +235,34 @@ class Framer:
     def _look_into(self) -> None:
         body, self._kept = bytes(self._kept or b""), None
         if self._operation == ENTRY:
-            self._elements += bound_entry(body, values=self._bounds.values)
-            if self._elements > self._bounds.answer_elements:
-                raise Unfinished(
-                    "read.too_many_bytes",
-                    f"more than {self._bounds.answer_elements} values in one answer",
-                )
+            self._count(body, 0, len(body))
         elif self._operation == REFERENCE:
             check_reference(body)
         else:
             self._take_result(body)
+
+    def _count(self, data: bytes, start: int, stop: int) -> None:
+        """Look into an entry whose contents are these bytes: its operation stands after the message id."""
+        operation = start + 2 + data[start + 1]
+        attributes, values = entry_shape(data, operation, stop, values=self._bounds.values)
+        self._attributes += attributes
+        self._values += values
 
     def _take_result(self, body: bytes) -> None:
         result = replace(
             parse_result(body),
             entries=self._entries,
             references=self._references,
+            attributes=self._attributes,
+            values=self._values,
             size_bytes=self._answer_bytes,
         )
         if result.message_id == 0:
             self._take_notice(result)
             return
         self.total_entries += self._entries
-        self._entries = self._references = self._answer_bytes = self._elements = 0
+        self._entries = self._references = self._answer_bytes = 0
+        self._attributes = self._values = 0
         if len(self.results) >= UNREAD_RESULTS:
             raise Unfinished("read.malformed", "results nobody asked for")
         self.results.append(result)
@@ -314,29 +321,6 @@ def check_reference(body: bytes) -> None:
         tag, _, at = element(body, at, end)
         if tag != OCTETS:
             raise Unfinished("read.malformed", f"a reference that holds {tag:#04x}")
-
-
-def bound_entry(body: bytes, *, values: int) -> int:
-    """Return how many attributes and values one entry has. Raises Unfinished when there are too many."""
-    end = len(body)
-    _, _, at = element(body, 0, end)  # message id
-    _, at, end = element(body, at, end)  # the entry
-    _, _, at = element(body, at, end)  # its name
-    _, at, end = element(body, at, end)  # its attributes
-    attributes = counted = 0
-    while at < end:
-        _, first, at = element(body, at, end)
-        attributes += 1
-        _, _, first = element(body, first, at)  # the type
-        _, first, last = element(body, first, at)  # the set of values
-        while first < last:
-            _, _, first = element(body, first, last)
-            counted += 1
-            if counted > values:
-                raise Unfinished("read.too_many_values", f"more than {values} in one entry")
-        if attributes > ATTRIBUTES:
-            raise Unfinished("read.malformed", f"more than {ATTRIBUTES} attributes in one entry")
-    return attributes + counted
 
 
 def parse_result(body: bytes) -> WireResult:
