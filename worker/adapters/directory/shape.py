@@ -1,7 +1,7 @@
 """Walks one entry on the wire: is it whole in itself, and how much does it hold (RFC 4511 section 4.5.2)?
 
 bonsai 1.5.5 ends an entry silently at the first attribute that libldap cannot read, and of two
-attributes with one name it keeps the last: addresses would be lost. So attributes and values are counted here too.
+attributes with one name it keeps the last: addresses would be lost. It ends a name at a NUL. So what is in an entry is counted here too.
 """
 
 from worker.domain.failures import Unfinished
@@ -14,8 +14,8 @@ ATTRIBUTES = 256
 """Per entry. libldap looks each one up by walking them all: the cost grows with the square."""
 
 
-def entry_shape(data: bytes, at: int, stop: int, *, values: int) -> tuple[int, int]:
-    """Return how many attributes and values the entry has whose operation stands at ``at`` and ends before ``stop``.
+def entry_shape(data: bytes, at: int, stop: int, *, values: int) -> tuple[int, int, int]:
+    """Return attributes, values and bytes of names of the entry whose operation is at ``at`` and ends before ``stop``.
 
     About 5 µs for five attributes. Raises Unfinished ``read.malformed``, ``read.too_many_values``.
     """
@@ -23,7 +23,9 @@ def entry_shape(data: bytes, at: int, stop: int, *, values: int) -> tuple[int, i
         at, end = _extent(data, at)
         if end > stop or data[at] != OCTETS:
             raise Unfinished("read.malformed", "an entry without a name")
-        _, at = _extent(data, at)
+        begin, at = _extent(data, at)
+        if 0 in data[begin:at]:  # the library would end the name there
+            raise Unfinished("read.malformed", "an entry with a NUL in its name")
         is_list = data[at] == SEQUENCE
         at, last = _extent(data, at)
         if not is_list or last != end:
@@ -44,9 +46,9 @@ def _extent(data: bytes, at: int) -> tuple[int, int]:
     return at + width, at + width + int.from_bytes(data[at : at + width], "big")
 
 
-def _attributes(data: bytes, at: int, end: int, most: int) -> tuple[int, int]:  # noqa: C901, PLR0912, PLR0915 -- see below
+def _attributes(data: bytes, at: int, end: int, most: int) -> tuple[int, int, int]:  # noqa: C901, PLR0912, PLR0915 -- see below
     """Count. Short lengths are read in place: a call for each element takes three times as long."""
-    attributes = values = wrong = 0
+    attributes = values = names = wrong = 0
     while at < end:
         wrong |= data[at] ^ SEQUENCE
         if (size := data[at + 1]) < LONG_FORM:
@@ -55,7 +57,10 @@ def _attributes(data: bytes, at: int, end: int, most: int) -> tuple[int, int]:  
         else:
             at, last = _extent(data, at)
         wrong |= data[at] ^ OCTETS
-        at = at + 2 + size if (size := data[at + 1]) < LONG_FORM else _extent(data, at)[1]
+        size = data[at + 1]  # no name is longer than that
+        wrong |= size & LONG_FORM
+        names += size
+        at += 2 + size
         wrong |= data[at] ^ SET
         if (size := data[at + 1]) < LONG_FORM:
             at += 2
@@ -76,4 +81,4 @@ def _attributes(data: bytes, at: int, end: int, most: int) -> tuple[int, int]:  
         attributes += 1
         if attributes > ATTRIBUTES:
             raise Unfinished("read.malformed", f"more than {ATTRIBUTES} attributes in one entry")
-    return attributes, values
+    return attributes, values, names

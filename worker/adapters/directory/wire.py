@@ -19,6 +19,7 @@ from worker.domain.failures import Unfinished
 
 
 INTEGER = 0x02
+ENUMERATED = 0x0A
 BIND_RESPONSE = 0x61
 ENTRY = 0x64
 SEARCH_DONE = 0x65
@@ -71,6 +72,8 @@ class WireResult:
     references: int = 0
     attributes: int = field(default=0, compare=False)
     values: int = field(default=0, compare=False)
+    name_bytes: int = field(default=0, compare=False)
+    """Of all attributes' names: the library ends one at a NUL, and would take ``mail\\0x`` for ``mail``."""
     size_bytes: int = field(default=0, compare=False)
     """Of the answer that it ends, about."""
 
@@ -90,6 +93,7 @@ class Framer:
         "_head",
         "_kept",
         "_left",
+        "_name_bytes",
         "_operation",
         "_references",
         "_values",
@@ -111,6 +115,7 @@ class Framer:
         self._answer_bytes = 0
         self._attributes = 0
         self._values = 0
+        self._name_bytes = 0
         self.page_entries: int | None = None
         """Most entries of one page, while pages are asked for."""
         self._digest = blake2b(digest_size=DIGEST_BYTES)
@@ -244,9 +249,10 @@ class Framer:
     def _count(self, data: bytes, start: int, stop: int) -> None:
         """Look into an entry whose contents are these bytes: its operation stands after the message id."""
         operation = start + 2 + data[start + 1]
-        attributes, values = entry_shape(data, operation, stop, values=self._bounds.values)
+        attributes, values, names = entry_shape(data, operation, stop, values=self._bounds.values)
         self._attributes += attributes
         self._values += values
+        self._name_bytes += names
 
     def _take_result(self, body: bytes) -> None:
         result = replace(
@@ -255,6 +261,7 @@ class Framer:
             references=self._references,
             attributes=self._attributes,
             values=self._values,
+            name_bytes=self._name_bytes,
             size_bytes=self._answer_bytes,
         )
         if result.message_id == 0:
@@ -262,7 +269,7 @@ class Framer:
             return
         self.total_entries += self._entries
         self._entries = self._references = self._answer_bytes = 0
-        self._attributes = self._values = 0
+        self._attributes = self._values = self._name_bytes = 0
         if len(self.results) >= UNREAD_RESULTS:
             raise Unfinished("read.malformed", "results nobody asked for")
         self.results.append(result)
@@ -312,6 +319,14 @@ def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     return tag, start, start + size
 
 
+def contents(data: bytes, at: int, end: int, tag: int) -> tuple[bytes, int]:
+    """Return what is in the element at ``at``, and where it stops. Raises Unfinished ``read.malformed`` at another tag."""
+    found, start, stop = element(data, at, end)
+    if found != tag:
+        raise Unfinished("read.malformed", f"tag {found:#04x} in place of {tag:#04x}")
+    return data[start:stop], stop
+
+
 def check_reference(body: bytes) -> None:
     """Want a list of URIs (RFC 4511 section 4.5.3). Raises Unfinished ``read.malformed``: it may have been an entry."""
     end = len(body)
@@ -325,21 +340,19 @@ def check_reference(body: bytes) -> None:
 
 def parse_result(body: bytes) -> WireResult:
     """Read an LDAPResult (RFC 4511 section 4.1.9) from the contents of its message. Raises Unfinished ``read.malformed``."""
-    end = len(body)
-    _, start, at = element(body, 0, end)
-    message_id = int.from_bytes(body[start:at], "big")
-    operation, first, at = element(body, at, end)
-    _, start, stop = element(body, first, at)
-    code = int.from_bytes(body[start:stop], "big")
-    _, start, stop = element(body, stop, at)
-    matched = text(body[start:stop])
-    _, start, stop = element(body, stop, at)
+    message_id, at = contents(body, 0, len(body), INTEGER)
+    operation, first, at = element(body, at, len(body))
+    code, first = contents(body, first, at, ENUMERATED)
+    matched, first = contents(body, first, at, OCTETS)
+    diagnostic, _ = contents(body, first, at, OCTETS)
+    if not code:
+        raise Unfinished("read.malformed", "a result without a code")
     return WireResult(
-        message_id,
+        int.from_bytes(message_id, "big"),
         operation,
-        code,
-        matched,
-        text(body[start:stop]),
+        int.from_bytes(code, "big"),
+        text(matched),
+        text(diagnostic),
         cookie_of(body, at),
     )
 
@@ -353,24 +366,25 @@ def cookie_of(body: bytes, at: int) -> bytes | None:
         # what is taken for no control may have been the cookie of a page that is not the last
         raise Unfinished("read.malformed", f"{tag:#04x} where the controls should be")
     while at < end:
-        _, first, at = element(body, at, end)
-        _, start, stop = element(body, first, at)
-        if body[start:stop] == PAGED_RESULTS:
-            return last_octets(body[stop:at])
+        control, at = contents(body, at, end, SEQUENCE)
+        oid, first = contents(control, 0, len(control), OCTETS)
+        if oid == PAGED_RESULTS:
+            return last_octets(control[first:])
     return None
 
 
 def last_octets(control: bytes) -> bytes:
-    """Return the cookie: the last element of the sequence inside the control's last element."""
-    at = 0
-    inner = b""
+    """Return the cookie: the last element of the sequence inside the control's last element (RFC 2696 section 2)."""
+    at, tag, inner = 0, 0, b""
     while at < len(control):
-        _, start, at = element(control, at, len(control))
+        tag, start, at = element(control, at, len(control))
         inner = control[start:at]
-    _, start, end = element(inner, 0, len(inner))
-    _, _, start = element(inner, start, end)  # the server's estimate of the size
-    _, start, end = element(inner, start, end)
-    return inner[start:end]
+    if tag != OCTETS:
+        raise Unfinished("read.malformed", "a paging control without a value")
+    value, _ = contents(inner, 0, len(inner), SEQUENCE)
+    _, at = contents(value, 0, len(value), INTEGER)  # the server's estimate of the size
+    cookie, at = contents(value, at, len(value), OCTETS)
+    return cookie
 
 
 def text(value: bytes) -> str:
