@@ -1,6 +1,6 @@
 # The same verbs for all: each works on a bare Debian 12 and is fast the second time.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap stack stack-stop test lint demo bench disasters model clean
+.PHONY: help bootstrap stack stack-stop test lint demo bench disasters model fuzz clean
 
 BIN := .venv/bin
 STACK := $(BIN)/python -B -m tests.stack
@@ -32,6 +32,9 @@ bench: bootstrap ## measure against the reference pipeline; writes .results/benc
 
 model: bootstrap ## random histories of one customer, many more than in the suite; writes .results/model.json
 	@$(STACK) run -- $(BIN)/python -m tests.model
+
+fuzz: bootstrap ## spoil what servers and platforms send, more than in the suite (FUZZ_SECONDS=120); writes .results/fuzz.json
+	@$(BIN)/python -m tests.fuzz
 
 disasters: bootstrap ## play what can go wrong, count whom it costs their mail; writes .results/disasters.json
 	@$(STACK) run -- $(BIN)/python -m tests.disasters $(ARGS)

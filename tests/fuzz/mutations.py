@@ -93,3 +93,48 @@ def cut_up(rng: Random, data: bytes) -> list[bytes]:
         return [data]
     places = sorted(rng.randrange(len(data) + 1) for _ in range(rng.randint(1, 6)))
     return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+ODD: tuple[object, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    2**53,
+    2**64 - 1,
+    -(2**63),
+    1e308,
+    0.1,
+    "",
+    " ",
+    "\0",
+    "x" * 5_000,
+    "a" * 60 + ".",
+    "\u202e\u0000\ufeff",
+    "１２７．０．０．１",  # noqa: RUF001 -- full-width, as a form may get it
+    "%s%n{0}",
+    "(" * 2_000,
+    "(&" * 500 + "(mail=*)" + ")" * 500,
+    [],
+    [[[[[]]]]],
+    {},
+    {"": {"": None}},
+)
+"""What a field may hold instead of what it should."""
+
+
+def odd(rng: Random, told: object) -> object:
+    """The same JSON with one of its values another, or gone, or twice."""
+    if isinstance(told, dict) and told and rng.random() < 0.9:
+        key = rng.choice(list(told))
+        changed = dict(told)
+        if rng.random() < 0.1:
+            del changed[key]
+        else:
+            changed[key] = odd(rng, told[key])
+        return changed
+    if isinstance(told, list) and told and rng.random() < 0.8:
+        at = rng.randrange(len(told))
+        behind = told[at if rng.random() < 0.3 else at + 1 :]  # beside the old one, or in its place
+        return [*told[:at], odd(rng, told[at]), *behind]
+    return rng.choice(ODD)

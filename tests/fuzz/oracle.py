@@ -6,6 +6,7 @@ It knows nothing of bounds. What it cannot read by the letter is no list.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+
 ENTRY, DONE, REFERENCE, CONTROLS = 0x64, 0x65, 0x73, 0xA0
 PAGED = b"1.2.840.113556.1.4.319"
 
