@@ -146,9 +146,10 @@ def says_yes(data: bytes) -> bool:
         code, matched, words, *_ = take(inner, 3)
         octets(matched)
         octets(words)
+        said = inside(code, 0x0A)
     except (NotLdapError, ValueError):
         return False
-    return (tag, operation, inside(code, 0x0A).lstrip(b"\0")) == (0x30, EXTENDED_RESPONSE, b"")
+    return (tag, operation, said) == (0x30, EXTENDED_RESPONSE, b"\0")
 
 
 def a_message(rng: Random) -> tuple[bytes, ...]:

@@ -25,6 +25,9 @@ TELLING = (
     0xFF,
 )
 """Tags, and lengths at their bounds."""
+TAGS = bytes(
+    (0x02, 0x04, 0x0A, 0x30, 0x31, 0x61, 0x64, 0x65, 0x6F, 0x73, 0x78, 0x79, 0x8A, 0xA0, 0xA3)
+)
 SPAN = 24
 
 
@@ -38,6 +41,15 @@ def put(rng: Random, data: bytes) -> bytes:
     """One byte another."""
     at = rng.randrange(len(data))
     return data[:at] + bytes([rng.choice(TELLING)]) + data[at + 1 :]
+
+
+def retag(rng: Random, data: bytes) -> bytes:
+    """One byte that looks like a tag another such."""
+    places = [at for at, byte in enumerate(data) if byte in TAGS]
+    if not places:
+        return data
+    at = rng.choice(places)
+    return data[:at] + bytes([rng.choice(TAGS)]) + data[at + 1 :]
 
 
 def step(rng: Random, data: bytes) -> bytes:
@@ -76,7 +88,7 @@ def swap(rng: Random, data: bytes) -> bytes:
     return data[:a] + data[b:c] + data[a:b] + data[c:]
 
 
-MUTATIONS: tuple[Mutation, ...] = (flip, put, step, insert, drop, repeat, cut, swap)
+MUTATIONS: tuple[Mutation, ...] = (flip, put, retag, step, insert, drop, repeat, cut, swap)
 
 
 def spoiled(rng: Random, data: bytes, mutations: Sequence[Mutation] = MUTATIONS) -> bytes:

@@ -21,7 +21,7 @@ from tests.fuzz.replay import read
 from tests.fuzz.streams import Conversation, conversations
 
 
-AT_ONCE = 24
+AT_ONCE = 20
 WARM_CASES = 200
 """After so many, memory should stand still."""
 CRITICAL = 50

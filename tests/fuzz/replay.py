@@ -19,7 +19,7 @@ from worker.ports.directory import Entry, Page
 LIMITS = Limits(
     connect_s=1,
     bind_s=0.5,
-    page_s=0.5,
+    page_s=0.4,
     run_s=3,
     page_size=PAGE_SIZE,
     message_bytes=1 << 20,
