@@ -1,6 +1,6 @@
 # The same verbs for all: each works on a bare Debian 12 and is fast the second time.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap stack stack-stop test lint demo bench disasters model fuzz clean
+.PHONY: help bootstrap stack stack-stop test lint demo bench disasters load model fuzz clean
 
 BIN := .venv/bin
 STACK := $(BIN)/python -B -m tests.stack
@@ -35,6 +35,9 @@ model: bootstrap ## random histories of one customer, many more than in the suit
 
 fuzz: bootstrap ## spoil what servers and platforms send, more than in the suite (FUZZ_SECONDS=120); writes .results/fuzz.json
 	@$(BIN)/python -m tests.fuzz
+
+load: bootstrap ## two days of 10,000 directories on a test clock, triggered by replicas that die; writes .results/load.json
+	@$(STACK) run -- $(BIN)/python -m tests.load
 
 disasters: bootstrap ## play what can go wrong, count whom it costs their mail; writes .results/disasters.json
 	@$(STACK) run -- $(BIN)/python -m tests.disasters $(ARGS)

@@ -156,8 +156,8 @@ class Settings(BaseSettings):
     keys: Annotated[
         Keys,
         _setting(
-            "Private keys that seal stored secrets, newest first (made by `rollcall keys generate`).",
-            "Enter one or more keys in base64 with commas between, the newest first.",
+            "Private keys for stored secrets (made by `rollcall keys generate`): the first seals, each opens.",
+            "Enter one or more keys in base64 with commas between; the first one seals.",
         ),
     ] = ()
     egress_ips: Annotated[

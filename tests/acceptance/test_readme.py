@@ -18,6 +18,8 @@ def session(*begin: str) -> Session:
 def test_the_demo_plays_as_the_readme_shows(servers: Servers) -> None:
     """The first thing a newcomer sees is what they get."""
     shown = session("make", "demo")
+    if why := servers.environment.get("STACK_AD_MISSING"):
+        pytest.skip(f"the demo of the README has an Active Directory: {why}")
 
     output = played([sys.executable, "-m", "tests.demo"], servers.environment)
 

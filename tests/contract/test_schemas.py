@@ -107,6 +107,65 @@ def test_the_form_offers_the_types_there_are() -> None:
     assert set(get_args(DirectoryType)) == set(PRESETS)
 
 
+FORM_OF_A_DIRECTORY = {
+    "connection": "name type servers security trust trust.ca_pem trust.fingerprint certificate_name client_certificate "
+    "client_key client_key_sealed bind_name password password_sealed",
+    "reading": "search_bases filter address_attributes kinds leave_out",
+    "safety": "removals removals.policy removals.max_share removals.min_count removals.max_count removals.grace_hours "
+    "removals.canaries",
+    "schedule": "schedule schedule.automatic schedule.every_hours",
+    "logins": "logins logins.create logins.kinds logins.role logins.deactivate",
+    "tell": "notify",
+}
+"""What an admin can set, by group."""
+
+
+def test_the_form_has_each_field_in_its_group() -> None:
+    """The page is made from the schema: what is missing here, nobody can set."""
+    schema = message_schema("directory.save")
+    data = schema["properties"]["data"]
+    found: dict[str, set[str]] = {}
+    for name, field in data["properties"].items():
+        found.setdefault(field["x-group"], set()).add(name)
+        inner = schema["$defs"].get(str(field.get("$ref", "")).rpartition("/")[2], {})
+        for key, each in inner.get("properties", {}).items():
+            found.setdefault(each["x-group"], set()).add(f"{name}.{key}")
+
+    assert {group: " ".join(sorted(names)) for group, names in found.items()} == {
+        "directory": "directory force revision sync",
+        **{group: " ".join(sorted(names.split())) for group, names in FORM_OF_A_DIRECTORY.items()},
+    }
+
+
+def test_each_choice_has_a_title_and_a_tip() -> None:
+    """A bare word like starttls tells an admin nothing."""
+    schema = message_schema("directory.save")
+    for where, field in form_fields():
+        if not where.startswith(("directory.save", "TrustForm", "Removals", "Schedule", "Logins")):
+            continue
+        values = choices(field, schema)
+        told = [each["value"] for each in field.get("x-choices", [])]
+        assert told == values, where
+        assert all(each["title"] and each["tip"] for each in field.get("x-choices", []))
+
+
+def choices(field: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """Return what a field lets one choose from, as text."""
+    if "$ref" in field:
+        field = schema["$defs"][field["$ref"].rpartition("/")[2]]
+    if field.get("type") == "array":
+        return choices(field["items"], schema)
+    return [str(value) for value in field.get("enum", [])]
+
+
+def test_each_group_has_a_title_and_a_tip() -> None:
+    """Pages head each part of the form with it."""
+    data = message_schema("directory.save")["properties"]["data"]
+
+    assert list(data["x-group-titles"]) == data["x-groups"]
+    assert all(each["title"] and each["tip"] for each in data["x-group-titles"].values())
+
+
 def test_a_page_can_order_the_form() -> None:
     """Groups and fields come in one order on every page."""
     data = message_schema("directory.save")["properties"]["data"]

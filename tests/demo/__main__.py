@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests.demo.claims import Claims
-from tests.demo.directories import sources
+from tests.demo.directories import active_directory, sources
 from tests.demo.show import Show
 from tests.demo.stage import Names, built, left_behind, named
 from tests.demo.story import Story
@@ -43,7 +43,8 @@ async def played(names: Names, show: Show, claims: Claims) -> None:
     async with built(names) as stage:
         show.say(f"rollcall migrate: {stage.applied}")
         show.say("rollcall run: ready, a process of its own")
-        await Story(stage, show, claims, sources(stage.slapd)).play()
+        branch = active_directory(os.environ)
+        await Story(stage, show, claims, sources(stage.slapd), branch).play()
         stage.worker.terminate()
         last = stage.worker.lines()[-1]["event"]
         claims.equal("asked to stop, the worker stopped in order", seen=last, wanted="stopped")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.servers import ad_domain
 from tests.servers.certs import Authority
 from tests.servers.ldif import record
 from tests.servers.slapd import Slapd, Tree
@@ -17,6 +18,8 @@ DOMAINS = (
     {"name": seed.AD_OTHER_DOMAIN},
     {"name": "corp.example", "alias_of": seed.AD_DOMAIN},
     {"name": seed.PLAIN_DOMAIN},
+    {"name": ad_domain.MAIL},
+    {"name": ad_domain.OTHER_MAIL},
 )
 SCANNER = f"cn=scanner,ou=Service,{seed.AD_BASE}"
 PEOPLE, LISTS, ARCHIVE = (f"ou={name},{seed.PLAIN_BASE}" for name in ("People", "Lists", "Archive"))
@@ -90,6 +93,20 @@ def sources(slapd: Slapd) -> tuple[Source, Source, Source]:
         Source("workshop", "OpenLDAP, STARTTLS", workshop),
         Source("old-office", "a wrong password", {**exchange, **wrong}),
     )
+
+
+def active_directory(said: Mapping[str, str]) -> Source | None:
+    """The stack's Samba, as its environment says; None where it cannot run. Nothing of it is changed here."""
+    if "STACK_AD_LDAPS_URI" not in said:
+        return None
+    form = {
+        "type": "active_directory",
+        "servers": [said["STACK_AD_LDAPS_URI"]],  # pasted as it stands: the scheme is understood
+        "trust": {"ca_pem": Path(said["STACK_AD_CA"]).read_text(encoding="utf-8")},
+        "bind_name": said["STACK_AD_BIND_NAME"],
+        "password": said["STACK_AD_PASSWORD"],
+    }
+    return Source("branch", "Active Directory", form)
 
 
 # --- behind the platform's back -----------------------------------------------

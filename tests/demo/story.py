@@ -1,6 +1,7 @@
 """The story in acts, played from outside: commands over AMQP, and what came of them from events and schema ``api``."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,12 +63,15 @@ class Story:
     show: Show
     claims: Claims
     sources: tuple[Source, Source, Source]
+    branch: Source | None
+    """A real Active Directory, where one can run."""
     known: set[str] = field(default_factory=set)
     endings: list[Seen] = field(default_factory=list)
 
     async def play(self) -> None:
         """All of it, in order."""
         await self.first_syncs()
+        await self.active_directory()
         await self.everyday()
         await self.reorganised()
         await self.put_back()
@@ -96,10 +100,22 @@ class Story:
         )
         await self._claim_list("after the first syncs the list is what ldapsearch shows")
 
+    async def active_directory(self) -> None:
+        """A real one: base and signing are its own business, and it gives at most 1,000 entries a page."""
+        self.show.act("2. A branch joins: a real Active Directory, its search base left blank")
+        if self.branch is None:
+            self.show.say(f"left out: {os.environ.get('STACK_AD_MISSING', 'no Samba runs here')}")
+            return
+        shown = truth.of_active_directory(self.branch, os.environ)
+        (ending,) = await self._runs({self.branch.directory: ("directory.save", self.branch.save)})
+        self._claim_run(ending, "completed", added=len(shown))
+        self.known.update(shown)
+        await self._claim_list("an Active Directory is read whole, over several pages")
+
     async def everyday(self) -> None:
         """The directory changes behind the platform's back; a sync finds out."""
         before = self._shown()
-        self._do("2. Behind the platform's back, with ldapmodify", directories.everyday())
+        self._do("3. Behind the platform's back, with ldapmodify", directories.everyday())
         after = self._shown()
         endings = await self._sync("head-office", "workshop")
         self.claims.equal(
@@ -112,7 +128,7 @@ class Story:
     async def reorganised(self) -> None:
         """Most of one directory vanishes: what joined is applied, what is gone waits for a person."""
         before = self._shown()
-        self._do("3. A tidy-up goes wrong", directories.reorganised())
+        self._do("4. A tidy-up goes wrong", directories.reorganised())
         after = self._shown()
         (held,) = await self._sync("workshop")
         self._claim_run(held, "held", added=len(after - before))
@@ -128,7 +144,7 @@ class Story:
 
     async def put_back(self) -> None:
         """The mistake is mended, and the hold ends by itself."""
-        self._do("4. It is mended: the hold ends by itself", directories.put_back())
+        self._do("5. It is mended: the hold ends by itself", directories.put_back())
         (ending,) = await self._sync("workshop")
         self._claim_run(ending, "completed", added=0)
         waiting = await self.stage.store.rows("SELECT FROM api.hold WHERE tenant = $1", TENANT)
@@ -138,7 +154,7 @@ class Story:
     async def closed(self) -> Seen:
         """The same alarm, and this time it is meant: a person says yes, to exactly what was shown; gives the run."""
         before = self._shown()
-        self._do("5. A branch closes: held again, and a person says yes", directories.closed())
+        self._do("6. A workshop closes: held again, and a person says yes", directories.closed())
         gone = before - self._shown()
         (held,) = await self._sync("workshop")
         self._claim_run(held, "held", added=0)
@@ -158,7 +174,7 @@ class Story:
 
     async def undone(self, held: Seen) -> None:
         """It was a mistake after all: what the run took is given back, all of it, at once."""
-        self.show.act("6. It was a mistake after all: the run is undone")
+        self.show.act("7. It was a mistake after all: the run is undone")
         told = await self._decide("run.undo", {"run": held.data["run"]}, "run.undone")
         self.show.say(
             f"run.undo: {told['given_back']['count']} given back, {told['leaving']['count']} leaving; automatic syncs of "
@@ -181,7 +197,7 @@ class Story:
 
     async def what_others_see(self) -> None:
         """The mail filter's look-ups, other services' events, the history."""
-        self.show.act("7. What the mail filter sees: api.recipient and api.lookup")
+        self.show.act("8. What the mail filter sees: api.recipient and api.lookup")
         found = await self.stage.store.rows(RECIPIENTS, TENANT, SOME_RECIPIENTS)
         self.show.table(("address", "kind", "name", "state"), [tuple(one) for one in found])
         self.claims.equal(
@@ -201,7 +217,7 @@ class Story:
             *chain.from_iterable(
                 (tree.reader_password, tree.admin_password) for tree in self.stage.slapd.trees
             ),
-            *(one.form["password"] for one in self.sources),
+            *(one.form["password"] for one in self._all()),
         ]
         leaks = await places_with(passwords, self.stage)
         self.claims.equal(
@@ -242,9 +258,12 @@ class Story:
         self.endings.extend(endings)
         return endings
 
+    def _all(self) -> tuple[Source, ...]:
+        return self.sources if self.branch is None else (*self.sources, self.branch)
+
     def _row(self, directory: str, cause: str | None) -> Row:
         told = [seen for seen in self.stage.platform.events if cause in seen.data.get("causes", ())]
-        (name,) = (one.name for one in self.sources if one.directory == directory)
+        (name,) = (one.name for one in self._all() if one.directory == directory)
         return row(directory, name, told)
 
     # --- the directory itself --------------------------------------------------
@@ -278,7 +297,7 @@ class Story:
 
     async def _show_events(self) -> None:
         await self._wait_for_changes()
-        self.show.act("8. What other services were told: every event in order, none missing")
+        self.show.act("9. What other services were told: every event in order, none missing")
         events = self.stage.platform.of(TENANT)
         self.show.table(
             ("sequence", "event", "directory", ""),
@@ -303,8 +322,8 @@ class Story:
                 )
 
     async def _show_history(self) -> None:
-        self.show.act("9. The history of what changed after the first syncs: api.history")
-        first = [seen.data["run"] for seen in self.endings[: len(self.sources)]]
+        self.show.act("10. The history of what changed after the first syncs: api.history")
+        first = [seen.data["run"] for seen in self.endings[: len(self._all())]]
         rows = await self.stage.store.rows(HISTORY, TENANT, first)
         self.show.table(
             ("change", "directory", "count", "addresses"),

@@ -3,8 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from tests.demo.directories import DOMAINS, LISTS, PEOPLE
+from tests.demo.directories import DOMAINS, LISTS, PEOPLE, Source
+from tests.servers.client import LdapSearch
 from tests.servers.ldif import Entry
 from tests.servers.slapd import Slapd
 
@@ -29,6 +31,17 @@ def addresses(slapd: Slapd) -> Mapping[str, frozenset[str]]:
         "head-office": cleaned(value for entry in exchange for value in smtp_values(entry)),
         "workshop": cleaned(value for entry in people for value in entry.texts("mail")),
     }
+
+
+def of_active_directory(source: Source, said: Mapping[str, str]) -> frozenset[str]:
+    """The same of the stack's Samba, asked over the network."""
+    answer = LdapSearch(
+        uri=said["STACK_AD_LDAPS_URI"],
+        bind_dn=source.form["bind_name"],
+        password=source.form["password"],
+        ca=Path(said["STACK_AD_CA"]),
+    )(said["STACK_AD_BASE"], "(proxyAddresses=smtp:*)")
+    return cleaned(value for entry in answer.entries for value in smtp_values(entry))
 
 
 def smtp_values(entry: Entry) -> list[str]:

@@ -158,7 +158,11 @@ class Stack:
             "STACK_LDAP_CA": str(tls.ca) if tls else "",
             **_tree_environment("AD", ad),
             **_tree_environment("PLAIN", plain),
-            **({} if self.without_samba else self._ad_environment()),
+            **(
+                {"STACK_AD_MISSING": self.without_samba}
+                if self.without_samba
+                else self._ad_environment()
+            ),
         }
 
     def _ad_environment(self) -> dict[str, str]:

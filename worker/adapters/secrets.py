@@ -1,8 +1,8 @@
 """The vault: sealed boxes over a list of keys, newest first, and digests that tell nothing without a key.
 
 A sealed box (libsodium ``crypto_box_seal``: X25519, XSalsa20-Poly1305) is made with the public key alone, so
-the platform can seal a password that only the worker opens. Rotation puts a new key in front; the older ones
-still open what they sealed. Nothing here may print a key or a secret.
+the platform can seal a password that only the worker opens. The first key seals, each opens: a new one stands
+behind the old until every worker has it, then in front. Nothing here may print a key or a secret.
 """
 
 import base64

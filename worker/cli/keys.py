@@ -41,7 +41,7 @@ def show_public(*, as_json: AsJson = False) -> None:
 def rotate(*, as_json: AsJson = False) -> None:
     """Seal all stored secrets with the newest key, while workers run.
 
-    First give every worker the new key, in front of ROLLCALL_KEYS with the older ones behind it; then rotate. Secrets
+    First give every worker the new key behind the old one in ROLLCALL_KEYS, then in front of it; then rotate. Secrets
     that no key opens are counted, and the answer is no: their passwords have to be entered again.
     """
     with refusals(), screen.progress("sealing"):

@@ -32,6 +32,8 @@ _SCHEME = re.compile(r"\Aldaps?://", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _ATTRIBUTE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)(?:;[A-Za-z0-9-]+)*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
+"""Zero-width space, word joiner, byte order mark: pages and documents put them into what is copied."""
 _PEM = re.compile(
     r"-----BEGIN (?P<label>[A-Z ]+)-----(?P<body>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----"
 )
@@ -39,10 +41,10 @@ _KEY_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 
 
 def text(value: object, *, max_characters: int = TEXT_MAX_CHARACTERS) -> str:
-    """Return a text without the spaces around it; not a control character in it, since no name has one."""
+    """Return a text without the spaces around it and the invisible characters in it; control characters are refused."""
     if not isinstance(value, str):
         raise FormError(code="value.wrong_type")
-    stripped = value.strip()
+    stripped = _INVISIBLE.sub("", value).strip()
     if not stripped:
         raise FormError(code="value.blank")
     if len(stripped) > max_characters:

@@ -3,7 +3,7 @@
 Its JSON Schema is what pages show, so the words here are read by people who have never seen LDAP.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
@@ -44,14 +44,45 @@ from worker.domain.model import (
     Security,
     Trust,
 )
+from worker.domain.presets import OTHER_PRODUCTS, PRESETS
 
 
-DirectoryType = Literal["active_directory", "active_directory_no_exchange", "openldap", "custom"]
+DirectoryType = Literal[
+    "active_directory",
+    "active_directory_no_exchange",
+    "samba_ad",
+    "openldap",
+    "openldap_local_recipient",
+    "389ds",
+    "freeipa",
+    "zimbra",
+    "kopano",
+    "zarafa",
+    "iredmail",
+    "ucs",
+    "domino",
+    "edirectory",
+    "google",
+    "synology",
+    "custom",
+]
+
+_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
 GRACE_MAX_HOURS = 720
 COUNT_MAX = 1_000_000
+
+CHOICES_OF_KIND: Mapping[str, tuple[str, str]] = {
+    Kind.MAILBOX: ("Mailboxes", "People, shared mailboxes, rooms and equipment."),
+    Kind.GROUP: ("Groups", "Distribution lists and other groups with an address."),
+    Kind.CONTACT: (
+        "Contacts",
+        "Entries that stand for people elsewhere, with an address of yours.",
+    ),
+    Kind.PUBLIC_FOLDER: ("Public folders", "Exchange folders that receive mail."),
+}
 
 _REMOVALS = Removals()
 _SCHEDULE = Schedule()
@@ -107,6 +138,17 @@ class RemovalsForm(Form):
             group="safety",
             enter="Enter safe, review or never.",
             example="safe",
+            choices={
+                RemovalPolicy.SAFE: (
+                    "Remove after the grace time",
+                    "Addresses leave after a grace time; unusual losses wait for you.",
+                ),
+                RemovalPolicy.REVIEW: (
+                    "Ask me every time",
+                    "No address leaves before you have agreed.",
+                ),
+                RemovalPolicy.NEVER: ("Never remove", "Addresses are only ever added."),
+            },
         ),
     ] = _REMOVALS.policy
     max_share: Annotated[
@@ -198,6 +240,13 @@ class ScheduleForm(Form):
             group="schedule",
             enter="Enter 1, 3, 6, 12 or 24.",
             example=6,
+            choices={
+                "1": ("Every hour", "For lists that change all day."),
+                "3": ("Every 3 hours", "A new mailbox gets its mail the same morning."),
+                "6": ("Every 6 hours", "Right for most."),
+                "12": ("Twice a day", "For lists that seldom change."),
+                "24": ("Once a day", "A new mailbox may wait for a day."),
+            },
         ),
     ] = 6
 
@@ -228,6 +277,7 @@ class LoginsForm(Form):
             group="logins",
             enter="Enter one or more of mailbox, group, contact, public_folder.",
             example=["mailbox"],
+            choices=CHOICES_OF_KIND,
         ),
     ] = _LOGINS.kinds
     role: Annotated[
@@ -238,6 +288,10 @@ class LoginsForm(Form):
             group="logins",
             enter="Enter silent or normal.",
             example="silent",
+            choices={
+                LoginRole.SILENT: ("Silent", "The person gets no mails about the quarantine."),
+                LoginRole.NORMAL: ("Normal", "The person gets the usual reports."),
+            },
         ),
     ] = _LOGINS.role
     deactivate: Annotated[
@@ -275,10 +329,14 @@ class DirectoryForm(Form):
         shown(
             "Type of directory",
             "What kind of server it is. With Microsoft Exchange choose active_directory; "
-            "the type brings the right filter and attributes with it.",
+            f"the type brings the right filter and attributes with it. {_ELSEWHERE}",
             group="connection",
-            enter="Enter active_directory, active_directory_no_exchange, openldap or custom.",
+            enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
+            choices={
+                preset.name: (preset.title, preset.tip, preset.verified)
+                for preset in PRESETS.values()
+            },
         ),
     ]
     servers: Annotated[
@@ -302,6 +360,20 @@ class DirectoryForm(Form):
             group="connection",
             enter="Enter ldaps, starttls or none.",
             example="ldaps",
+            choices={
+                Security.LDAPS: (
+                    "LDAPS",
+                    "Encrypted from the start, port 636. Right for most.",
+                ),
+                Security.STARTTLS: (
+                    "STARTTLS",
+                    "Begins plain on port 389 and is encrypted before the password is sent.",
+                ),
+                Security.NONE: (
+                    "No encryption",
+                    "The password and all addresses cross the Internet readable to anyone on the way.",
+                ),
+            },
         ),
     ] = Security.LDAPS
     trust: Annotated[
@@ -432,6 +504,7 @@ class DirectoryForm(Form):
             group="reading",
             enter="Enter one or more of mailbox, group, contact, public_folder.",
             example=["mailbox", "group", "contact", "public_folder"],
+            choices=CHOICES_OF_KIND,
         ),
     ] = tuple(Kind)
     leave_out: Annotated[
@@ -575,7 +648,7 @@ def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
     """
     given = {key for key, value in raw.items() if value is not None}
     custom = raw.get("type") == "custom"
-    found = {
+    found: dict[tuple[str, str], bool] = {
         ("password_sealed", "secret.two_ways"): {"password", "password_sealed"} <= given,
         ("client_key_sealed", "secret.two_ways"): {"client_key", "client_key_sealed"} <= given,
         ("client_certificate", "key.without_certificate"): "client_certificate" not in given
@@ -583,4 +656,16 @@ def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
         ("filter", "filter.missing"): custom and "filter" not in given,
         ("address_attributes", "attributes.missing"): custom and "address_attributes" not in given,
     }
-    return tuple(mistake(field, code) for (field, code), is_wrong in found.items() if is_wrong)
+    wrong = tuple(mistake(field, code) for (field, code), is_wrong in found.items() if is_wrong)
+    return (*_schemes(raw), *wrong)
+
+
+def _schemes(raw: Mapping[str, object]) -> Iterator[FieldError]:
+    """Find servers written ldaps:// where another encryption is chosen: the password would go out readable."""
+    servers = raw.get("servers")
+    is_encrypted_later = raw.get("security") in (Security.STARTTLS, Security.NONE)
+    if not is_encrypted_later or not isinstance(servers, list):
+        return
+    for place, server in enumerate(servers[:SERVERS_MAX_COUNT]):
+        if isinstance(server, str) and server.strip().lower().startswith("ldaps://"):
+            yield mistake(f"servers.{place}", "server.scheme")

@@ -1,9 +1,18 @@
 """The kinds of field that forms are made of, and the words that pages show beside each."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
 
 from worker.codec import checks, words
@@ -16,6 +25,24 @@ Group = Literal[
 ]
 GROUPS: tuple[str, ...] = get_args(Group)
 """The groups of the form, in the order pages show them."""
+
+GROUP_TITLES: Mapping[str, tuple[str, str]] = {
+    "tenant": ("Customer", "Plan and mail domains."),
+    "directory": ("Directory", "Which directory is meant, and what saving it does."),
+    "connection": ("Connection", "How your directory server is reached and signed in to."),
+    "reading": (
+        "What to read",
+        "Which entries and addresses count. Left blank, the type of directory decides, which is right for most.",
+    ),
+    "safety": ("Safety", "What must be asked first before an address is taken off the list."),
+    "schedule": ("Schedule", "Automatic syncs (plans Standard, Enterprise and Reseller)."),
+    "logins": ("Quarantine logins", "Logins made from mailboxes (plans Enterprise and Reseller)."),
+    "tell": ("Tell", "Who gets a mail when something needs a person."),
+}
+"""Title and quick tip of each group."""
+
+Choices = Mapping[str, tuple[str, str] | tuple[str, str, str]]
+"""Value to its title, its quick tip and (of types of directory) on what it was tried, in the order pages show them."""
 
 NAME_MAX_CHARACTERS = 200
 REVISION_MAX = 2**63 - 1
@@ -30,13 +57,24 @@ class Form(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-def shown(title: str, tip: str, *, group: Group, enter: str, example: object) -> FieldInfo:
-    """Describe a field to people: its title, a quick tip, what to enter, and an example."""
+def shown(  # noqa: PLR0913 -- all that a page shows of a field
+    title: str,
+    tip: str,
+    *,
+    group: Group,
+    enter: str,
+    example: object,
+    choices: Choices | None = None,
+) -> FieldInfo:
+    """Describe a field to people: its title, a quick tip, what to enter, an example, and what can be chosen."""
+    extra: dict[str, JsonValue] = {"x-group": group, "x-enter": enter}
+    if choices is not None:
+        extra["x-choices"] = [
+            {"value": str(value), **dict(zip(("title", "tip", "verified"), told, strict=False))}
+            for value, told in choices.items()
+        ]
     field: FieldInfo = Field(
-        title=title,
-        description=tip,
-        examples=[example],
-        json_schema_extra={"x-group": group, "x-enter": enter},
+        title=title, description=tip, examples=[example], json_schema_extra=extra
     )
     return field
 

@@ -40,6 +40,7 @@ MISTAKES: Mapping[str, str] = {
     # the connection
     "server.syntax": "Enter a host name or an IP address, if need be with a port, for example dc1.example.com:636.",
     "server.port": "Enter a port from 1 to 65535 after the colon, for example dc1.example.com:636.",
+    "server.scheme": "Choose ldaps as encryption, or leave out ldaps:// before the server: it means that the connection is encrypted from the start.",
     "fingerprint.syntax": "Enter the SHA-256 fingerprint of the server's certificate: sha256: and 64 hexadecimal digits.",
     "trust.two_ways": "Enter either your own CA or a fingerprint, not both.",
     "certificate.not_pem": "Enter the certificate as PEM text, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",

@@ -1,7 +1,8 @@
 """Makes the JSON Schemas of all messages from the models: ``python -m worker.codec.schemas [DIRECTORY]``.
 
 One file per message, draft 2020-12, whole in itself. Pages build the form of a directory from ``directory.save``:
-each field has title, description, default, examples, ``x-group`` and ``x-order``.
+each field has title, description, default, examples, ``x-group``, ``x-order``, what to enter instead of a wrong
+value (``x-enter``) and, where there is a choice, title and tip of each value (``x-choices``).
 """
 
 import sys
@@ -13,7 +14,7 @@ import orjson
 
 from worker.codec.command_forms import FORMS
 from worker.codec.envelope import ATTRIBUTE_MAX_CHARACTERS, TYPE_VERSION
-from worker.codec.fields import GROUPS, ID_PATTERN
+from worker.codec.fields import GROUP_TITLES, GROUPS, ID_PATTERN
 from worker.codec.outbound import SOURCE
 from worker.codec.payloads import OF_NO_TENANT, PAYLOADS
 
@@ -51,6 +52,9 @@ def _command(name: str) -> JsonSchema:
     data = _opened(FORMS[name].model_json_schema(mode="validation"))
     if name == "directory.save":
         data["x-groups"] = list(GROUPS)
+        data["x-group-titles"] = {
+            group: {"title": title, "tip": tip} for group, (title, tip) in GROUP_TITLES.items()
+        }
     attributes: JsonSchema = {"id": _ATTRIBUTE, "source": _ATTRIBUTE, "subject": _ID}
     needs_data = bool(data.get("required"))
     return _envelope(name, data, attributes, needs_data=needs_data)

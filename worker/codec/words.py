@@ -9,25 +9,29 @@ from worker.codec.checks import text
 from worker.codec.mistakes import FormError
 from worker.domain.addresses import normal_address, normal_domain
 from worker.domain.model import Address
-from worker.domain.syntax import dn_error, filter_error
+from worker.domain.syntax import dn_error, filter_error, tidy_dn
 
 
 _PATTERN = re.compile(r"\A[^\s@\"(),:;<>\[\\\]]+(?:@[^\s@\"(),:;<>\[\\\]]+)?\Z")
+_BROKEN_LINE = re.compile(r"[ \t]*[\r\n\t]+[ \t]*")
+_AROUND_SEPARATOR = re.compile(r" *([\\@]) *")
+"""No account's name begins or ends with a space, and no domain's."""
 _LOOKS_LIKE_DN = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9.]+)\s*=")
 
 
 def dn(value: object) -> str:
-    """Return a distinguished name (RFC 4514), as entered."""
-    name = text(value)
+    """Return a distinguished name (RFC 4514); spaces and line breaks around its parts are forgiven."""
+    name = text(_BROKEN_LINE.sub(" ", value) if isinstance(value, str) else value)
     if message := dn_error(name):
         raise FormError(code="dn.syntax", message=message)
-    return name
+    return tidy_dn(name)
 
 
 def bind_name(value: object) -> str:
     r"""Return a DN, a UPN or ``DOMAIN\user``; only what looks like a DN must be one."""
-    name = text(value)
-    return dn(name) if _LOOKS_LIKE_DN.match(name) else name
+    if isinstance(value, str) and _LOOKS_LIKE_DN.match(value.strip()):
+        return dn(value)
+    return _AROUND_SEPARATOR.sub(r"\1", text(value))
 
 
 def search_filter(value: object) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from worker.domain.commands import FieldError, RequestSync, SaveDirectory, SaveTenant
 from worker.domain.model import DirectorySettings, Domain, Tier, Trigger
+from worker.domain.plans import Right, allows, lacking
 
 
-AUTOMATIC_SYNC = frozenset({Tier.STANDARD, Tier.ENTERPRISE, Tier.RESELLER})
-QUARANTINE_LOGINS = frozenset({Tier.ENTERPRISE, Tier.RESELLER})
-
+RIGHT_FOR = {Trigger.MANUAL: Right.MANUAL_SYNC, Trigger.SCHEDULED: Right.AUTOMATIC_SYNC}
+"""What a run needs, when it is asked for, when it starts and when it ends."""
 PASSWORD_REQUIRED = FieldError("password", "required", "Enter the password of the bind account.")
 
 KEY_REQUIRED = FieldError(
@@ -143,24 +143,15 @@ def canary_errors(
 
 def plan_errors(settings: DirectorySettings, tier: Tier) -> tuple[FieldError, ...]:
     """Name the plans that have what is asked for and this plan has not."""
-    errors = []
-    if settings.schedule.automatic and tier not in AUTOMATIC_SYNC:
-        errors.append(
-            FieldError(
-                "schedule.automatic",
-                "plan.automatic_sync",
-                "Automatic sync is part of the plans Standard, Enterprise and Reseller.",
-            )
-        )
-    if settings.logins.create and tier not in QUARANTINE_LOGINS:
-        errors.append(
-            FieldError(
-                "logins.create",
-                "plan.quarantine_logins",
-                "Quarantine logins are part of the plans Enterprise and Reseller.",
-            )
-        )
-    return tuple(errors)
+    asked = (
+        (settings.schedule.automatic, Right.AUTOMATIC_SYNC, "schedule.automatic"),
+        (settings.logins.create, Right.LOGINS, "logins.create"),
+    )
+    return tuple(
+        lacking(right, field)
+        for is_asked, right, field in asked
+        if is_asked and not allows(tier, right)
+    )
 
 
 def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tuple[FieldError, ...]:
@@ -226,12 +217,10 @@ def request_errors(
     command: RequestSync, tier: Tier, known: DirectoryRecord
 ) -> tuple[FieldError, ...]:
     """Say why a run may not be asked for."""
-    if command.trigger is Trigger.MANUAL:
-        return ()
-    if tier not in AUTOMATIC_SYNC:
-        text = "Automatic sync is part of the plans Standard, Enterprise and Reseller."
-        return (FieldError("trigger", "plan.automatic_sync", text),)
-    if known.in_force is None:
+    right = RIGHT_FOR[command.trigger]
+    if not allows(tier, right):
+        return (lacking(right, "trigger"),)
+    if command.trigger is Trigger.SCHEDULED and known.in_force is None:
         text = "The settings have not come into force yet: sync once by hand (Save & Sync) first."
         return (FieldError("directory", "directory.pending", text),)
     return ()
@@ -251,8 +240,6 @@ def skip_reason(trigger: Trigger, *, tier: Tier, paused: str | None, deleted: bo
     """Why a claimed run must not start, or None. A manual run goes on while the schedule is paused."""
     if deleted:
         return "deleted"
-    if trigger is Trigger.MANUAL:
-        return None
-    if tier not in AUTOMATIC_SYNC:
+    if not allows(tier, RIGHT_FOR[trigger]):
         return "plan"
-    return "paused" if paused is not None else None
+    return "paused" if trigger is Trigger.SCHEDULED and paused is not None else None

@@ -136,6 +136,27 @@ def normal_dn(text: str) -> NormalDn | None:
     return None
 
 
+def tidy_dn(text: str) -> str:
+    """Return a name without the spaces around its types and values (RFC 4514 has none); what is no name, as it is.
+
+    Servers take them or not as they please, so they are not sent. A space that is escaped belongs to its value.
+    """
+    parts: list[str] = []
+    position = 0
+    while part := _PART.match(text, position):
+        parts.append(f"{part['type']}={_without_spaces(part['value'])}{part['end']}")
+        position = part.end()
+        if not part["end"]:
+            return "".join(parts)
+    return text
+
+
+def _without_spaces(value: str) -> str:
+    bare = value.rstrip(" ")
+    backslashes = len(bare) - len(bare.rstrip("\\"))
+    return f"{bare} " if backslashes % 2 and len(value) > len(bare) else bare
+
+
 def dn_key(text: str) -> str:
     """Return one ASCII text for all spellings of a name; what is no name stands for itself, without case."""
     return json.dumps(normal_dn(text) or text.casefold())

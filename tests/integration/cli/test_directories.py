@@ -100,6 +100,23 @@ def test_a_healthy_directory_checks_well(alone: Program, plain: Tree) -> None:
     assert plain.password not in ran.out
 
 
+def test_what_was_pasted_untidily_works_as_well(alone: Program, ad: Tree) -> None:
+    """People paste what another program showed them: with a scheme, with spaces, over two lines."""
+    given = dict(zip(ad.arguments[::2], ad.arguments[1::2], strict=True))
+
+    ran = alone(
+        "check",
+        *ad.but(
+            *("--server", f" LDAPS://{given['--server']}/ "),
+            *("--bind-name", given["--bind-name"].replace(",", " ,\n  ").replace("=", " = ")),
+            *("--base", given["--base"].replace(",", " , ").upper()),
+        ),
+        ROLLCALL_PASSWORD=ad.password,
+    )
+
+    assert ran.code == Exit.OK, ran.out
+
+
 def test_the_answer_of_a_check_is_a_finding_of_the_contract(alone: Program, ad: Tree) -> None:
     """Whoever reads findings from messages reads this one too."""
     schema = orjson.loads(

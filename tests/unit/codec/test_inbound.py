@@ -83,6 +83,8 @@ def test_a_request_needs_only_its_directory() -> None:
         ("[2001:db8::1]", Server("2001:db8::1")),
         ("2001:db8::1", Server("2001:db8::1")),
         ("bücher.example", Server("xn--bcher-kva.example")),
+        ("\ufeffdc1.exam\u200bple.com:636\u00a0", Server("dc1.example.com", 636)),
+        ("ldaps://[2001:db8::1]", Server("2001:db8::1")),
     ],
 )
 def test_a_server_is_understood_however_it_is_written(entered: str, meant: Server) -> None:
@@ -123,6 +125,56 @@ def test_what_is_no_port_is_refused(entered: str) -> None:
     assert codes(refused(message("directory.save", FORM | {"servers": [entered]}))) == [
         ("servers.0", "server.port")
     ]
+
+
+@pytest.mark.parametrize("security", ["starttls", "none"])
+def test_a_server_written_ldaps_contradicts_another_encryption(security: str) -> None:
+    """Passed over, it would send readable what the admin believes encrypted."""
+    form = FORM | {"servers": ["dc2", " LDAPS://dc1.example.com"], "security": security}
+
+    assert codes(refused(message("directory.save", form))) == [("servers.1", "server.scheme")]
+
+
+@pytest.mark.parametrize("security", [["none"], {"a": 1}, 7])
+def test_an_encryption_that_is_none_contradicts_nothing(security: object) -> None:
+    """One fault is told once."""
+    form = FORM | {"servers": ["ldaps://dc1.example.com"], "security": security}
+
+    assert codes(refused(message("directory.save", form))) == [("security", "value.not_allowed")]
+
+
+@pytest.mark.parametrize(
+    ("entered", "kept"),
+    [
+        (
+            "CN = sync , OU=Service  Accounts,\r\n  DC=example ,DC= com",
+            "CN=sync,OU=Service  Accounts,DC=example,DC=com",
+        ),
+        ("cn=a\\, b , dc=example", "cn=a\\, b,dc=example"),
+        ("cn=ends in a space\\  ,dc=example", "cn=ends in a space\\ ,dc=example"),
+        ("cn=ends in a backslash\\\\ ,dc=example", "cn=ends in a backslash\\\\,dc=example"),
+        ("uid=a + cn = b,dc=example", "uid=a+cn=b,dc=example"),
+    ],
+)
+def test_a_name_is_kept_without_the_spaces_around_its_parts(entered: str, kept: str) -> None:
+    """It is pasted from pages and mails that break lines."""
+    settings = saved(bind_name=entered, search_bases=[entered]).settings
+
+    assert settings.bind_name == kept
+    assert settings.search_bases == (kept,)
+
+
+@pytest.mark.parametrize(
+    ("entered", "kept"),
+    [
+        (" CORP \\ svc-mailsync ", "CORP\\svc-mailsync"),
+        ("svc mailsync @ corp.example", "svc mailsync@corp.example"),
+        ("sync@corp.example", "sync@corp.example"),
+    ],
+)
+def test_an_account_s_name_is_understood_however_it_is_spaced(entered: str, kept: str) -> None:
+    """The server would call it a wrong password, and count it."""
+    assert saved(bind_name=entered).settings.bind_name == kept
 
 
 def test_a_password_is_taken_exactly_as_entered() -> None:

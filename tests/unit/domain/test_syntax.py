@@ -1,5 +1,7 @@
 """Filters and distinguished names."""
 
+import re
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -12,6 +14,7 @@ from worker.domain.syntax import (
     filter_error,
     normal_dn,
     outermost,
+    tidy_dn,
 )
 
 
@@ -176,3 +179,39 @@ def test_a_base_inside_another_is_not_read_twice() -> None:
     bases = ("OU=Staff,DC=x", "DC=X", "dc=x", "DC=y", "OU=Guests, OU=Staff, DC=x", "not a name")
 
     assert outermost(bases) == ("DC=X", "DC=y", "not a name")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["cn", "OU", "2.5.4.3"]),
+            st.text(st.sampled_from('ab ,+\\"=é'), min_size=1, max_size=6),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_tidy_name_is_the_same_name(parts: list[tuple[str, str]]) -> None:
+    """Tidying must never lead to another entry."""
+    name = " , ".join(f"{kind} = {escaped(value)}" for kind, value in parts)
+
+    tidy = tidy_dn(name)
+
+    assert normal_dn(tidy) == normal_dn(name) is not None
+    assert tidy == ",".join(f"{kind}={escaped(value)}" for kind, value in parts)
+
+
+def escaped(value: str) -> str:
+    """Write a value as RFC 4514 section 2.4 wants it."""
+    inner = re.sub(r'([\\,+"=])', r"\\\1", value)
+    if inner.startswith(" "):
+        inner = "\\" + inner
+    if inner.endswith(" ") and len(value) > 1:
+        inner = inner[:-1] + "\\ "
+    return inner
+
+
+@pytest.mark.parametrize("text", ["", "no name", "cn=a,,dc=b", "cn=a;b"])
+def test_what_is_no_name_is_not_tidied(text: str) -> None:
+    """It is told to its author as it was written."""
+    assert tidy_dn(text) == text

@@ -24,6 +24,7 @@ from worker.adapters.directory.session import (
 )
 from worker.adapters.directory.stages import Progress
 from worker.adapters.directory.wire import Bounds
+from worker.domain.bases import default_bases
 from worker.domain.failures import (
     Denied,
     DirectoryFailure,
@@ -67,10 +68,6 @@ EMPTY_PAGES = 1_000
 """In a row; a server that walks a large tree for few entries sends some."""
 ANSWER_BYTES = 128 * 1024 * 1024
 """Of one page: 500 entries of 256 KiB."""
-SERVICE_CONTEXTS = frozenset(
-    {"cn=config", "cn=schema", "cn=monitor", "cn=changelog", "o=netscaperoot", "o=ipaca"}
-)
-DATA_CONTEXTS = ("dc=", "o=")
 
 
 class NotEndedError(RuntimeError):
@@ -170,7 +167,7 @@ class Attempt:
 
     async def _prove_bases(self, session: Session, root: RootDse) -> tuple[str, ...]:
         with self._progress.stage(Stage.BASE) as step:
-            bases = self._plan.bases or default_bases(root)
+            bases = self._plan.bases or default_bases(root, self._plan.preset)
             for base in bases:
                 if base:  # the empty base is the root of the tree: there is no such entry
                     await session.prove_base(base)
@@ -357,24 +354,3 @@ def first_of(failures: list[tuple[Server, DirectoryFailure]]) -> DirectoryFailur
         return first
     rest = "; ".join(f"{server}: {failure}" for server, failure in others)
     return type(first)(first.code, f"{first.detail}; then {rest}")
-
-
-def default_bases(root: RootDse) -> tuple[str, ...]:
-    """Return where to search when the customer has not said: what the server itself calls its data.
-
-    Raises Misdirected ``base.ambiguous``, ``base.unknown``: then the customer has to say.
-    """
-    if root.default_context:
-        return (root.default_context,)
-    if len(root.contexts) == 1:
-        return root.contexts
-    data = tuple(
-        context
-        for context in root.contexts
-        if context.lower().startswith(DATA_CONTEXTS) and context.lower() not in SERVICE_CONTEXTS
-    )
-    if len(data) == 1:
-        return data
-    if data:
-        raise Misdirected("base.ambiguous", ", ".join(data))
-    raise Misdirected("base.unknown", "the server does not say where its data is")
