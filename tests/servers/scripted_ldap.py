@@ -160,6 +160,10 @@ class ScriptedLdap:
 
     search: Answer
     bind: Answer | None = None
+    base: Answer | None = None
+    """To the question whether a base is there."""
+    root: Answer | None = None
+    """To the question what the server is."""
     who: str | None = None
     pages: bool = True
     extensions: tuple[str, ...] = ()
@@ -211,11 +215,17 @@ class ScriptedLdap:
             tail = b"" if self.who is None else tlv(0x8B, self.who.encode())
             await client.send(result(request.id, 0x78, tail=tail))
         elif request.operation == SEARCH and request.scope == 0 and not request.base:
-            await client.send(self._root(request), done(request.id, cookie=None))
+            await (self.root or self._show_root)(client, request)
         elif request.operation == SEARCH and request.attributes == ("1.1",):
-            await client.send(entry(request.id, request.base, {}), done(request.id, cookie=None))
+            await (self.base or self._show_base)(client, request)
         elif request.operation == SEARCH:
             await self.search(client, request)
+
+    async def _show_root(self, client: Client, request: Request) -> None:
+        await client.send(self._root(request), done(request.id, cookie=None))
+
+    async def _show_base(self, client: Client, request: Request) -> None:
+        await client.send(entry(request.id, request.base, {}), done(request.id, cookie=None))
 
     def _root(self, request: Request) -> bytes:
         controls = ["2.16.840.1.113730.3.4.2", *([PAGED] if self.pages else [])]

@@ -444,6 +444,14 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Is LDAP channel binding set to always on the server?",),
             "Use LDAPS without a proxy in between, or set channel binding to when supported.",
         ),
+        "sign_in.referral": Row(
+            "The server sends us to another server to sign in, and this service goes only where you tell it to.",
+            (
+                "Is the account kept on another server, for example in another domain of your forest?",
+                _NAME_FORM,
+            ),
+            "Enter the server that holds the account, or an account that this server holds.",
+        ),
         "sign_in.bad_name": Row(
             "The server cannot make sense of the account's name.",
             (

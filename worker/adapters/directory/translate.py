@@ -32,6 +32,7 @@ Finding = tuple[type[DirectoryFailure], str]
 SIGN_IN: dict[int, Finding] = {
     7: (Denied, "sign_in.method"),
     8: (Denied, "sign_in.needs_tls"),
+    10: (Misdirected, "sign_in.referral"),
     13: (Denied, "sign_in.needs_tls"),
     14: (
         Denied,
