@@ -1,6 +1,6 @@
 # The same verbs for all: each works on a bare Debian 12 and is fast the second time.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap stack stack-stop test lint demo bench disasters load model fuzz clean
+.PHONY: help bootstrap stack stack-stop test findings lint demo bench disasters load model fuzz clean
 
 BIN := .venv/bin
 STACK := $(BIN)/python -B -m tests.stack
@@ -20,6 +20,9 @@ stack-stop: ## stop them and forget their data
 
 test: bootstrap ## the whole suite against the stack (ARGS="-k guard -x")
 	@$(STACK) run -- $(BIN)/pytest --cov --cov-report=term $(ARGS)
+
+findings: bootstrap ## which test brings about which finding
+	@$(BIN)/pytest --findings $(ARGS)
 
 lint: bootstrap ## what a checker can hold
 	@tests/stack/lint.sh

@@ -31,6 +31,7 @@ from worker.codec.fields import (
     shown,
 )
 from worker.codec.mistakes import FormError, mistake
+from worker.domain import commands
 from worker.domain.commands import FieldError, SaveDirectory
 from worker.domain.model import (
     DirectoryId,
@@ -67,7 +68,7 @@ DirectoryType = Literal[
     "custom",
 ]
 
-_ELSEWHERE = " ".join(f"{product}: {advice}" for product, advice in OTHER_PRODUCTS.items())
+_ELSEWHERE = f"For {', '.join(OTHER_PRODUCTS)} choose the type of the directory that its users come from, and enter that server."
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
@@ -582,6 +583,14 @@ class DirectoryForm(Form):
             notify=self.notify,
         )
 
+    def as_entered(self, *, name: str) -> commands.Form:
+        """Return settings and secrets; ``name`` stands in for a name left out."""
+        return commands.Form(
+            settings=self.settings(name=name),
+            password=self.password or self.password_sealed,
+            client_key=self.client_key or self.client_key_sealed,
+        )
+
 
 class DirectorySave(DirectoryForm):
     """``directory.save``: one revision of the form; ``sync`` makes it Save & Sync."""
@@ -629,11 +638,12 @@ class DirectorySave(DirectoryForm):
 
     def command(self) -> SaveDirectory:
         """Return the command of the domain."""
+        entered = self.as_entered(name=self.directory)
         return SaveDirectory(
             directory=DirectoryId(self.directory),
-            settings=self.settings(name=self.directory),
-            password=self.password or self.password_sealed,
-            client_key=self.client_key or self.client_key_sealed,
+            settings=entered.settings,
+            password=entered.password,
+            client_key=entered.client_key,
             sync=self.sync,
             force=self.force,
             revision=self.revision,
@@ -641,7 +651,7 @@ class DirectorySave(DirectoryForm):
 
 
 def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
-    """Find fields of a ``directory.save`` that each may stand alone but not together.
+    """Find fields of a directory's form that each may stand alone but not together.
 
     Reads what was sent, not the model: a model with a wrong field is never made, and every fault is to be
     reported at once.

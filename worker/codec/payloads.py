@@ -16,6 +16,7 @@ from worker.domain.events import CHANGES_MAX_COUNT
 from worker.domain.failures import Retry, Stage, StageState
 from worker.domain.guard import SAMPLE
 from worker.domain.model import Change, Kind, Mode, Tier, Trigger
+from worker.domain.server import ServerType
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -181,6 +182,23 @@ class StageFacts(Payload):
     detail: str
 
 
+class DetectedFacts(Payload):
+    """What the server is, and what to enter for it."""
+
+    server: ServerType
+    version: Annotated[str, Field(description="In words; empty when the server does not tell.")]
+    types: Annotated[
+        tuple[str, ...], Field(description="Types of directory that may fit, the best first.")
+    ]
+    bases: Annotated[
+        tuple[str, ...],
+        Field(description="Where that type searches; several: one has to be chosen."),
+    ]
+    attributes: Annotated[
+        tuple[str, ...], Field(description="Where that type finds addresses on this server.")
+    ]
+
+
 class FindingFacts(Payload):
     """What went wrong, in plain words, and what to do."""
 
@@ -195,6 +213,20 @@ class FindingFacts(Payload):
         str, Field(description="A command to try by hand; its password is a variable.")
     ]
     stages: tuple[StageFacts, ...]
+    detected: Annotated[
+        DetectedFacts | None,
+        Field(description="Null where the server was not asked: a sync does not."),
+    ] = None
+
+
+class DirectoryTested(FindingFacts):
+    """What the doctor found, code ``ok`` when all is well. Outside the tenant's order; nothing was changed."""
+
+    causes: Causes
+    directory: Annotated[
+        Id | None, Field(description="The directory named in the request; null for a form alone.")
+    ]
+    notify: Annotated[tuple[str, ...], Field(description="Who is named in the settings tested.")]
 
 
 class RunEnded(RunMembers, Sequenced):
@@ -386,6 +418,7 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "directory.deleted": DirectoryDeleted,
     "directory.paused": DirectoryPaused,
     "directory.resumed": DirectoryResumed,
+    "directory.tested": DirectoryTested,
     "sync.accepted": SyncAccepted,
     "sync.progress": SyncProgress,
     "sync.completed": SyncCompleted,

@@ -4,6 +4,7 @@ Proposes, never decides: a person chooses the type. Signs, in the order they are
 alone has, the vendor's name (RFC 3045), the rootDSE's class, and names in the schema.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -33,7 +34,11 @@ VENDORS: tuple[tuple[str, ServerType], ...] = (
     ("google", ServerType.GOOGLE),
     ("openldap", ServerType.OPENLDAP),
 )
-"""What stands somewhere in ``vendorName`` or ``vendorVersion``, in lower case."""
+"""What stands somewhere in ``vendorName`` or ``vendorVersion``, in lower case. Seen on servers: 389-DS and Samba alone.
+
+eDirectory's is "LDAP Agent for Novell eDirectory 8.8 SP7 (20703.00)" and "LDAP Agent for NetIQ eDirectory 9.0 (40002.38)" in published
+scans; Domino's and Google's are after what their makers call them.
+"""
 
 FUNCTIONALITY: Mapping[str, str] = MappingProxyType(
     {
@@ -110,6 +115,10 @@ _OF_PRESETS = dict.fromkeys(
     for preset in PRESETS.values()
     for name in (*preset.needs, *(address.name for address in preset.addresses))
 )
+BASES_MAX_COUNT = 20
+BASE_MAX_CHARACTERS = 1_000
+_NUMBER = re.compile(r"\d{1,5}(?:\.\d{1,5}){1,4}").search
+
 SCHEMA_NAMES = (*_OF_PRESETS, EXCHANGE_SIGN)
 """What a server's schema is looked through for."""
 _ASKED = frozenset(name.lower() for name in SCHEMA_NAMES)
@@ -127,7 +136,7 @@ def detect(root: RootDse, known: frozenset[str] | None = None) -> Detected:
         server=server,
         version=_version(server, root),
         types=types,
-        bases=preset.bases_in(root.data_contexts),
+        bases=preset.bases_in(filter(_is_fit_to_show, root.data_contexts[:BASES_MAX_COUNT])),
         attributes=tuple(
             address.name for address in preset.addresses if _has(known, address.name) is not False
         ),
@@ -247,9 +256,12 @@ def _microsoft_types(server: ServerType, *, has_exchange: bool | None) -> tuple[
 
 
 def _version(server: ServerType, root: RootDse) -> str:
-    """Return the version in words, as far as it is told."""
+    """Return the version in words of ours: a server may write anything, so of its own only a number is taken."""
     if server is ServerType.ACTIVE_DIRECTORY:
         return FUNCTIONALITY.get(root.functionality, "")
-    if server is ServerType.SAMBA_AD:
-        return f"Samba {root.vendor_version}".strip()
-    return root.vendor_version
+    number = _NUMBER(root.vendor_version)
+    return f"{NAMES[server]} {number[0]}" if number and server is not ServerType.UNKNOWN else ""
+
+
+def _is_fit_to_show(base: str) -> bool:
+    return base.isprintable() and len(base) <= BASE_MAX_CHARACTERS

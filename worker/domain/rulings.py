@@ -4,10 +4,17 @@ Pure: what is known comes in as records, what is wrong goes out as one message p
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from worker.domain.commands import FieldError, RequestSync, SaveDirectory, SaveTenant
-from worker.domain.model import DirectorySettings, Domain, Tier, Trigger
+from worker.domain.commands import (
+    CheckDirectory,
+    FieldError,
+    Form,
+    RequestSync,
+    SaveDirectory,
+    SaveTenant,
+)
+from worker.domain.model import DirectoryId, DirectorySettings, Domain, Tier, Trigger
 from worker.domain.plans import Right, allows, lacking
 
 
@@ -19,6 +26,13 @@ KEY_REQUIRED = FieldError(
     "client_key",
     "required",
     "Enter the private key of the client certificate; none is stored that may go with it.",
+)
+
+
+DELETED_MEANWHILE = FieldError(
+    "directory",
+    "directory.deleted",
+    "The directory or its tenant was deleted before it was tested.",
 )
 
 
@@ -122,6 +136,29 @@ def directory_errors(
         *canary_errors(command.settings, tenant.domains),
         *secret_errors(command, known),
         *key_errors(command, known),
+    )
+
+
+def check_errors(
+    command: CheckDirectory, known: DirectoryRecord | None, tenant: TenantRecord
+) -> tuple[FieldError, ...]:
+    """Say why a form cannot be tested: for the reasons why it could not be saved. What is stored can be."""
+    if command.form is None:
+        return ()
+    wrong = directory_errors(as_saved(command.form, command.directory), known, tenant)
+    return tuple(replace(error, field=f"form.{error.field}") for error in wrong)
+
+
+def as_saved(form: Form, directory: DirectoryId | None) -> SaveDirectory:
+    """Return the save that a form would be."""
+    return SaveDirectory(
+        directory=directory or DirectoryId(""),
+        settings=form.settings,
+        password=form.password,
+        client_key=form.client_key,
+        sync=False,
+        force=False,
+        revision=None,
     )
 
 

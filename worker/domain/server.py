@@ -4,6 +4,8 @@ Knows no product by its signs: telling them apart is ``detect``'s.
 """
 
 import enum
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -73,6 +75,18 @@ class RootDse:
             for context in self.contexts
             if context.lower().startswith(DATA_CONTEXTS) and context.lower() not in SERVICE_CONTEXTS
         )
+
+
+_NAMES = re.compile(rb"\bNAME *(?:'([^']*)'|\(([^)]*)\))").search
+
+
+def schema_names(definitions: Iterable[bytes]) -> Iterator[str]:
+    """Give the names in definitions of attributes and classes (RFC 4512 sections 4.1.1 and 4.1.2), in lower case."""
+    for definition in definitions:
+        found = _NAMES(definition)
+        if found:
+            names = found[1] if found[1] is not None else found[2].replace(b"'", b" ")
+            yield from names.decode("utf-8", "replace").lower().split()
 
 
 class ServerType(enum.StrEnum):

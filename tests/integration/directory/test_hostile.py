@@ -111,6 +111,7 @@ def says(*parts: Callable[[Request], bytes]) -> Answer:
 # --- lists that do not end ---------------------------------------------------
 
 
+@pytest.mark.proves("read.endless")
 async def test_the_same_page_again_is_told_as_a_circle() -> None:
     """It is not told by its cookie: some servers send one cookie with every page (the next test)."""
     search = says(lambda r: person(r.id, 1), lambda r: done(r.id, cookie=b"again"))
@@ -170,6 +171,7 @@ async def test_a_list_without_pages_that_never_ends_is_cut() -> None:
     assert await code_of(search, pages=False) == "read.too_many_entries"
 
 
+@pytest.mark.proves("read.too_many_references")
 async def test_references_without_an_end_are_cut() -> None:
     """They were kept: 128 MB of them took a gigabyte and half a minute."""
     search = again_and_again(lambda r: reference(r.id, "ldap://192.0.2.1/dc=x") * 500)
@@ -224,6 +226,7 @@ async def test_a_notice_of_another_kind_is_none() -> None:
     assert await code_of(says(lambda r: done(0), lambda r: done(r.id))) == "read.unasked"
 
 
+@pytest.mark.proves("read.unasked")
 async def test_an_entry_after_the_last_result_is_not_passed_over() -> None:
     """Whichever of the two is wrong, the list is not what the server meant."""
     search = says(lambda r: person(r.id, 1), lambda r: done(r.id), lambda r: person(r.id, 2))

@@ -137,14 +137,26 @@ def test_where_several_suites_could_be_none_is_claimed_and_all_are_proposed() ->
         (AD, "Windows Server 2016, 2019 or 2022"),
         (RootDse(capabilities=AD.capabilities, functionality="10"), "Windows Server 2025"),
         (RootDse(capabilities=AD.capabilities, functionality="99"), ""),
-        (SAMBA, "Samba 4.17.12-Debian"),
-        (DS389, "389-Directory/2.3.1 B2023.024.0000"),
+        (SAMBA, "Samba Active Directory 4.17.12"),
+        (DS389, "389 Directory Server 2.3.1"),
+        (EDIRECTORY, "eDirectory 9.2"),
+        (RootDse(vendor_name="Novell", vendor_version="call 555-EVIL"), ""),
+        (RootDse(vendor_name="Acme", vendor_version="1.2"), ""),
         (OPENLDAP, ""),
     ],
 )
 def test_the_version_is_told_in_words(root: RootDse, version: str) -> None:
-    """A ticket that names it saves a question; a release that is not known is not guessed."""
+    """A ticket that names it saves a question; a release that is not known is not guessed, a server's prose not repeated."""
     assert detect(root).version == version
+
+
+def test_bases_that_nobody_could_read_are_not_shown() -> None:
+    """A server may name as many as it likes, of any length."""
+    root = RootDse(
+        contexts=(f"dc={'x' * 2_000}", "dc=a\nb", *(f"dc={number}" for number in range(100)))
+    )
+
+    assert detect(root).bases == tuple(f"dc={number}" for number in range(18))
 
 
 # --- what to enter ------------------------------------------------------------

@@ -67,8 +67,9 @@ OPENLDAP_LOCAL_RECIPIENT = Preset(
 DS389 = Preset(
     name="389ds",
     title="389 Directory Server",
-    tip="For 389 Directory Server and Red Hat Directory Server. The account needs its own size limits lifted (nsSizeLimit "
-    "and nsLookThroughLimit -1), else the server stops after some thousand entries.",
+    # measured on 2.3: nsSizeLimit is one of each page, and its default of 2,000 more than a page
+    tip="For 389 Directory Server and Red Hat Directory Server. With more than some thousand entries the account needs a limit "
+    "lifted (nsLookThroughLimit -1), else the server stops at 5,000 and nothing can be synced.",
     tested_on="389 Directory Server 2.3",
     needs=("mailRecipient",),
     filters=(
