@@ -267,6 +267,15 @@ async def test_a_test_that_nobody_carried_out_in_time_is_not_carried_out(house: 
     assert (await house.last("directory.tested"))["code"] == "settings.not_tested"
 
 
+async def test_a_test_without_a_stored_password_says_so(house: House) -> None:
+    """As its next sync would."""
+    await house.founded()
+    await house.pool.execute("UPDATE rollcall.directory_revision SET password_sealed = NULL")
+    await ask(house)
+
+    assert (await claim(house)).fault == "settings.no_password"
+
+
 async def test_a_test_of_a_secret_that_no_key_opens_says_so(house: House) -> None:
     """One damaged form must not stop the claiming."""
     await house.founded()

@@ -134,7 +134,7 @@ class PostgresRuns:
             causes=tuple(begun["causes"]),
             settings=settings,
             credentials=credentials,
-            fault=illegible or fault or _lacking(settings, credentials),
+            fault=illegible or fault or lacking(settings, credentials),
             domains=tuple(begun["domains"]),
             tier=tier,
             saved_at=begun["saved_at"],
@@ -308,7 +308,7 @@ def _unsealed(vault: Vault, sealed: bytes | None) -> Secret | None:
     return None if sealed is None else vault.unseal(Sealed(sealed))
 
 
-def _lacking(settings: DirectorySettings, credentials: Credentials) -> str | None:
+def lacking(settings: DirectorySettings, credentials: Credentials) -> str | None:
     """Say what a sign-in would lack: secrets are erased when a directory goes, and a backup may hold that moment."""
     can_sign_in = credentials.password is not None or settings.client_certificate is not None
     return None if can_sign_in else "settings.no_password"
