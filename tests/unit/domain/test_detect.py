@@ -245,7 +245,7 @@ def test_a_server_without_the_attribute_is_said_to_have_none() -> None:
         (FREEIPA, None, "google", "choose freeipa"),
         (
             OPENLDAP,
-            known("mailLocalAddress"),
+            CORE | known("mailLocalAddress"),
             "zimbra",
             ", or if that finds nothing openldap (OpenLDAP).",
         ),
