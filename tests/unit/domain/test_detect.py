@@ -245,7 +245,7 @@ def test_a_server_without_the_attribute_is_said_to_have_none() -> None:
         (FREEIPA, None, "google", "choose freeipa"),
         (
             OPENLDAP,
-            CORE | known("mailLocalAddress"),
+            known("mailLocalAddress", "inetLocalMailRecipient"),
             "zimbra",
             ", or if that finds nothing openldap (OpenLDAP).",
         ),
