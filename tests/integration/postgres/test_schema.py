@@ -12,6 +12,7 @@ import pytest
 import worker.adapters.postgres.pool as db
 from tests.conftest import Servers, in_database
 from tests.integration.postgres.house import TENANT, House, rows
+from worker.adapters.postgres.logins import MAKE
 from worker.adapters.postgres.migrations import all_migrations, migrate, pending
 from worker.adapters.postgres.pool import Pool, open_pool, queries
 from worker.adapters.postgres.reports import PostgresReports
@@ -92,7 +93,14 @@ def test_every_query_says_what_it_does() -> None:
 async def test_every_query_is_understood_by_the_server(house: House) -> None:
     """Also those that no test reaches."""
     async with house.pool.acquire() as connection:
-        for name in ("make_stage", "make_diff", "make_touched", "make_undone", "make_rejected"):
+        for name in (
+            "make_stage",
+            "make_diff",
+            "make_touched",
+            "make_undone",
+            "make_rejected",
+            *MAKE,
+        ):
             await connection.execute(queries()[name].sql)
         for name, query in queries().items():
             try:
@@ -157,6 +165,8 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "run",
             "history",
             "hold",
+            "login",
+            "login_conflict",
             "change",
             "parked",
         }
