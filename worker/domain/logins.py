@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from worker.domain.model import DirectorySettings, Logins, RemovalPolicy, Tier
+from worker.domain.presets import PRESETS, Syntax, address_attribute
 from worker.domain.rulings import QUARANTINE_LOGINS
 
 
@@ -53,8 +54,22 @@ def are_ended(settings: DirectorySettings) -> bool:
     return settings.logins.deactivate and settings.removals.policy is not RemovalPolicy.NEVER
 
 
+def primary_is_told(settings: DirectorySettings) -> bool:
+    """Whether the directory says which of several addresses is the primary one.
+
+    A single attribute of plain addresses does not (values come in no order, RFC 4511 section 4.1.7): there the user name
+    stays while the entry shows it, whatever other address is added.
+    """
+    preset = PRESETS[settings.type]
+    addresses = preset.addresses
+    if settings.address_attributes:
+        addresses = tuple(address_attribute(preset, name) for name in settings.address_attributes)
+    return len(addresses) != 1 or addresses[0].syntax is not Syntax.PLAIN
+
+
 def rule_of(settings: DirectorySettings) -> str:
     """Return what logins are settled by: when it is another than last time, all are looked at anew."""
     logins: Logins = settings.logins
     ended = "ended" if are_ended(settings) else "kept"
-    return " ".join((logins.role, ended, *sorted(logins.kinds)))
+    named = "told" if primary_is_told(settings) else "kept"
+    return " ".join((logins.role, ended, named, *sorted(logins.kinds)))

@@ -11,9 +11,14 @@ WIDE = Removals(min_count=1000, max_count=1000)
 """What may leave at once, as long as it is not more than half."""
 
 
-def asking(removals: Removals = WIDE, **logins: Any) -> DirectorySettings:
-    """A form that asks for logins."""
-    return settings(removals=removals, logins=Logins(create=True, **logins))
+def asking(
+    removals: Removals = WIDE,
+    *,
+    type: str = "active_directory",  # noqa: A002 - the form's word
+    **logins: Any,
+) -> DirectorySettings:
+    """A form that asks for logins, of a directory that says which address is the primary one."""
+    return settings(type=type, removals=removals, logins=Logins(create=True, **logins))
 
 
 def person(name: str, *addresses: str, enabled: bool = True, kind: int = 0) -> list[Row]:

@@ -293,6 +293,18 @@ async def test_without_a_primary_address_the_first_is_the_name_and_stays_it(hous
     assert await logins(house) == {BOB: active(BOB, ADA, CLEO)}
 
 
+async def test_where_the_primary_is_a_guess_the_name_stays_while_it_is_shown(house: House) -> None:
+    """OpenLDAP's mail has values in no order: a new alias that sorts first must not rename anybody."""
+    await house.founded(asking(type="openldap"))
+    await house.sync(*person("bob", BOB), *OTHERS)
+
+    await house.sync_later(*person("bob", ADA, BOB), *OTHERS)
+    assert await logins(house) == {BOB: active(BOB, ADA)}
+    await house.sync_later(*person("bob", ADA), *OTHERS)
+
+    assert await logins(house) == {ADA: active(ADA, BOB)}
+
+
 async def test_the_role_follows_the_form(house: House) -> None:
     """Who is to be mailed by the quarantine is decided in one place, for all."""
     await house.founded(asking())

@@ -23,6 +23,7 @@ from worker.domain.logins import (
     NAME_KEPT,
     ClaimCode,
     are_ended,
+    primary_is_told,
     rule_of,
 )
 from worker.domain.model import DirectoryId, DirectorySettings, TenantId
@@ -150,6 +151,7 @@ class RunLogins:
             kinds=self._kinds,
             deactivates=are_ended(self.settings),
             held=is_held,
+            told=primary_is_told(self.settings),
             **here,
         )
         if shown > ANALYZE_ABOVE_ROWS:

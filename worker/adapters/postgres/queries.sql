@@ -1004,6 +1004,7 @@ ANALYZE login_shown
 -- name: fill_login_entries
 -- The rule of domain.logins, first half: who has a login or is to have one, whether it is active, and by which name. The primary address is the
 -- one that the directory calls so; of several the one that is the user name already, else the first by its bytes; without any all are asked.
+-- Where it is not told, but guessed, the user name stays as long as it is shown.
 -- A login is known by its entry's id, also one that the same entry had in a directory that is deleted, or that stayed by hand.
 WITH own AS (
     SELECT DISTINCT ON (c.entry_id) c.entry_id, l.login_id, l.username, l.state, l.role, l.directory_id <> :directory_id AS taken_over
@@ -1016,8 +1017,8 @@ WITH own AS (
     SELECT s.entry_id, bool_or(s.present) AS present, count(*) AS addresses,
         coalesce(min(s.kind) FILTER (WHERE s.present), min(s.kind)) AS kind,
         coalesce(bool_or(s.enabled) FILTER (WHERE s.present), bool_or(s.enabled)) AS enabled,
-        substr(min(CASE WHEN s.is_primary THEN '0' ELSE '1' END || CASE WHEN s.address = o.username THEN '0' ELSE '1' END || s.address)
-            FILTER (WHERE s.present), 3) AS claim
+        substr(min(CASE WHEN NOT s.is_primary AND :told THEN '1' ELSE '0' END || CASE WHEN s.address = o.username THEN '0' ELSE '1' END
+            || CASE WHEN s.is_primary THEN '0' ELSE '1' END || s.address) FILTER (WHERE s.present), 4) AS claim
     FROM login_shown s LEFT JOIN own o USING (entry_id)
     GROUP BY s.entry_id
 ), judged AS (
@@ -1109,7 +1110,7 @@ WITH claimed AS (
         AND NOT EXISTS (SELECT FROM rollcall.login u WHERE u.tenant_id = :tenant_id AND u.directory_id = 0 AND u.username = c.address AND u.login_id <> c.login_id)
     RETURNING login_id
 )
-UPDATE login_entry e SET readdressed = true FROM (SELECT DISTINCT login_id FROM fresh) f WHERE e.login_id = f.login_id
+UPDATE login_entry e SET readdressed = true FROM (SELECT DISTINCT login_id FROM fresh) f WHERE e.login_id = f.login_id AND e.was_username IS NOT NULL
 
 -- name: step_logins
 -- What becomes of each, if anything does.
@@ -2243,6 +2244,18 @@ ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :m
 -- All that is known of one address, as one document.
 SELECT (jsonb_build_object('asked', :asked::text) || to_jsonb(w) || jsonb_build_object('next', coalesce(w.next, '[]')))::text AS told
 FROM api.why(:asked, :tenant) w
+
+-- name: report_logins
+-- Quarantine logins of a tenant, by user name.
+SELECT l.login, l.directory, l.username, l.addresses, l.role, l.state, l.reason, l.since FROM api.login l
+WHERE l.tenant = :tenant AND (:directory::text IS NULL OR l.directory = :directory)
+ORDER BY l.username, l.since DESC, l.login LIMIT :most
+
+-- name: report_claims
+-- What a tenant's entries claim for their logins and do not get.
+SELECT c.directory, c.entry, c.address, c.code FROM api.login_conflict c
+WHERE c.tenant = :tenant AND (:directory::text IS NULL OR c.directory = :directory)
+ORDER BY c.address, c.directory, c.entry LIMIT :most
 
 -- name: report_tenant
 -- Whether there is such a tenant.
