@@ -360,7 +360,11 @@ class Passage:
 
 PASSES: tuple[Passage, ...] = (
     Passage("first_run", "the first run of a directory", "All it shows is added."),
-    Passage("migrated", "the same addresses under new ids", "Unchanged, with its history."),
+    Passage(
+        "migrated",
+        "the same addresses under new ids",
+        "Unchanged, with its history; where logins are made, theirs would end, and that counts.",
+    ),
     Passage("domain_added", "a domain added", "Its addresses are added by the next run."),
     Passage(
         "domain_taken_off",
