@@ -6,10 +6,21 @@ is what it is tested against.
 """
 
 import enum
+from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
 
-from worker.domain.model import DirectorySettings, Logins, RemovalPolicy, Tier
+from worker.domain.model import (
+    Address,
+    DirectorySettings,
+    LoginReason,
+    Logins,
+    LoginState,
+    RemovalPolicy,
+    Tier,
+)
 from worker.domain.presets import PRESETS, Syntax, address_attribute
 from worker.domain.rulings import QUARANTINE_LOGINS
 
@@ -73,3 +84,221 @@ def rule_of(settings: DirectorySettings) -> str:
     ended = "ended" if are_ended(settings) else "kept"
     named = "told" if primary_is_told(settings) else "kept"
     return " ".join((logins.role, ended, named, *sorted(logins.kinds)))
+
+
+# --- the rule, one directory of one tenant at a time ---------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is known of an entry once the addresses of a run are written."""
+
+    present: Mapping[Address, bool]
+    """Each address it shows, and whether it is primary."""
+    missing: frozenset[Address] = frozenset()
+    """Valid still, and not shown."""
+    is_departing: bool = False
+    """It has an address in grace, or removed."""
+    is_enabled: bool = True
+    is_wanted: bool = True
+    """Of a kind that gets logins."""
+
+    @property
+    def valid(self) -> frozenset[Address]:
+        """Addresses that mail is accepted for."""
+        return self.missing | self.present.keys()
+
+    @property
+    def leads(self) -> bool:
+        """Whether its addresses may lead to a login."""
+        return self.is_wanted and bool(self.valid)
+
+    @property
+    def reason(self) -> LoginReason | None:
+        """Why its login is not to be used; None: it is."""
+        if not self.valid:
+            return LoginReason.GONE
+        if not self.is_wanted:
+            return LoginReason.NOT_WANTED
+        return None if self.is_enabled else LoginReason.DISABLED
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The login of an entry; ``addresses`` are those that lead to it."""
+
+    username: Address
+    since: datetime
+    """When it came into its state."""
+    state: LoginState = LoginState.ACTIVE
+    reason: LoginReason | None = None
+    addresses: frozenset[Address] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Of one run."""
+
+    now: datetime
+    is_held: bool
+    may_end: bool
+    primary_is_told: bool
+    names_by_hand: frozenset[Address] = frozenset()
+
+
+Claims = set[tuple[UUID, Address, ClaimCode]]
+NOWHERE = Shown({})
+
+
+def settle(
+    known: Mapping[UUID, Login], shown: Mapping[UUID, Shown], terms: Terms
+) -> tuple[dict[UUID, Login], Claims]:
+    """Return every login after a run, and what entries claim and do not get."""
+    after = {
+        entry: _kept(login, shown.get(entry, NOWHERE), terms) for entry, login in known.items()
+    }
+    claims = {
+        entry: claim
+        for entry, each in shown.items()
+        if (claim := _claim(known.get(entry), each, terms))
+        and (entry in known or each.reason is None)
+    }
+    free = _released(after, claims, terms)
+    contested = _contested(after.keys() | claims.keys(), shown)
+    unmet: Claims = set()
+    for entry, claim in claims.items():
+        code = _in_the_way(entry, claim, free, contested, terms)
+        if code is not None:
+            unmet.add((entry, claim, code))
+    for entry, claim in claims.items():
+        if (entry, claim) not in {each[:2] for each in unmet}:
+            free[entry] = _named(known.get(entry), free.get(entry), claim, terms)
+    return free, unmet | _lead(free, shown, unmet, terms)
+
+
+def _kept(login: Login, shown: Shown, terms: Terms) -> Login:
+    """Give the login its new state, and take from it the addresses that its entry does not show any more."""
+    kept = login.addresses & shown.valid if shown.is_wanted else frozenset()
+    login = replace(login, addresses=frozenset(kept))
+    if login.state is LoginState.RELEASED:
+        return login  # until it has a name
+    if shown.reason is None:
+        return _active(login, terms)
+    is_held = terms.is_held and not (shown.reason is LoginReason.GONE and shown.is_departing)
+    if login.state is LoginState.ACTIVE and terms.may_end and not is_held:
+        return replace(login, state=LoginState.DEACTIVATED, reason=shown.reason, since=terms.now)
+    return login
+
+
+def _active(login: Login, terms: Terms) -> Login:
+    if login.state is LoginState.ACTIVE:
+        return login
+    return replace(login, state=LoginState.ACTIVE, reason=None, since=terms.now)
+
+
+def _claim(login: Login | None, shown: Shown, terms: Terms) -> Address | None:
+    """Return the user name that the login is to have and has not; None: it stays as it is."""
+    if not shown.present or not shown.is_wanted:
+        return None
+    has = login.username if login else None
+    rank = (
+        (lambda address: (not shown.present[address], address != has, address))
+        if terms.primary_is_told
+        else (lambda address: (address != has, not shown.present[address], address))
+    )
+    best = min(shown.present, key=rank)
+    is_new = login is None or best != has
+    if login is not None and login.state is LoginState.RELEASED:
+        return best if shown.reason is None else None
+    return best if is_new else None
+
+
+def _released(
+    logins: Mapping[UUID, Login], claims: Mapping[UUID, Address], terms: Terms
+) -> dict[UUID, Login]:
+    """Let those who have been gone for long enough give up a name that somebody claims."""
+
+    def is_over(entry: UUID, login: Login) -> bool:
+        return (
+            login.state is LoginState.DEACTIVATED
+            and login.since <= terms.now - NAME_KEPT
+            and not login.addresses
+            and any(claim == login.username for other, claim in claims.items() if other != entry)
+        )
+
+    return {
+        entry: replace(login, state=LoginState.RELEASED, since=terms.now)
+        if is_over(entry, login)
+        else login
+        for entry, login in logins.items()
+    }
+
+
+def _contested(entries: set[UUID], shown: Mapping[UUID, Shown]) -> set[Address]:
+    """Return the addresses that more than one of these shows."""
+    counted = Counter(
+        address
+        for entry in entries
+        if entry in shown and shown[entry].leads
+        for address in shown[entry].present
+    )
+    return {address for address, count in counted.items() if count > 1}
+
+
+def _in_the_way(
+    entry: UUID,
+    claim: Address,
+    logins: Mapping[UUID, Login],
+    contested: set[Address],
+    terms: Terms,
+) -> ClaimCode | None:
+    """Say why an entry does not get a name; None: it does."""
+    if claim in terms.names_by_hand:
+        return ClaimCode.NAME_BY_HAND
+    for other, login in logins.items():
+        if other != entry and login.username == claim and login.state is not LoginState.RELEASED:
+            is_gone = login.state is LoginState.DEACTIVATED and not login.addresses
+            return ClaimCode.NAME_KEPT if is_gone else ClaimCode.NAME_IN_USE
+    leads_to = next((other for other, each in logins.items() if claim in each.addresses), None)
+    if leads_to is not None:
+        return None if leads_to == entry else ClaimCode.ADDRESS_IN_USE
+    return ClaimCode.ADDRESS_SHARED if claim in contested else None
+
+
+def _named(known: Login | None, login: Login | None, claim: Address, terms: Terms) -> Login:
+    if known is None or login is None:
+        return Login(claim, terms.now)
+    named = replace(login, username=claim)
+    return _active(named, terms) if known.state is LoginState.RELEASED else named
+
+
+def _lead(
+    logins: dict[UUID, Login], shown: Mapping[UUID, Shown], unmet: Claims, terms: Terms
+) -> Claims:
+    """Let every address lead to its entry's login, in place; gives those that do not."""
+    leading = {
+        entry: shown[entry].valid
+        for entry, login in logins.items()
+        if entry in shown and shown[entry].leads and login.state is not LoginState.RELEASED
+    }
+    claimed = Counter(address for valid in leading.values() for address in valid)
+    taken = {address for login in logins.values() for address in login.addresses}
+    given: Claims = set()
+    for entry, valid in leading.items():
+        own = logins[entry].addresses
+        fresh = {
+            address
+            for address in valid - taken
+            if claimed[address] == 1 and address not in terms.names_by_hand
+        }
+        logins[entry] = replace(logins[entry], addresses=own | fresh)
+        for address in valid - own - fresh:
+            if (entry, address) not in {each[:2] for each in unmet}:
+                given.add((entry, address, _why(address, taken, terms)))
+    return given
+
+
+def _why(address: Address, taken: set[Address], terms: Terms) -> ClaimCode:
+    if address in terms.names_by_hand:
+        return ClaimCode.NAME_BY_HAND
+    return ClaimCode.ADDRESS_IN_USE if address in taken else ClaimCode.ADDRESS_SHARED

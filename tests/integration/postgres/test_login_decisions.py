@@ -75,18 +75,50 @@ async def test_the_same_entries_under_new_ids_are_held(house: House) -> None:
     assert await states(house) == {"active": 20}
 
 
-async def test_a_person_who_leaves_counts_once(house: House) -> None:
-    """Neither as an address and a login, nor twice because the account is disabled before it is deleted."""
-    await house.founded(asking(Removals(min_count=10, max_share=0.0)))
-    await house.sync(*OTHERS, *crowd(60)[20:])
-    stay = crowd(60)[10:]
+TEN_AT_MOST = Removals(min_count=10, max_share=0.0)
 
-    gone = await house.sync_later(*stay)
 
-    assert isinstance(gone, Applied)
-    later = await house.sync_later(*stay)
-    assert isinstance(later, Unchanged)
+async def test_a_person_who_leaves_counts_by_the_address_alone(house: House) -> None:
+    """Ten people are ten, not ten addresses and ten logins."""
+    await house.founded(asking(TEN_AT_MOST))
+    await house.sync(*crowd(60))
+
+    assert isinstance(await house.sync_later(*crowd(60)[10:]), Applied)
+    assert isinstance(await house.sync_later(*crowd(60)[10:]), Unchanged)
+
     assert await states(house) == {"active": 50, "deactivated": 10}
+
+
+async def test_who_is_disabled_and_loses_an_address_counts_once(house: House) -> None:
+    """Ten people, of whom two things are true."""
+    ten = [
+        each
+        for n in range(10)
+        for each in person(f"m{n}", f"m{n}@example.com", f"x{n}@example.com")
+    ]
+    disabled = [
+        each for n in range(10) for each in person(f"m{n}", f"m{n}@example.com", enabled=False)
+    ]
+    await house.founded(asking(TEN_AT_MOST))
+    await house.sync(*ten, *crowd(60))
+
+    outcome = await house.sync_later(*disabled, *crowd(60))
+
+    assert isinstance(outcome, Applied)
+    assert await states(house) == {"active": 60, "deactivated": 10}
+
+
+async def test_who_is_disabled_one_day_and_deleted_the_next_counts_once(house: House) -> None:
+    """As most companies do it when somebody leaves."""
+    everyone = crowd(60)
+    first = [each._replace(enabled=place >= 10) for place, each in enumerate(everyone)]
+    await house.founded(asking(TEN_AT_MOST))
+    await house.sync(*everyone)
+    assert isinstance(await house.sync_later(*first, minutes=24 * 60), Applied)
+
+    outcome = await house.sync_later(*everyone[10:], minutes=24 * 60)
+
+    assert isinstance(outcome, Applied)
 
 
 async def test_slow_disabling_trips_the_same_limit(house: House) -> None:
