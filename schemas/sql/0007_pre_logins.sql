@@ -67,6 +67,7 @@ ALTER TABLE rollcall.change_set ADD CONSTRAINT change_set_change_check
 
 -- --- api ------------------------------------------------------------------------
 
+-- Those that have a name: one login a name. To be asked for by tenant and user name.
 CREATE VIEW api.login AS
 SELECT t.tenant, i.directory, l.username,
     ARRAY(SELECT a.address FROM rollcall.login_address a WHERE a.login_id = l.login_id ORDER BY a.address) AS addresses,
@@ -74,6 +75,14 @@ SELECT t.tenant, i.directory, l.username,
 FROM rollcall.login l
 JOIN rollcall.tenant t USING (tenant_id)
 LEFT JOIN rollcall.directory i USING (directory_id)
+WHERE t.deleted_at IS NULL AND l.state <> 'released';
+
+-- Which login an address leads to. To be asked for by tenant and address.
+CREATE VIEW api.login_address AS
+SELECT t.tenant, a.address, l.username, l.state, l.login_id AS login
+FROM rollcall.login_address a
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.login l USING (login_id)
 WHERE t.deleted_at IS NULL;
 
 CREATE VIEW api.login_conflict AS

@@ -228,7 +228,7 @@ class Life:
     async def id_of(self, local: str) -> Any:
         """The login of that name."""
         return await self.house.value(
-            "SELECT login FROM api.login WHERE username = $1 AND state <> 'released'",
+            "SELECT login FROM api.login WHERE username = $1",
             address(local),
         )
 

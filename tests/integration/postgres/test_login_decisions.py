@@ -23,7 +23,7 @@ from tests.integration.postgres.logins import (
 from worker.domain.commands import DeleteDirectory, DeleteTenant, RemoveRecipients
 from worker.domain.failures import LeaseLost
 from worker.domain.guard import Ruling
-from worker.domain.model import Address, ClaimedRun, RemovalPolicy, Removals
+from worker.domain.model import Address, ClaimedRun, DirectoryId, RemovalPolicy, Removals
 from worker.domain.outcomes import Applied, Held, Unchanged
 from worker.ports.runs import Snapshot
 
@@ -399,6 +399,23 @@ async def test_logins_kept_by_hand_stay_and_are_taken_over_by_the_same_entries(
     await house.sync_later(*person("ada", ADA), directory="again")
     assert await logins(house, "again") == {ADA: active(ADA)}
     assert await id_of(house, ADA) == before
+
+
+async def test_a_login_by_hand_leads_from_no_domain_that_was_taken_off(house: House) -> None:
+    """It is left alone otherwise: people end it, as they made it."""
+    elsewhere = "ada@example.net"
+    await house.founded(asking())
+    await house.save_tenant("example.com", "example.net")
+    await house.save_directory(directory="branch")
+    await house.sync(*person("ada", ADA, elsewhere))
+    await house.sync(ADA, directory="branch")
+    await house.send(DeleteDirectory(HQ, keep_by_hand=True))
+    await house.send(DeleteDirectory(DirectoryId("branch"), keep_by_hand=False))
+    assert await logins(house, None) == {ADA: active(ADA, elsewhere)}
+
+    await house.save_tenant("example.com")
+
+    assert await logins(house, None) == {ADA: active(ADA)}
 
 
 async def test_a_deleted_tenant_s_logins_are_hidden_and_purged(house: House) -> None:

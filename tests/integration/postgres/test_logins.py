@@ -172,12 +172,17 @@ async def test_a_new_person_under_an_old_address_does_not_get_the_old_login(hous
     assert await house.look(JO) == "valid"
     completed = await house.last("sync.completed")
     assert completed["counts"]["logins"]["unmet"][0]["code"] == "name_kept"
-    await house.sync_later(*person("another jo", JO), *OTHERS, minutes=OLD_DAYS)
+    await house.sync_later(*person("another jo", JO), *OTHERS, minutes=29 * 24 * 60)
+    assert await logins(house) == {JO: ended("gone", JO)}
+    await house.sync_later(*person("another jo", JO), *OTHERS, minutes=24 * 60)
     assert await logins(house) == {JO: active(JO)}
     assert await id_of(house, JO) != before
     assert await conflicts(house) == set()
     assert ("released", JO, None) in await told(house)
-    assert await house.value("SELECT state FROM api.login WHERE login = $1", before) == "released"
+    assert (
+        await house.value("SELECT state FROM rollcall.login WHERE login_id = $1", before)
+        == "released"
+    )
 
 
 async def test_a_released_login_returns_under_a_name_that_is_free(house: House) -> None:
@@ -362,6 +367,39 @@ async def test_switched_off_logins_stay_as_they_are(house: House) -> None:
     await house.sync_later(*person("ada", ADA, enabled=False), *OTHERS)
 
     assert await logins(house) == {ADA: active(ADA)}
+
+
+async def test_the_filter_looks_up_an_address_and_a_name_by_an_index(house: House) -> None:
+    """It asks for each mail that is held back, of all customers."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA, "a@example.com"), *OTHERS)
+
+    found = await house.fetch(
+        "SELECT username FROM api.login_address WHERE tenant = 'acme' AND address = 'a@example.com'"
+    )
+
+    assert [each["username"] for each in found] == [ADA]
+    async with house.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        for asked, index in (
+            ("login_address WHERE tenant = 'acme' AND address = 'a'", "login_address_pkey"),
+            ("login WHERE tenant = 'acme' AND username = 'a'", "login_username"),
+        ):
+            plan = await connection.fetch(f"EXPLAIN SELECT * FROM api.{asked}")  # noqa: S608 - as above
+            assert any(index in line[0] for line in plan)
+
+
+async def test_a_run_without_logins_needs_nothing_of_theirs(house: House) -> None:
+    """Most customers have none, and pay nothing for those who do: not even their temporary tables are made."""
+    await house.founded()
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*OTHERS)
+
+    made = "SELECT count(*) FROM pg_class WHERE relname IN ('login_entry', 'ending') AND relpersistence = 't'"
+
+    assert await house.value(made) == 0
+    for table in ("login", "login_address", "login_conflict", "login_history"):
+        assert await house.whole(table) == []
 
 
 async def test_an_equal_run_writes_no_login(house: House) -> None:

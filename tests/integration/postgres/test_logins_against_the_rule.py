@@ -184,8 +184,8 @@ async def _shown(house: House, tenant: str) -> dict[UUID, Shown]:
 
 async def _logins(house: House, tenant: str) -> dict[UUID, Login]:
     found = await house.fetch(
-        """SELECT v.*, l.entry_id FROM api.login v JOIN rollcall.login l ON l.login_id = v.login
-           WHERE v.tenant = $1 AND v.directory IS NOT NULL""",
+        """SELECT l.*, ARRAY(SELECT a.address FROM rollcall.login_address a WHERE a.login_id = l.login_id) AS addresses
+           FROM rollcall.login l JOIN rollcall.tenant t USING (tenant_id) WHERE t.tenant = $1 AND l.directory_id <> 0""",
         tenant,
     )
     return {

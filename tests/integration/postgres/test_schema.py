@@ -166,6 +166,7 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "history",
             "hold",
             "login",
+            "login_address",
             "login_conflict",
             "change",
             "parked",

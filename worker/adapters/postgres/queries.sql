@@ -1249,13 +1249,13 @@ ORDER BY e.place
 SELECT EXISTS (SELECT FROM rollcall.login WHERE tenant_id = :tenant_id) AS has_logins
 
 -- name: drop_decided_addresses
--- Addresses that a decision let go, of logins whose entry shows them nowhere else.
+-- Addresses that a decision let go, of logins whose entry shows them nowhere else; of one by hand, if nobody holds the address any more.
 WITH gone AS (
     DELETE FROM rollcall.login_address a USING touched t, rollcall.login l
-    WHERE t.becomes IN ('grace', 'removed') AND a.tenant_id = :tenant_id AND a.address = t.address AND l.login_id = a.login_id AND l.directory_id <> 0
+    WHERE t.becomes IN ('grace', 'removed') AND a.tenant_id = :tenant_id AND a.address = t.address AND l.login_id = a.login_id
         AND NOT EXISTS (
             SELECT FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
-            WHERE h.tenant_id = :tenant_id AND h.address = a.address AND h.directory_id = l.directory_id AND h.entry_id = l.entry_id
+            WHERE h.tenant_id = :tenant_id AND h.address = a.address AND (l.directory_id = 0 OR (h.directory_id = l.directory_id AND h.entry_id = l.entry_id))
                 AND coalesce(d.step, 'missing') = 'missing')
     RETURNING a.login_id
 )
