@@ -1,6 +1,6 @@
 # The same verbs for all: each works on a bare Debian 12 and is fast the second time.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap stack stack-stop test lint demo bench disasters model clean
+.PHONY: help bootstrap stack stack-stop test findings lint demo bench disasters load model clean
 
 BIN := .venv/bin
 STACK := $(BIN)/python -B -m tests.stack
@@ -21,6 +21,9 @@ stack-stop: ## stop them and forget their data
 test: bootstrap ## the whole suite against the stack (ARGS="-k guard -x")
 	@$(STACK) run -- $(BIN)/pytest --cov --cov-report=term $(ARGS)
 
+findings: bootstrap ## which test brings about which finding
+	@$(BIN)/pytest --findings $(ARGS)
+
 lint: bootstrap ## what a checker can hold
 	@tests/stack/lint.sh
 
@@ -32,6 +35,9 @@ bench: bootstrap ## measure against the reference pipeline; writes .results/benc
 
 model: bootstrap ## random histories of one customer, many more than in the suite; writes .results/model.json
 	@$(STACK) run -- $(BIN)/python -m tests.model
+
+load: bootstrap ## two days of 10,000 directories on a test clock, triggered by replicas that die; writes .results/load.json
+	@$(STACK) run -- $(BIN)/python -m tests.load
 
 disasters: bootstrap ## play what can go wrong, count whom it costs their mail; writes .results/disasters.json
 	@$(STACK) run -- $(BIN)/python -m tests.disasters $(ARGS)

@@ -21,6 +21,8 @@ from tests.stack.stack import Stack
 from worker.adapters.rabbitmq.topology import Topology
 
 
+pytest_plugins = ["tests.proofs.plugin"]
+
 PROGRAM = PROJECT / ".venv" / "bin" / "rollcall"
 CONNECT_S = 10
 DROP_S = 30

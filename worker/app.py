@@ -17,6 +17,7 @@ from worker.adapters.health import Health, serving
 from worker.adapters.postgres import migrations
 from worker.adapters.postgres.clock import PostgresClock
 from worker.adapters.postgres.desk import PostgresOrders
+from worker.adapters.postgres.directory_tests import PostgresTests
 from worker.adapters.postgres.fleet import PostgresFleet
 from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
@@ -38,16 +39,18 @@ from worker.adapters.telemetry import (
     library_lines,
 )
 from worker.domain.failures import StoreFailure
-from worker.domain.model import ClaimedRun
+from worker.domain.model import ClaimedRun, ClaimedTest
 from worker.domain.outcomes import Outcome
 from worker.flows import work
 from worker.flows.accept import Accept
 from worker.flows.bell import Bell
+from worker.flows.examine import ExaminePorts, examine
 from worker.flows.relay import RelayPorts, relay
 from worker.flows.schedule import SchedulePorts, schedule
 from worker.flows.sync import SyncPorts, sync
 from worker.ports.desk import Intake, Orders
 from worker.ports.directory import DirectoryReader
+from worker.ports.directory_tests import DirectoryTests
 from worker.ports.runs import Fleet, Outbox, Runs, SignIns, Sweeper
 from worker.ports.schedule import Schedule
 from worker.ports.vault import Clock, Vault
@@ -71,6 +74,7 @@ class Parts:
     """The worker's parts, wired. Tests may exchange one before it is started."""
 
     runs: Runs
+    tests: DirectoryTests
     orders: Orders
     intake: Intake
     outbox: Outbox
@@ -90,6 +94,7 @@ class Parts:
     ping_store: Callable[[], Awaitable[None]]
     carry_bell: Bell = field(default_factory=Bell)
     run_bell: Bell = field(default_factory=Bell)
+    test_bell: Bell = field(default_factory=Bell)
     relay_bell: Bell = field(default_factory=Bell)
 
 
@@ -101,21 +106,18 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
     """Wire the parts on one pool; opens nothing."""
     owner = f"{socket.gethostname()}:{os.getpid()}"
     clock, vault = PostgresClock(pool), SealedVault(settings.keys)
-    runs = PostgresRuns(
-        pool,
-        clock,
-        vault,
-        Claiming(
-            owner=owner,
-            lease=timedelta(seconds=settings.lease_s),
-            per_tenant=settings.runs_per_tenant,
-            per_reseller=settings.runs_per_reseller,
-            retries=tuple(timedelta(seconds=pause_s) for pause_s in settings.retry_s),
-        ),
+    claiming = Claiming(
+        owner=owner,
+        lease=timedelta(seconds=settings.lease_s),
+        per_tenant=settings.runs_per_tenant,
+        per_reseller=settings.runs_per_reseller,
+        retries=tuple(timedelta(seconds=pause_s) for pause_s in settings.retry_s),
     )
+    runs = PostgresRuns(pool, clock, vault, claiming)
     outbox = PostgresOutbox(pool, owner)
     return Parts(
         runs=runs,
+        tests=PostgresTests(pool, clock, vault, claiming, settings.tests_per_tenant),
         orders=PostgresOrders(pool, clock, telemetry, timedelta(seconds=settings.command_wait_s)),
         intake=PostgresIntake(pool, clock, vault),
         outbox=outbox,
@@ -166,6 +168,20 @@ def sync_ports(settings: Settings, parts: Parts) -> SyncPorts:
         spool=partial(open_spool, settings.spool_dir),
         relay_bell=parts.relay_bell,
         limits=settings.limits(),
+        beat_s=min(2.0, settings.renew_s),
+        egress=settings.egress_ips,
+    )
+
+
+def examine_ports(settings: Settings, parts: Parts) -> ExaminePorts:
+    """Return what a test needs of the parts."""
+    return ExaminePorts(
+        tests=parts.tests,
+        directory=parts.directory,
+        sign_ins=parts.sign_ins,
+        telemetry=parts.telemetry,
+        relay_bell=parts.relay_bell,
+        limits=settings.test_limits(),
         beat_s=min(2.0, settings.renew_s),
         egress=settings.egress_ips,
     )
@@ -242,8 +258,9 @@ def _arithmetic(settings: Settings) -> dict[str, object]:
     return {
         "prefetch": settings.prefetch,
         "concurrent_runs": settings.concurrent_runs,
+        "concurrent_tests": settings.concurrent_tests,
         "database_connections": settings.pool_size,
-        "ldap_sessions_at_most": settings.concurrent_runs,
+        "ldap_sessions_at_most": settings.concurrent_runs + settings.concurrent_tests,
     }
 
 
@@ -263,12 +280,25 @@ class _Worker:
         self._parts = parts
         self._watch = LoopWatch(parts.telemetry)
         self._executor = work.Executor(
-            runs=parts.runs,
-            sync=partial(_sync, ports=sync_ports(settings, parts)),
+            queue=parts.runs,
+            work=partial(
+                work.timed,
+                sync=partial(_sync, ports=sync_ports(settings, parts)),
+                telemetry=parts.telemetry,
+            ),
             bell=parts.run_bell,
             telemetry=parts.telemetry,
             capacity=settings.concurrent_runs,
             drain_s=settings.drain_s,
+        )
+        self._examiner = work.Executor(
+            queue=parts.tests,
+            work=partial(_examine, ports=examine_ports(settings, parts)),
+            bell=parts.test_bell,
+            telemetry=parts.telemetry,
+            capacity=settings.concurrent_tests,
+            drain_s=settings.drain_s,
+            gauge="tests_running",
         )
         self._consumer = Consumer(
             broker(settings),
@@ -322,6 +352,7 @@ class _Worker:
         jobs: dict[str, Coroutine[None, None, None]] = {
             "intake": self._consumer.run(),
             "executor": self._executor.execute(),
+            "examiner": self._examiner.execute(),
             "relay": relay(self._relay_ports),
             "sweep": work.sweep(parts.sweeper, found=parts.run_bell, telemetry=parts.telemetry),
             "fleet": work.watch_fleet(parts.fleet, telemetry=parts.telemetry),
@@ -334,7 +365,7 @@ class _Worker:
             jobs[f"carry-{number}"] = work.carry_out(
                 parts.orders,
                 bell=parts.carry_bell,
-                done=(parts.run_bell, parts.relay_bell),
+                done=(parts.run_bell, parts.test_bell, parts.relay_bell),
                 telemetry=parts.telemetry,
             )
         return jobs
@@ -357,13 +388,14 @@ class _Worker:
             await asyncio.sleep(PEERS_S)
 
     async def _stop(self, tasks: dict[str, "asyncio.Task[None]"]) -> None:
-        """No new deliveries and claims; runs may end; then the outbox is flushed; then all is closed."""
+        """No new deliveries and claims; runs and tests may end; then the outbox is flushed; then all is closed."""
         self._executor.stop()
+        self._examiner.stop()
         await self._stop_intake()
         for name, task in tasks.items():
             if name.startswith("carry") or name in {"sweep", "fleet", "schedule"}:
                 task.cancel()
-        await asyncio.wait([tasks["executor"]])
+        await asyncio.wait([tasks["executor"], tasks["examiner"]])
         await self._flush()
         for task in tasks.values():
             task.cancel()
@@ -393,6 +425,10 @@ def _is_alive(task: "asyncio.Task[None]") -> bool:
 
 async def _sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
     return await sync(run, ports=ports)
+
+
+async def _examine(test: ClaimedTest, *, ports: ExaminePorts) -> str:
+    return await examine(test, ports=ports)
 
 
 @asynccontextmanager

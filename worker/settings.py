@@ -9,7 +9,7 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -208,6 +208,13 @@ class Settings(BaseSettings):
     run_s: Annotated[
         Seconds, _setting("Longest time for one whole run, in seconds.", _ENTER_SECONDS)
     ] = _LIMITS.run_s
+    test_s: Annotated[
+        Seconds,
+        _setting(
+            "Longest time for one whole test, in seconds; at most ROLLCALL_RUN_S counts.",
+            _ENTER_SECONDS,
+        ),
+    ] = 300.0
     page_size: Annotated[
         int,
         Field(ge=1, le=10_000),
@@ -259,6 +266,19 @@ class Settings(BaseSettings):
         Field(ge=1, le=1_000),
         _setting("Runs of one reseller's tenants at once.", "Enter a whole number from 1 to 1000."),
     ] = 16
+    concurrent_tests: Annotated[
+        int,
+        Field(ge=1, le=1_000),
+        _setting(
+            "Tests of directories (`directory.test`) of one process at once.",
+            "Enter a whole number from 1 to 1000.",
+        ),
+    ] = 16
+    tests_per_tenant: Annotated[
+        int,
+        Field(ge=1, le=1_000),
+        _setting("Tests of one tenant at once.", "Enter a whole number from 1 to 1000."),
+    ] = 2
     pool_size: Annotated[
         int,
         Field(ge=2, le=200),
@@ -400,6 +420,11 @@ class Settings(BaseSettings):
             values_per_entry=self.values_per_entry,
             allow_networks=self.allow_networks,
         )
+
+    def test_limits(self) -> Limits:
+        """Return the bounds of one test: a person waits for it."""
+        limits = self.limits()
+        return replace(limits, run_s=min(limits.run_s, self.test_s))
 
     def fleet_limits(self) -> FleetLimits:
         """Return how many directories in trouble at once are too many."""

@@ -12,6 +12,7 @@ from tests.harness.lab import BASE, Lab, open_lab
 from tests.harness.platform import Platform, Seen
 from tests.harness.store import Store
 from tests.harness.worker import Worker
+from tests.proofs.telling import heard
 from tests.servers.ber import Kind
 from tests.servers.certs import Authority
 from tests.servers.daemon import free_port, wait_until
@@ -57,10 +58,12 @@ async def unharmed(customer: Customer) -> bool:
 def told(failed: Seen) -> tuple[str, str, str]:
     """Return what a failure says first: which event, which finding, the stage that failed."""
     finding = failed.data["finding"]
+    heard(finding)
     stages = [stage["stage"] for stage in finding["stages"] if stage["state"] == "failed"]
     return failed.name, finding["code"], ",".join(stages)
 
 
+@pytest.mark.proves("read.lost_connection")
 async def test_a_directory_that_dies_in_mid_page_removes_nobody(
     synced: Customer, rough: Lab, proxy: FaultProxy
 ) -> None:
@@ -115,6 +118,7 @@ async def test_an_entry_that_a_server_leaves_out_is_missed_and_not_removed(
     assert len(await synced.recipients()) == PEOPLE
 
 
+@pytest.mark.proves("read.size_limit")
 async def test_a_size_limit_removes_nobody(synced: Customer, rough: Lab) -> None:
     """Servers that give 20 of 25 people say so; the missing five keep their mail."""
     slapd, database = rough.slapd, rough.slapd.database(rough.slapd.trees[0])
@@ -128,6 +132,7 @@ async def test_a_size_limit_removes_nobody(synced: Customer, rough: Lab) -> None
     assert await unharmed(synced)
 
 
+@pytest.mark.proves("read.nothing_found")
 async def test_a_filter_that_matches_nothing_removes_nobody(synced: Customer) -> None:
     """A typo in the filter must not empty the list."""
     failed = await synced.save(filter="(mail=nobody@nowhere.example)")
@@ -144,6 +149,7 @@ async def test_an_empty_base_removes_nobody(synced: Customer) -> None:
     assert await unharmed(synced)
 
 
+@pytest.mark.proves("base.not_found")
 async def test_a_base_that_is_not_there_removes_nobody(synced: Customer) -> None:
     """Success from a wrong base would be an empty list."""
     failed = await synced.save(search_bases=[f"ou=nowhere,{BASE}"])
@@ -196,6 +202,7 @@ async def test_an_empty_password_is_refused_at_the_door(synced: Customer) -> Non
     assert await unharmed(synced)
 
 
+@pytest.mark.proves("sign_in.wrong_password", "sign_in.waiting")
 async def test_a_wrong_password_is_sent_twice_and_no_third_time(synced: Customer) -> None:
     """Pressing again and again must not lock the account that everything depends on."""
     account = f"cn=presser,{synced.branch.base}"
@@ -211,6 +218,7 @@ async def test_a_wrong_password_is_sent_twice_and_no_third_time(synced: Customer
     assert await unharmed(synced)
 
 
+@pytest.mark.proves("sign_in.wrong_password", "sign_in.known_refused")
 async def test_a_refused_password_is_not_sent_by_the_schedule(synced: Customer) -> None:
     """Runs at night must not count towards a lockout either."""
     account = f"cn=nightly,{synced.branch.base}"
@@ -233,6 +241,7 @@ async def test_a_server_that_is_away_is_passed_over(synced: Customer) -> None:
     assert ending.data["counts"]["unchanged"] == PEOPLE
 
 
+@pytest.mark.proves("reach.refused")
 async def test_no_server_that_answers_is_said_so(synced: Customer) -> None:
     """The first thing to look at is the network, and the list stays as it is."""
     failed = await synced.save(servers=[f"127.0.0.1:{free_port()}"])
@@ -257,6 +266,7 @@ async def test_a_certificate_of_a_stranger_is_not_trusted(
     assert await unharmed(synced)
 
 
+@pytest.mark.proves("reach.not_allowed")
 async def test_a_network_that_is_not_allowed_is_not_dialled(synced: Customer) -> None:
     """A form must not reach into networks that are not the customer's."""
     failed = await synced.save(servers=["169.254.169.254:389"])

@@ -1,6 +1,8 @@
 """Nothing that a worker says or keeps holds a secret, whatever went wrong; looked for in every form it could take."""
 
+import asyncio
 import base64
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import pytest
 from tests.harness.customer import Customer
 from tests.harness.fixtures import Hire
 from tests.harness.lab import Branch, Lab
+from tests.harness.platform import WAIT_S, Seen
 from tests.harness.worker import Worker
 from tests.servers.daemon import free_port
 
@@ -22,6 +25,7 @@ from tests.servers.daemon import free_port
 RIGHT = "Tr4u+ig/Koala%71"
 WRONG = "F4lsch+er/Koala%72"
 TYPED_WRONG = "Schr4eg+er/Koala%73"
+TESTED_WRONG = "Pr0bier+er/Koala%74"
 BROKEN = (sys.executable, "-m", "tests.chaos.launcher", "--broken")
 
 
@@ -85,8 +89,12 @@ def koala(lab: Lab, branch: Branch) -> dict[str, Any]:
 
 
 async def everything_goes_wrong(customer: Customer, form: dict[str, Any]) -> list[str]:
-    """Sync, fail in every stage, be refused at the door; gives the names of the outcomes."""
-    ended = [await customer.save(**form), await customer.sync(mode="preview")]
+    """Test, sync, fail in every stage, be refused at the door; gives the names of the outcomes."""
+    ended = [
+        await doctor(customer, form | {"password": TESTED_WRONG}),
+        await doctor(customer, form),
+    ]
+    ended += [await customer.save(**form), await customer.sync(mode="preview")]
     changes: tuple[dict[str, Any], ...] = (
         {"password": WRONG},
         {"port": free_port()},
@@ -104,6 +112,26 @@ async def everything_goes_wrong(customer: Customer, form: dict[str, Any]) -> lis
     return [seen.name for seen in ended]
 
 
+async def doctor(customer: Customer, form: dict[str, Any]) -> Seen:
+    """Test a form that is not saved; gives the answer."""
+    cause = await customer.send("directory.test", {"form": customer.branch.form(**form)})
+    return await customer.platform.event("directory.tested", cause=cause)
+
+
+async def dump_during_a_test(customer: Customer, form: dict[str, Any], url: str) -> bytes:
+    """What a backup would hold while a form is being tested at a host that says nothing."""
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen()
+        hole.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        silent = customer.branch.form(**form | {"port": hole.getsockname()[1]})
+        await customer.send("directory.test", {"form": silent})
+        async with asyncio.timeout(WAIT_S):
+            connection, _ = await asyncio.get_running_loop().sock_accept(hole)
+        with connection:
+            return dump(url)
+
+
 @pytest.mark.timeout(60)
 async def test_no_secret_is_in_logs_events_database_or_arguments(
     unhoused: Customer, hire: Hire, lab: Lab, environment: dict[str, str]
@@ -115,6 +143,9 @@ async def test_no_secret_is_in_logs_events_database_or_arguments(
         await unhoused.join()
         ended = await everything_goes_wrong(unhoused, form)
         evidence.found["arguments"] = arguments(honest)
+        evidence.found["meanwhile"] = await dump_during_a_test(
+            unhoused, form, environment["ROLLCALL_DATABASE_URL"]
+        )
         honest.terminate()
     with hire("broken", command=BROKEN) as broken:
         ended.append((await unhoused.save(**form)).name)
@@ -127,6 +158,7 @@ async def test_no_secret_is_in_logs_events_database_or_arguments(
         {
             "password": RIGHT,
             "refused password": WRONG,
+            "tested password": TESTED_WRONG,
             "password in the wrong place": TYPED_WRONG,
             "client key": form["client_key"].splitlines()[1],
             "sealing key": environment["ROLLCALL_KEYS"],
@@ -137,6 +169,7 @@ async def test_no_secret_is_in_logs_events_database_or_arguments(
 
     assert leaks == []
     assert ended == [
+        *["directory.tested"] * 2,
         *("sync.completed", "sync.previewed"),
         *["sync.failed"] * 4,
         *["command.rejected"] * 3,
@@ -147,6 +180,11 @@ async def test_no_secret_is_in_logs_events_database_or_arguments(
     assert "Traceback" in broken.log()
     assert all(b"koala" in evidence.found[place] for place in ("log", "database"))
     assert b"run" in evidence.found["arguments"]
+    # a test is kept while it lasts, and no longer
+    kept = [
+        b"INTO rollcall.directory_test " in evidence.found[at] for at in ("meanwhile", "database")
+    ]
+    assert kept == [True, False]
 
 
 def arguments(worker: Worker) -> bytes:

@@ -16,6 +16,7 @@ from typing import cast
 import orjson
 
 from worker.adapters.postgres.desk import PostgresOrders
+from worker.adapters.postgres.directory_tests import PostgresTests
 from worker.adapters.postgres.intake import PostgresIntake
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.runs import PostgresRuns
@@ -29,6 +30,7 @@ from worker.domain.guard import Evidence, Ruling
 from worker.domain.model import ClaimedRun
 from worker.domain.outcomes import Failed, Outcome, Skipped
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile
 from worker.ports.broker import Message
 from worker.ports.desk import Intake
 from worker.ports.directory import DirectoryReader, Gate, Listing, Page, Proof
@@ -169,6 +171,11 @@ class BrokenListing:
         """What the listing proved, which it never does."""
         return self.listing.proof
 
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self.listing.profile
+
     def __aiter__(self) -> AsyncIterator[Page]:
         raise LookupError(self.plan, self.listing)
 
@@ -183,6 +190,11 @@ class HaltingListing:
     def proof(self) -> Proof:
         """What the listing proved, which it never does."""
         return self.listing.proof
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self.listing.profile
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return self._pages()
@@ -292,6 +304,7 @@ def ahead(parts: Parts, by: timedelta) -> Parts:
         intake=replace(cast("PostgresIntake", parts.intake), clock=clock),
         schedule=replace(cast("PostgresSchedule", parts.schedule), clock=clock),
         sweeper=replace(cast("PostgresSweeper", parts.sweeper), clock=clock, runs=runs),
+        tests=replace(cast("PostgresTests", parts.tests), clock=clock),
         sign_ins=replace(cast("PostgresSignIns", parts.sign_ins), clock=clock),
     )
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from worker.domain import events
 from worker.domain.commands import (
     AddRecipients,
+    CheckDirectory,
     Command,
     DeleteDirectory,
     Envelope,
@@ -65,6 +66,7 @@ class MemoryDirectories:
     saved: list[tuple[int, bool]] = field(default_factory=list)
     """Revision, and whether it is pending."""
     paused: list[str | None] = field(default_factory=list)
+    tested: list[CheckDirectory] = field(default_factory=list)
     deleted: list[bool] = field(default_factory=list)
     """Whether its addresses are kept by hand."""
 
@@ -78,6 +80,10 @@ class MemoryDirectories:
         return events.directory_saved(
             ACME, command.directory, causes=CAUSES, revision=revision, in_force=not pending
         )
+
+    async def test(self, command: CheckDirectory) -> None:
+        """Queue a test."""
+        self.tested.append(command)
 
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
         """Pause or resume."""

@@ -27,6 +27,8 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Applied, Failed, Held, Outcome, Postponed, Skipped
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile, RootDse
+from worker.domain.sign_in import SignIn
 from worker.ports.directory import Gate, Listing, Page, Proof
 from worker.ports.runs import Snapshot
 
@@ -97,6 +99,11 @@ class Pages:
             "ldap.example.com:636", ("dc=example,dc=com",), sum(map(len, self.pages)), 0, 0.1, 0.2
         )
 
+    @property
+    def profile(self) -> Profile:
+        """A server that says nothing."""
+        return Profile(RootDse())
+
 
 @dataclass(slots=True)
 class Directory:
@@ -135,8 +142,8 @@ class OpenGate:
     async def settle(self, *, accepted: bool | None) -> None:
         """Remember nothing."""
 
-    def gate(self, run: ClaimedRun) -> Gate:
-        """Be the gate of every run: the SignIns port."""
+    def gate(self, sign_in: SignIn) -> Gate:
+        """Be the gate of every sign-in: the SignIns port."""
         return self
 
 

@@ -86,6 +86,11 @@ def upn(name: str) -> str:
     return f"{name}@{REALM}"
 
 
+def logon(name: str) -> str:
+    """The same as Windows shows it."""
+    return f"{DOMAIN}\\{name}"
+
+
 def schema() -> list[str]:
     """What Exchange's setup adds, as far as a reader meets it: steps, each of which names what those before it made."""
     attributes = "".join(
@@ -162,10 +167,10 @@ def person(number: int) -> str:
     return f"CN=Person {number:02d},OU=People,{BASE}"
 
 
-def new_account(name: str, **more: Values) -> str:
-    """A service account that may sign in with PASSWORD unless ``more`` says otherwise."""
+def new_account(name: str, called: str = "", /, **more: Values) -> str:
+    """A service account that may sign in with PASSWORD unless ``more`` says otherwise; its entry may be called otherwise."""
     return record(
-        account(name),
+        account(called or name),
         {
             "objectClass": "user",
             "sAMAccountName": name,

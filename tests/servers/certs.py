@@ -20,6 +20,9 @@ from tests.servers.slapd import Certificate
 
 LOOPBACK = ("localhost", "127.0.0.1")
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+SHORT_KEY = ("-newkey", "rsa:1024", "-nodes")
+"""Of the last century: RSA with 1024 bits."""
+MAY_ISSUE = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
 LIFETIME = timedelta(days=30)
 # openssl ca wants a file for everything it is asked
 CA_CONF = """
@@ -35,6 +38,9 @@ unique_subject = no
 copy_extensions = none
 [any]
 commonName = supplied
+[req]
+distinguished_name = asked
+[asked]
 """
 
 
@@ -45,19 +51,33 @@ class Authority:
     directory: Path
 
     @classmethod
-    def create(cls, directory: Path, *, name: str = "Rollcall test CA") -> Self:
+    def create(
+        cls,
+        directory: Path,
+        *,
+        name: str = "Rollcall test CA",
+        extensions: Sequence[str] = MAY_ISSUE,
+        key: Sequence[str] = KEY,
+    ) -> Self:
         """Make one; an existing one in that directory is replaced."""
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "index.txt").write_text("", encoding="utf-8")
-        (directory / "ca.cnf").write_text(CA_CONF.format(directory=directory), encoding="utf-8")
+        _prepare(directory)
         made = ("-keyout", directory / "ca.key", "-out", directory / "ca.pem", "-days", "30")
-        extensions = (
-            *("-addext", "basicConstraints=critical,CA:TRUE"),
-            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
-        )
-        _openssl("req", "-x509", *KEY, *made, "-subj", f"/CN={name}", *extensions)
+        added = [each for line in extensions for each in ("-addext", line)]
+        # without a configuration of Debian's, which would add extensions of its own
+        conf = ("-config", directory / "ca.cnf")
+        _openssl("req", "-x509", *conf, *key, *made, "-subj", f"/CN={name}", *added)
         (directory / "ca.key").chmod(0o600)
         return cls(directory)
+
+    def subordinate(
+        self, directory: Path, *, name: str, extensions: Sequence[str] = MAY_ISSUE
+    ) -> Self:
+        """Make an authority that this one vouches for."""
+        _prepare(directory)
+        shown = self.issue(name, hosts=[], extensions=extensions)
+        shown.cert.replace(directory / "ca.pem")
+        shown.key.replace(directory / "ca.key")
+        return type(self)(directory)
 
     @property
     def ca(self) -> Path:
@@ -72,26 +92,41 @@ class Authority:
         valid_from: timedelta = timedelta(hours=-1),
         lasts: timedelta = LIFETIME,
         usage: str = "serverAuth",
+        key: Sequence[str] = KEY,
+        digest: str = "sha256",
+        extensions: Sequence[str] | None = None,
     ) -> Certificate:
-        """Issue ``<name>.pem`` with ``<name>.key`` for these host names and addresses."""
-        cert, key, request, extensions = (
+        """Issue ``<name>.pem`` with ``<name>.key`` for these host names and addresses.
+
+        ``extensions`` stands instead of those that a server's certificate usually has.
+        """
+        cert, private, request, wanted = (
             self.directory / f"{name}.{suffix}" for suffix in ("pem", "key", "csr", "ext")
         )
         alternatives = ",".join(map(_alternative, hosts))
         lines = [f"subjectAltName={alternatives}"] if alternatives else []
         # Python 3.13 checks strictly and misses the key identifiers
-        lines += ["subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
-        lines += [f"extendedKeyUsage={usage}", "basicConstraints=CA:FALSE"]
-        extensions.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        _openssl("req", *KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        usual = ["subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
+        usual += [f"extendedKeyUsage={usage}", "basicConstraints=CA:FALSE"]
+        lines += usual if extensions is None else extensions
+        wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _openssl("req", *key, "-keyout", private, "-out", request, "-subj", f"/CN={name}")
         begin = datetime.now(UTC) + valid_from
         dates = ("-startdate", _asn1(begin), "-enddate", _asn1(begin + lasts))
         signer = ("-cert", self.ca, "-keyfile", self.directory / "ca.key")
-        files = ("-in", request, "-out", cert, "-extfile", extensions)
-        conf = ("-config", self.directory / "ca.cnf")
+        files = ("-in", request, "-out", cert, "-extfile", wanted)
+        conf = ("-config", self.directory / "ca.cnf", "-md", digest)
         _openssl("ca", "-batch", "-notext", *conf, *signer, *files, *dates)
-        key.chmod(0o600)
-        return Certificate(cert=cert, key=key, ca=self.ca)
+        private.chmod(0o600)
+        return Certificate(cert=cert, key=private, ca=self.ca)
+
+    def revoke(self, shown: Certificate) -> Path:
+        """Take a certificate back; gives the list that says so."""
+        listed, conf = self.directory / "revoked.pem", ("-config", self.directory / "ca.cnf")
+        signer = ("-cert", self.ca, "-keyfile", self.directory / "ca.key")
+        _openssl("ca", *conf, *signer, "-revoke", shown.cert)
+        _openssl("ca", *conf, *signer, "-gencrl", "-crldays", "30", "-out", listed)
+        return listed
 
     def expired(self) -> Certificate:
         """The right name, but its time ended yesterday."""
@@ -116,10 +151,33 @@ def self_signed(directory: Path, *, hosts: Sequence[str] = LOOPBACK) -> Certific
     return Certificate(cert=cert, key=key, ca=cert)
 
 
+def chain(shown: Certificate, *issuers: Authority) -> Certificate:
+    """The same certificate, sent together with those of its issuers."""
+    whole = shown.cert.with_suffix(".chain.pem")
+    parts = [shown.cert, *(each.ca for each in issuers)]
+    whole.write_text("".join(each.read_text(encoding="ascii") for each in parts), encoding="ascii")
+    return Certificate(cert=whole, key=shown.key, ca=shown.ca)
+
+
+def forged(shown: Certificate) -> Certificate:
+    """The same certificate with another signature: its last bit is turned."""
+    der = ssl.PEM_cert_to_DER_cert(shown.cert.read_text(encoding="ascii"))
+    turned = ssl.DER_cert_to_PEM_cert(der[:-1] + bytes([der[-1] ^ 1]))
+    path = shown.cert.with_suffix(".forged.pem")
+    path.write_text(turned, encoding="ascii")
+    return Certificate(cert=path, key=shown.key, ca=shown.ca)
+
+
 def fingerprint(cert: Path) -> str:
     """SHA-256 of the certificate's DER form, in lower-case hex without colons."""
     der = ssl.PEM_cert_to_DER_cert(cert.read_text(encoding="utf-8"))
     return hashlib.sha256(der).hexdigest()
+
+
+def _prepare(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "index.txt").write_text("", encoding="utf-8")
+    (directory / "ca.cnf").write_text(CA_CONF.format(directory=directory), encoding="utf-8")
 
 
 def _alternative(host: str) -> str:

@@ -4,6 +4,7 @@ Written from RFC 4511 on its own, so that it does not share the mistakes of what
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -110,6 +111,16 @@ class Request:
     page_size: int | None = None
     cookie: bytes = b""
 
+    @property
+    def is_root(self) -> bool:
+        """Whether the server is asked about itself."""
+        return self.operation == SEARCH and self.scope == 0 and not self.base
+
+    @property
+    def is_base(self) -> bool:
+        """Whether an entry is read to see that it is there."""
+        return self.operation == SEARCH and self.attributes == ("1.1",)
+
 
 def parse(body: bytes) -> Request:
     """Read a request as far as the tests need it."""
@@ -165,6 +176,15 @@ class ScriptedLdap:
     extensions: tuple[str, ...] = ()
     greeting: bytes = b""
     """Sent to whoever connects."""
+    root: Answer | None = None
+    """Answers when the rootDSE is read."""
+    base: Answer | None = None
+    """Answers when a search base is read as an entry."""
+    extended: Answer | None = None
+    """Answers an extended operation."""
+    contexts: Sequence[str] = ("dc=x",)
+    tls: ssl.SSLContext | None = None
+    """From the first byte, if there is one."""
     port: int = 0
     requests: list[Request] = field(default_factory=list)
 
@@ -182,7 +202,7 @@ class ScriptedLdap:
             clients.discard(task)
             writer.transport.abort()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -203,21 +223,28 @@ class ScriptedLdap:
             await self._answer(client, request)
 
     async def _answer(self, client: Client, request: Request) -> None:
-        if request.operation == BIND and self.bind is not None:
-            await self.bind(client, request)
+        own = self._own(request)
+        if own is not None:
+            await own(client, request)
         elif request.operation == BIND:
             await client.send(result(request.id, 0x61))
         elif request.operation == EXTENDED:
             tail = b"" if self.who is None else tlv(0x8B, self.who.encode())
             await client.send(result(request.id, 0x78, tail=tail))
-        elif request.operation == SEARCH and request.scope == 0 and not request.base:
+        elif request.is_root:
             await client.send(self._root(request), done(request.id, cookie=None))
-        elif request.operation == SEARCH and request.attributes == ("1.1",):
-            await client.send(entry(request.id, request.base, {}), done(request.id, cookie=None))
         elif request.operation == SEARCH:
-            await self.search(client, request)
+            await client.send(entry(request.id, request.base, {}), done(request.id, cookie=None))
+
+    def _own(self, request: Request) -> Answer | None:
+        """Return what the test answers itself, if it does."""
+        if request.operation != SEARCH:
+            return {BIND: self.bind, EXTENDED: self.extended}.get(request.operation)
+        if request.is_root:
+            return self.root
+        return self.base if request.is_base else self.search
 
     def _root(self, request: Request) -> bytes:
         controls = ["2.16.840.1.113730.3.4.2", *([PAGED] if self.pages else [])]
-        said = {"supportedControl": controls, "namingContexts": ["dc=x"]}
+        said = {"supportedControl": controls, "namingContexts": self.contexts}
         return entry(request.id, "", {**said, "supportedExtension": list(self.extensions)})

@@ -108,7 +108,7 @@ class Seen:
 class Slapd:
     """A private slapd: a context manager, and start, stop, kill and restart for the rough tests.
 
-    ``lines`` go into the global section. Ports are chosen when it is made and kept over restarts.
+    ``lines`` go into the global section, ``schemas`` after those that it always has. Ports are chosen when it is made and kept over restarts.
     """
 
     directory: Path
@@ -116,6 +116,7 @@ class Slapd:
     certificate: Certificate | None = None
     lines: Sequence[str] = ()
     root_dse: str = ""
+    schemas: Sequence[Path] = ()
     port: int = field(default_factory=free_port)
     ldaps_port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
@@ -268,6 +269,7 @@ class Slapd:
     def _configuration(self) -> str:
         schemas = [f"include /etc/ldap/schema/{name}.schema" for name in SCHEMAS]
         head = [*schemas, f"include {HERE / 'lab.schema'}"]
+        head += [f"include {path}" for path in self.schemas]
         head += ["modulepath /usr/lib/ldap", "moduleload back_mdb", "localSSF 128", "threads 4"]
         if self.certificate:
             head += [

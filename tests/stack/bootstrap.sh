@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 PACKAGES="slapd ldap-utils rabbitmq-server postgresql postgresql-client openssl procps ca-certificates
-samba samba-ad-provision samba-dsdb-modules gcc libc6-dev libldap2-dev libsasl2-dev python3-dev python3-venv"
+samba samba-ad-provision samba-dsdb-modules 389-ds-base gcc libc6-dev libldap2-dev libsasl2-dev python3-dev python3-venv"
 MAIL_PACKAGES="postfix postfix-pgsql"
 TRIES=3
 

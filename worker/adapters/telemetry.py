@@ -97,6 +97,12 @@ METRICS: tuple[Metric, ...] = (
     Metric(Counter, "lease_lost", "Leases that lapsed under a run."),
     Metric(Counter, "sync_changes", "Addresses changed, by what became of them.", ("change",)),
     Metric(Counter, "sync_skipped_unchanged", "Complete runs that found an equal digest."),
+    # tests of directories
+    Metric(Gauge, "tests_ready", "Tests of directories that wait for a worker."),
+    Metric(Gauge, "oldest_ready_test_age_seconds", "Age of the test that has waited longest."),
+    Metric(Gauge, "tests_running", "Tests that this process carries out now."),
+    Metric(Counter, "tests", "Tests ended, by the code of what was found.", ("code",)),
+    Metric(Histogram, "test_queue_seconds", "Time from request to start of a test."),
     # outbox
     Metric(Gauge, "fleet_held", "Whether removals of all directories wait for the operator (1)."),
     Metric(Gauge, "outbox_rows", "Events that wait to be published."),

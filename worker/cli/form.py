@@ -18,6 +18,7 @@ from worker.codec.mistakes import mistake
 from worker.domain.addresses import normal_domain
 from worker.domain.commands import FieldError, SaveDirectory
 from worker.domain.model import Credentials, Kind, Secret, Security
+from worker.domain.presets import PRESETS
 from worker.flows.diagnose import Asked
 from worker.settings import Settings
 
@@ -97,7 +98,7 @@ class FormOptions:
         Text,
         _option(
             "--type",
-            "active_directory, active_directory_no_exchange, openldap or custom.",
+            f"{', '.join(PRESETS)}.",
             panel=CONNECTION,
             metavar="TYPE",
         ),

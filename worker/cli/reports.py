@@ -200,5 +200,6 @@ def _backlog(backlog: Backlog) -> list[tuple[str, int, str]]:
     return [
         ("runs asked for by people", backlog.manual_ready, run_age),
         ("runs of schedules", backlog.scheduled_ready, run_age),
+        ("tests of directories", backlog.tests_ready, f"{backlog.test_age_s:.0f}"),
         ("events for the broker", backlog.outbox_rows, outbox_age),
     ]

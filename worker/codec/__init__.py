@@ -8,7 +8,13 @@ never what is allowed, and fills in nothing that the contract does not name as a
 
 from worker.codec.inbound import decode, read_form
 from worker.codec.outbound import Stamp, message_type, render, render_data, render_raw
-from worker.codec.stored import decode_command, dump_settings, encode_command, load_settings
+from worker.codec.stored import (
+    decode_command,
+    dump_settings,
+    encode_command,
+    load_or_blank,
+    load_settings,
+)
 
 
 __all__ = [
@@ -17,6 +23,7 @@ __all__ = [
     "decode_command",
     "dump_settings",
     "encode_command",
+    "load_or_blank",
     "load_settings",
     "message_type",
     "read_form",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+from pydantic import ConfigDict
+
 from worker.codec.decision_forms import (
     HoldApprove,
     HoldDiscard,
@@ -11,11 +13,12 @@ from worker.codec.decision_forms import (
     RecipientsRepublish,
     RunUndo,
 )
-from worker.codec.directory_forms import DirectorySave
+from worker.codec.directory_forms import DirectoryForm, DirectorySave
 from worker.codec.fields import Form, Id, RunRef, shown
 from worker.codec.tenant_forms import TenantDelete, TenantSave
 from worker.domain.commands import (
     CancelSync,
+    CheckDirectory,
     DeleteDirectory,
     PauseDirectory,
     RequestSync,
@@ -34,6 +37,47 @@ DirectoryRef = Annotated[
         example="hq",
     ),
 ]
+
+
+class DirectoryTest(Form):
+    """``directory.test``: the doctor looks at a stored directory, or at a form before it is saved."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["directory"]}, {"required": ["form"]}]}
+    )
+
+    directory: Annotated[
+        Id | None,
+        shown(
+            "Directory",
+            "The stored directory to test. Beside a form it says which directory the form was edited for: "
+            "its password may then be left out while servers, security and trust stay the same.",
+            group="directory",
+            enter="Enter the platform's name of a stored directory, or leave it out.",
+            example="hq",
+        ),
+    ] = None
+    form: Annotated[
+        DirectoryForm | None,
+        shown(
+            "Form",
+            "The settings to test, as directory.save takes them. Left out, the stored ones are tested.",
+            group="directory",
+            enter="Enter the fields of the form, or leave it out to test a stored directory.",
+            example={
+                "type": "active_directory",
+                "servers": ["dc1.example.com"],
+                "bind_name": "sync@example.com",
+                "password": "…",
+            },
+        ),
+    ] = None
+
+    def command(self) -> CheckDirectory:
+        """Return the command of the domain."""
+        directory = None if self.directory is None else DirectoryId(self.directory)
+        form = None if self.form is None else self.form.as_entered(name=self.directory or "")
+        return CheckDirectory(directory, form)
 
 
 class DirectoryDelete(Form):
@@ -131,6 +175,7 @@ FORMS: Mapping[
         TenantSave
         | TenantDelete
         | DirectorySave
+        | DirectoryTest
         | DirectoryDelete
         | DirectoryPause
         | DirectoryResume
@@ -147,6 +192,7 @@ FORMS: Mapping[
     "tenant.save": TenantSave,
     "tenant.delete": TenantDelete,
     "directory.save": DirectorySave,
+    "directory.test": DirectoryTest,
     "directory.delete": DirectoryDelete,
     "directory.pause": DirectoryPause,
     "directory.resume": DirectoryResume,
@@ -160,6 +206,3 @@ FORMS: Mapping[
     "recipients.republish": RecipientsRepublish,
 }
 """The commands carried out, by name."""
-
-NOT_YET = frozenset({"directory.test"})
-"""Named in the contract, refused by this release."""

@@ -31,6 +31,7 @@ from worker.codec.fields import (
     shown,
 )
 from worker.codec.mistakes import FormError, mistake
+from worker.domain import commands
 from worker.domain.commands import FieldError, SaveDirectory
 from worker.domain.model import (
     DirectoryId,
@@ -44,9 +45,30 @@ from worker.domain.model import (
     Security,
     Trust,
 )
+from worker.domain.presets import OTHER_PRODUCTS, PRESETS
 
 
-DirectoryType = Literal["active_directory", "active_directory_no_exchange", "openldap", "custom"]
+DirectoryType = Literal[
+    "active_directory",
+    "active_directory_no_exchange",
+    "samba_ad",
+    "openldap",
+    "openldap_local_recipient",
+    "389ds",
+    "freeipa",
+    "zimbra",
+    "kopano",
+    "zarafa",
+    "iredmail",
+    "ucs",
+    "domino",
+    "edirectory",
+    "google",
+    "synology",
+    "custom",
+]
+
+_ELSEWHERE = f"For {', '.join(OTHER_PRODUCTS)} choose the type of the directory that its users come from, and enter that server."
 
 SERVERS_MAX_COUNT = 5
 LIST_MAX_COUNT = 1_000
@@ -308,21 +330,13 @@ class DirectoryForm(Form):
         shown(
             "Type of directory",
             "What kind of server it is. With Microsoft Exchange choose active_directory; "
-            "the type brings the right filter and attributes with it.",
+            f"the type brings the right filter and attributes with it. {_ELSEWHERE}",
             group="connection",
-            enter="Enter active_directory, active_directory_no_exchange, openldap or custom.",
+            enter=f"Enter one of {', '.join(PRESETS)}.",
             example="active_directory",
             choices={
-                "active_directory": (
-                    "Active Directory with Exchange",
-                    "Also for Exchange Online with your own Active Directory; reads proxyAddresses.",
-                ),
-                "active_directory_no_exchange": (
-                    "Active Directory without Exchange",
-                    "Reads mail; for Samba too.",
-                ),
-                "openldap": ("OpenLDAP", "Reads mail of people and groups."),
-                "custom": ("Another", "You enter the filter and the attributes with addresses."),
+                preset.name: (preset.title, preset.tip, preset.verified)
+                for preset in PRESETS.values()
             },
         ),
     ]
@@ -569,6 +583,14 @@ class DirectoryForm(Form):
             notify=self.notify,
         )
 
+    def as_entered(self, *, name: str) -> commands.Form:
+        """Return settings and secrets; ``name`` stands in for a name left out."""
+        return commands.Form(
+            settings=self.settings(name=name),
+            password=self.password or self.password_sealed,
+            client_key=self.client_key or self.client_key_sealed,
+        )
+
 
 class DirectorySave(DirectoryForm):
     """``directory.save``: one revision of the form; ``sync`` makes it Save & Sync."""
@@ -616,11 +638,12 @@ class DirectorySave(DirectoryForm):
 
     def command(self) -> SaveDirectory:
         """Return the command of the domain."""
+        entered = self.as_entered(name=self.directory)
         return SaveDirectory(
             directory=DirectoryId(self.directory),
-            settings=self.settings(name=self.directory),
-            password=self.password or self.password_sealed,
-            client_key=self.client_key or self.client_key_sealed,
+            settings=entered.settings,
+            password=entered.password,
+            client_key=entered.client_key,
             sync=self.sync,
             force=self.force,
             revision=self.revision,
@@ -628,7 +651,7 @@ class DirectorySave(DirectoryForm):
 
 
 def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
-    """Find fields of a ``directory.save`` that each may stand alone but not together.
+    """Find fields of a directory's form that each may stand alone but not together.
 
     Reads what was sent, not the model: a model with a wrong field is never made, and every fault is to be
     reported at once.

@@ -41,8 +41,8 @@ GROUP_TITLES: Mapping[str, tuple[str, str]] = {
 }
 """Title and quick tip of each group."""
 
-Choices = Mapping[str, tuple[str, str]]
-"""Value to its title and quick tip, in the order pages show them."""
+Choices = Mapping[str, tuple[str, str] | tuple[str, str, str]]
+"""Value to its title, its quick tip and (of types of directory) on what it was tried, in the order pages show them."""
 
 NAME_MAX_CHARACTERS = 200
 REVISION_MAX = 2**63 - 1
@@ -70,8 +70,8 @@ def shown(  # noqa: PLR0913 -- all that a page shows of a field
     extra: dict[str, JsonValue] = {"x-group": group, "x-enter": enter}
     if choices is not None:
         extra["x-choices"] = [
-            {"value": str(value), "title": name, "tip": about}
-            for value, (name, about) in choices.items()
+            {"value": str(value), **dict(zip(("title", "tip", "verified"), told, strict=False))}
+            for value, told in choices.items()
         ]
     field: FieldInfo = Field(
         title=title, description=tip, examples=[example], json_schema_extra=extra

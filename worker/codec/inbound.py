@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from pydantic import ValidationError
 
-from worker.codec.command_forms import FORMS, NOT_YET
+from worker.codec.command_forms import FORMS
 from worker.codec.directory_forms import contradictions
 from worker.codec.envelope import TYPE, TYPE_VERSION, CloudEvent, parse, printable
 from worker.codec.mistakes import field_errors, mistake
@@ -164,12 +164,10 @@ def _meaning(message_type: object, data: object) -> Command | tuple[FieldError, 
     if not isinstance(message_type, str):
         return ()
     found = TYPE.match(message_type)
-    if found is None or found["name"] not in FORMS.keys() | NOT_YET:
+    if found is None or found["name"] not in FORMS:
         return (mistake("type", "type.unknown"),)
     if found["version"] != str(TYPE_VERSION):
         return (mistake("type", "type.unknown_version"),)
-    if found["name"] in NOT_YET:
-        return (mistake("type", "type.not_supported_yet"),)
     return read_form(found["name"], {} if data is None else data)
 
 
@@ -178,13 +176,27 @@ def read_form(name: str, data: object) -> Command | tuple[FieldError, ...]:
     if not isinstance(data, dict):
         return (mistake("data", "value.wrong_type"),)
     form = FORMS[name]
-    wrong = contradictions(data) if name == "directory.save" else ()
+    wrong = _contradictions(name, data)
     try:
         # Read as JSON text: only there do strict models take a list for a tuple and a text for an enum.
         command = form.model_validate_json(orjson.dumps(_without_nulls(data))).command()
     except ValidationError as exc:
         return (*field_errors(exc, form), *wrong)
     return wrong or command
+
+
+def _contradictions(name: str, data: dict[str, object]) -> tuple[FieldError, ...]:
+    """Return what may not stand together, or not be left out together."""
+    if name == "directory.save":
+        return contradictions(data)
+    if name != "directory.test":
+        return ()
+    form = data.get("form")
+    if form is None and data.get("directory") is None:
+        return (mistake("form", "test.of_nothing"),)
+    if not isinstance(form, dict):
+        return ()
+    return tuple(replace(each, field=f"form.{each.field}") for each in contradictions(form))
 
 
 def _without_nulls(value: object) -> object:

@@ -23,7 +23,6 @@ MISTAKES: Mapping[str, str] = {
     # the envelope
     "type.unknown": "Enter a command this service knows, as rollcall.<name>.v1.",
     "type.unknown_version": "Enter version 1 of this command, as rollcall.<name>.v1.",
-    "type.not_supported_yet": "This command is named in the contract, but this release does not carry it out yet.",
     "reply_to.not_allowed": "Enter a reply queue whose name starts with a prefix the operator allows.",
     "correlation_id.not_allowed": "Enter a correlation id of at most 255 printable characters.",
     # any field
@@ -50,6 +49,7 @@ MISTAKES: Mapping[str, str] = {
     "password.empty": "Enter the password of the bind account; a sign-in with an empty password proves nothing.",
     "secret.two_ways": "Enter the secret either in clear or sealed, not both.",
     "secret.not_sealed": "Enter the sealed secret in base64, as sealed with the worker's public key.",
+    "test.of_nothing": "Enter directory, the name of a stored directory, or form, the settings to test.",
     # what to read
     "dn.syntax": "Enter a distinguished name, for example DC=example,DC=com.",
     "filter.syntax": "Enter an LDAP filter in brackets, for example (mail=*).",

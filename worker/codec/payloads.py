@@ -27,6 +27,7 @@ from worker.domain.model import (
     Tier,
     Trigger,
 )
+from worker.domain.server import ServerType
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -214,6 +215,23 @@ class StageFacts(Payload):
     detail: str
 
 
+class DetectedFacts(Payload):
+    """What the server is, and what to enter for it."""
+
+    server: ServerType
+    version: Annotated[str, Field(description="In words; empty when the server does not tell.")]
+    types: Annotated[
+        tuple[str, ...], Field(description="Types of directory that may fit, the best first.")
+    ]
+    bases: Annotated[
+        tuple[str, ...],
+        Field(description="Where that type searches; several: one has to be chosen."),
+    ]
+    attributes: Annotated[
+        tuple[str, ...], Field(description="Where that type finds addresses on this server.")
+    ]
+
+
 class FindingFacts(Payload):
     """What went wrong, in plain words, and what to do."""
 
@@ -228,6 +246,20 @@ class FindingFacts(Payload):
         str, Field(description="A command to try by hand; its password is a variable.")
     ]
     stages: tuple[StageFacts, ...]
+    detected: Annotated[
+        DetectedFacts | None,
+        Field(description="Null where the server was not asked: a sync does not."),
+    ] = None
+
+
+class DirectoryTested(FindingFacts):
+    """What the doctor found, code ``ok`` when all is well. Outside the tenant's order; nothing was changed."""
+
+    causes: Causes
+    directory: Annotated[
+        Id | None, Field(description="The directory named in the request; null for a form alone.")
+    ]
+    notify: Annotated[tuple[str, ...], Field(description="Who is named in the settings tested.")]
 
 
 class RunEnded(RunMembers, Sequenced):
@@ -461,6 +493,7 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "directory.deleted": DirectoryDeleted,
     "directory.paused": DirectoryPaused,
     "directory.resumed": DirectoryResumed,
+    "directory.tested": DirectoryTested,
     "sync.accepted": SyncAccepted,
     "sync.progress": SyncProgress,
     "sync.completed": SyncCompleted,

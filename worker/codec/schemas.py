@@ -50,14 +50,21 @@ def _text(schema: Mapping[str, object]) -> bytes:
 
 def _command(name: str) -> JsonSchema:
     data = _opened(FORMS[name].model_json_schema(mode="validation"))
-    if name == "directory.save":
-        data["x-groups"] = list(GROUPS)
-        data["x-group-titles"] = {
+    for form in _forms_of_directories(name, data):
+        form["x-groups"] = list(GROUPS)
+        form["x-group-titles"] = {
             group: {"title": title, "tip": tip} for group, (title, tip) in GROUP_TITLES.items()
         }
     attributes: JsonSchema = {"id": _ATTRIBUTE, "source": _ATTRIBUTE, "subject": _ID}
-    needs_data = bool(data.get("required"))
+    needs_data = bool(data.get("required") or data.get("anyOf"))
     return _envelope(name, data, attributes, needs_data=needs_data)
+
+
+def _forms_of_directories(name: str, data: JsonSchema) -> list[JsonSchema]:
+    """Return what a page may show as the form of a directory."""
+    if name == "directory.save":
+        return [data]
+    return [data["$defs"]["DirectoryForm"]] if name == "directory.test" else []
 
 
 def _event(name: str) -> JsonSchema:

@@ -15,10 +15,12 @@ from worker.domain.commands import (
     AddRecipients,
     ApproveHold,
     CancelSync,
+    CheckDirectory,
     Command,
     DeleteDirectory,
     DeleteTenant,
     DiscardHold,
+    Form,
     PauseDirectory,
     RemoveRecipients,
     RepublishRecipients,
@@ -30,7 +32,7 @@ from worker.domain.commands import (
     UndoRun,
 )
 from worker.domain.failures import RequestFailure
-from worker.domain.model import DirectoryId, DirectorySettings, Secret
+from worker.domain.model import DirectoryId, DirectorySettings, Secret, Server
 from worker.domain.why import Why
 
 
@@ -57,7 +59,8 @@ _PLAIN: Mapping[str, TypeAdapter[Command]] = {
 
 def encode_command(command: Command) -> bytes:
     """Return a command's stored form. Raises RequestFailure ``settings.unsealed_secret`` if a secret is in clear."""
-    if isinstance(command, SaveDirectory) and _holds_clear_secret(command):
+    form = command.form if isinstance(command, CheckDirectory) else command
+    if isinstance(form, SaveDirectory | Form) and _holds_clear_secret(form):
         raise RequestFailure(code="settings.unsealed_secret")
     return orjson.dumps(command, default=_plain)
 
@@ -67,6 +70,8 @@ def decode_command(name: str, stored: bytes) -> Command:
     try:
         if name == "directory.save":
             return _save_directory(stored)
+        if name == "directory.test":
+            return _check_directory(stored)
         return _PLAIN[name].validate_json(stored)
     except (KeyError, TypeError, ValueError) as exc:
         raise RequestFailure(code="settings.unreadable", detail=name) from exc
@@ -85,13 +90,25 @@ def load_settings(stored: bytes) -> DirectorySettings:
         raise RequestFailure(code="settings.unreadable") from exc
 
 
+def load_or_blank(stored: bytes) -> tuple[DirectorySettings, str | None]:
+    """Return the settings of one stored revision; of those that cannot be read, blank ones and the code that says so.
+
+    What another release saved must fail its own run only, and be replaced by a save.
+    """
+    try:
+        return load_settings(stored), None
+    except RequestFailure as failure:
+        blank = DirectorySettings(name="", type="", servers=(Server(""),), bind_name="")
+        return blank, failure.code
+
+
 def load_why(stored: bytes) -> Why:
     """Return what ``api.why`` told of an address."""
     return _WHY.validate_json(stored)
 
 
-def _holds_clear_secret(command: SaveDirectory) -> bool:
-    return isinstance(command.password, Secret) or isinstance(command.client_key, Secret)
+def _holds_clear_secret(form: SaveDirectory | Form) -> bool:
+    return isinstance(form.password, Secret) or isinstance(form.client_key, Secret)
 
 
 def _plain(value: object) -> object:
@@ -104,7 +121,7 @@ def _plain(value: object) -> object:
 
 
 def _save_directory(stored: bytes) -> SaveDirectory:
-    """Read the one command with parts that are not plain JSON: settings, and secrets in their sealed boxes."""
+    """Read a command with parts that are not plain JSON: settings, and secrets in their sealed boxes."""
     raw = _OBJECT.validate_json(stored)
     return SaveDirectory(
         directory=DirectoryId(str(raw["directory"])),
@@ -114,6 +131,23 @@ def _save_directory(stored: bytes) -> SaveDirectory:
         sync=raw["sync"] is True,
         force=raw["force"] is True,
         revision=_REVISION.validate_python(raw["revision"]),
+    )
+
+
+def _check_directory(stored: bytes) -> CheckDirectory:
+    raw = _OBJECT.validate_json(stored)
+    directory, form = raw["directory"], raw["form"]
+    return CheckDirectory(
+        None if directory is None else DirectoryId(str(directory)),
+        None if form is None else _form(_OBJECT.validate_python(form)),
+    )
+
+
+def _form(raw: dict[str, object]) -> Form:
+    return Form(
+        settings=_SETTINGS.validate_python(raw["settings"]),
+        password=_sealed(raw["password"]),
+        client_key=_sealed(raw["client_key"]),
     )
 
 

@@ -59,6 +59,23 @@ class SaveDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """Settings that were not saved, with their secrets as in ``SaveDirectory``."""
+
+    settings: DirectorySettings
+    password: Secret | Sealed | None
+    client_key: Secret | Sealed | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDirectory:
+    """Test a stored directory, or a form; with both, the form as edited for that directory. One of them at least."""
+
+    directory: DirectoryId | None
+    form: Form | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteDirectory:
     """Delete a directory; its addresses leave by grace, or are kept by hand."""
 
@@ -147,6 +164,7 @@ Command = (
     SaveTenant
     | DeleteTenant
     | SaveDirectory
+    | CheckDirectory
     | DeleteDirectory
     | PauseDirectory
     | ResumeDirectory

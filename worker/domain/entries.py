@@ -189,6 +189,11 @@ def _guid(value: bytes) -> bytes | None:
     return text.encode("ascii")
 
 
+def _octets(value: bytes) -> bytes | None:
+    """Write 16 bytes in the order they came in."""
+    return _hex_id(value.hex().encode("ascii")) if len(value) == 16 else None  # noqa: PLR2004 -- as above
+
+
 def _hex_id(value: bytes) -> bytes | None:
     if _UUID(value):
         return value
@@ -201,6 +206,7 @@ def _hex_id(value: bytes) -> bytes | None:
 _ID_FORMS: Mapping[IdForm, Callable[[bytes], bytes | None]] = {
     IdForm.GUID: _guid,
     IdForm.HEX: _hex_id,
+    IdForm.OCTETS: _octets,
 }
 
 

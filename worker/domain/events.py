@@ -5,7 +5,7 @@ Who sends an event adds ``epoch`` and ``sequence`` to those that are sequenced. 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from worker.domain.commands import Envelope, FieldError, Refused
@@ -23,6 +23,7 @@ from worker.domain.model import (
     Tier,
     Trigger,
 )
+from worker.domain.server import Detected
 
 
 Payload = Mapping[str, object]
@@ -289,7 +290,37 @@ def sync_cancelled(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
 
 def finding_payload(finding: Finding) -> Payload:
     """Return a finding as messages and ``api.run`` carry it."""
-    return asdict(finding)
+    detected = None if finding.detected is None else detected_payload(finding.detected)
+    return asdict(replace(finding, detected=None)) | {"detected": detected}
+
+
+def detected_payload(detected: Detected) -> Payload:
+    """Return what a server is, and what to enter for it."""
+    return {
+        "server": detected.server,
+        "version": detected.version,
+        "types": detected.types,
+        "bases": detected.bases,
+        "attributes": detected.attributes,
+    }
+
+
+def directory_tested(
+    tenant: TenantId,
+    directory: DirectoryId | None,
+    *,
+    causes: Sequence[str],
+    notify: Sequence[str],
+    finding: Finding,
+) -> Event:
+    """The doctor's answer; nothing was changed. ``directory`` is None for a form that names none."""
+    told = {
+        **finding_payload(finding),
+        "causes": list(causes),
+        "directory": directory,
+        "notify": list(notify),
+    }
+    return Event("directory.tested", tenant, told, sequenced=False)
 
 
 # --- recipients --------------------------------------------------------------

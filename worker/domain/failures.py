@@ -7,6 +7,8 @@ comes from the table here, by code; a server's own words go only to the private 
 import enum
 from dataclasses import dataclass
 
+from worker.domain.server import Detected
+
 
 DETAIL_CHARACTERS = 500
 
@@ -131,3 +133,5 @@ class Finding:
     retry: Retry
     ldapsearch: str = ""
     stages: tuple[StageResult, ...] = ()
+    detected: Detected | None = None
+    """What the server is, once it was asked."""

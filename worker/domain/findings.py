@@ -68,6 +68,14 @@ _SERVER_LOAD = "Is the server under load, or restarting?"
 _BASE_TYPED = "Is the search base typed correctly, for example DC=example,DC=com?"
 _BASE_BLANK = "Does it work with the search base left blank? Then the server is asked for it."
 
+_MAINTENANCE = "Is the server in maintenance or read-only mode?"
+_STRONGER = "Does the server demand a stronger kind of sign-in than a name and a password?"
+_PROTOCOL_CHECKS = (
+    "Is it an LDAP server, version 3?",
+    "Does something stand in between, such as a proxy?",
+)
+_PROTOCOL_FIX = "Connect to the directory itself, without a proxy."
+
 _AGAIN = "Nothing needs to be changed yet: it is tried again by itself. If it stays, ask whoever runs the server."
 _NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the bound."
 
@@ -126,15 +134,11 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Which kinds are ticked: mailboxes, groups, contacts, public folders?",),
             "Include mailboxes as well, or choose the type custom with a filter of your own.",
         ),
-        "settings.plan": Row(
-            "Your plan does not include this.",
-            ("Was the plan changed lately?",),
-            "Start the sync by hand, or choose a plan with automatic sync.",
-        ),
-        "settings.paused": Row(
-            "Automatic sync is paused for this directory.",
-            ("Did somebody pause it, or was the sign-in refused several times?",),
-            "Resume it when the reason is gone, or start a sync by hand.",
+        "settings.not_tested": Row(
+            "The test was not carried out in time.",
+            ("Was this service under load, or restarted? Its operator knows.",),
+            "Test again; nothing needs to be changed.",
+            Retry.NEVER,
         ),
         "settings.changing": Row(
             "The settings or domains were changed again and again while the directory was read.",
@@ -220,6 +224,14 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             (
                 _CERTIFICATE_SEEN,
                 "Does the certificate carry the server's internal name? With Active Directory it usually does.",
+            ),
+            "Enter a name from the certificate as the name in the certificate, or use that name as the server.",
+        ),
+        "secure.wrong_address": Row(
+            "The server was entered as an IP address that its certificate does not name.",
+            (
+                _CERTIFICATE_SEEN,
+                "Which names does the certificate carry? Most carry names only, no addresses.",
             ),
             "Enter a name from the certificate as the name in the certificate, or use that name as the server.",
         ),
@@ -436,8 +448,26 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         "sign_in.refused": Row(
             "The server is not willing to let the account sign in.",
-            ("Is the server in maintenance or read-only mode?", _NAME_FORM, _LOG),
-            "See the server's log for the reason.",
+            (
+                "Is the account deactivated? 389 Directory Server, FreeIPA and eDirectory then answer so.",
+                _MAINTENANCE,
+                _NAME_FORM,
+                _LOG,
+            ),
+            "Activate the account, or see the server's log for the reason.",
+        ),
+        "sign_in.referral": Row(
+            "The account belongs to another server.",
+            (
+                _NAME_FORM,
+                "Is the account in another domain of your forest? Each domain has servers of its own.",
+            ),
+            "Enter a server that holds the account, or an account of this server.",
+        ),
+        "sign_in.protocol_error": Row(
+            "The server did not understand the sign-in.",
+            _PROTOCOL_CHECKS,
+            _PROTOCOL_FIX,
         ),
         "sign_in.channel_binding": Row(
             "The server demands a sign-in that is bound to the encrypted connection, and this one was not.",
@@ -511,6 +541,21 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Which search base do other programs use, for example the mail server?", _RIGHTS),
             "Enter the search base, for example DC=example,DC=com.",
         ),
+        "base.needs_tls": Row(
+            "The server shows the search base only to those who are better protected.",
+            (_ENCRYPTION_CHOICE, _STRONGER),
+            "Choose LDAPS, or else STARTTLS.",
+        ),
+        "base.refused": Row(
+            "The server is not willing to show the search base.",
+            (_MAINTENANCE, _BASE_TYPED, _LOG),
+            "See the server's log for the reason.",
+        ),
+        "base.protocol_error": Row(
+            "The server did not understand how it was asked for the search base.",
+            _PROTOCOL_CHECKS,
+            _PROTOCOL_FIX,
+        ),
         "base.busy": Row("The server was too busy to answer.", (_SERVER_LOAD,), _AGAIN, _LATER),
         "base.unavailable": Row(
             "The server could not answer just then.", (_SERVER_LOAD, _LOG), _AGAIN, _LATER
@@ -540,6 +585,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             "The server broke the search off at a limit of its own, so the list is not whole. Nothing was changed.",
             (
                 "Which look-through limit applies to the account? 389 Directory Server's default is 5,000 entries.",
+                "May the account read in pages? OpenLDAP answers so if size.prtotal is disabled for it.",
                 _RIGHTS,
             ),
             "Lift the limits for the account, and have the attributes of the filter indexed.",
@@ -670,13 +716,24 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _AGAIN,
             _LATER,
         ),
+        "read.needs_tls": Row(
+            "The server gives its list only to those who are better protected.",
+            (_ENCRYPTION_CHOICE, _STRONGER),
+            "Choose LDAPS, or else STARTTLS.",
+        ),
+        "read.refused": Row(
+            "The server is not willing to give the list. Nothing was changed.",
+            (
+                _MAINTENANCE,
+                "May the account search a whole tree, and in pages?",
+                _LOG,
+            ),
+            "See the server's log for the reason.",
+        ),
         "read.protocol_error": Row(
             "The server did not understand what it was asked.",
-            (
-                "Is it an LDAP server, version 3?",
-                "Does something stand in between, such as a proxy?",
-            ),
-            "Connect to the directory itself, without a proxy.",
+            _PROTOCOL_CHECKS,
+            _PROTOCOL_FIX,
         ),
         "read.malformed": Row(
             "What the server sent is not proper LDAP. Nothing was changed.",

@@ -21,8 +21,8 @@ from worker.domain.model import (
     RemovalPolicy,
     Tier,
 )
+from worker.domain.plans import Right, allows
 from worker.domain.presets import PRESETS, Syntax, address_attribute
-from worker.domain.rulings import QUARANTINE_LOGINS
 
 
 NAME_KEPT = timedelta(days=30)
@@ -57,7 +57,7 @@ CLAIM_TEXTS: Mapping[ClaimCode, str] = {
 
 def are_made(settings: DirectorySettings, tier: Tier) -> bool:
     """Whether runs look after the logins of a directory; if not they stay as they are."""
-    return settings.logins.create and tier in QUARANTINE_LOGINS
+    return settings.logins.create and allows(tier, Right.LOGINS)
 
 
 def are_ended(settings: DirectorySettings) -> bool:
@@ -71,9 +71,9 @@ def primary_is_told(settings: DirectorySettings) -> bool:
     A single attribute of plain addresses does not (values come in no order, RFC 4511 section 4.1.7): there the user name
     stays while the entry shows it, whatever other address is added.
     """
-    preset = PRESETS[settings.type]
-    addresses = preset.addresses
-    if settings.address_attributes:
+    preset = PRESETS.get(settings.type)
+    addresses = preset.addresses if preset else ()
+    if preset and settings.address_attributes:
         addresses = tuple(address_attribute(preset, name) for name in settings.address_attributes)
     return len(addresses) != 1 or addresses[0].syntax is not Syntax.PLAIN
 

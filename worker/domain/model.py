@@ -327,3 +327,28 @@ class ClaimedRun:
     """Why the run must not start (paused, plan, deleted, cancelled), or None."""
     fault: str | None = None
     """The code of what makes its stored settings unusable, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTest:
+    """A test that this worker holds the lease of, with all that is needed to carry it out."""
+
+    number: int
+    """Of the command that it answers."""
+    token: int
+    """Who holds an older one writes nothing."""
+    tenant: TenantId
+    directory: DirectoryId | None
+    """None: of a form that names none."""
+    causes: tuple[str, ...]
+    settings: DirectorySettings
+    credentials: Credentials = field(repr=False)
+    is_saved: bool
+    """The settings are the directory's own; else a form."""
+    domains: tuple[str, ...]
+    """The tenant's domains (lower-case A-labels)."""
+    asked_at: datetime
+    queue_s: float
+    traceparent: str | None = None
+    fault: str | None = None
+    """The code of why it is not to be carried out, or None."""

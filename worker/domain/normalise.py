@@ -44,7 +44,7 @@ from worker.domain.reasons import (
 
 Entries = Iterable[tuple[str, Attributes]]
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Moves with any change of presets or normalising: the same bytes may then mean other rows."""
 
 DIGEST_BYTES = 16

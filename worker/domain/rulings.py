@@ -4,21 +4,35 @@ Pure: what is known comes in as records, what is wrong goes out as one message p
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from worker.domain.commands import FieldError, RequestSync, SaveDirectory, SaveTenant
-from worker.domain.model import DirectorySettings, Domain, Tier, Trigger
+from worker.domain.commands import (
+    CheckDirectory,
+    FieldError,
+    Form,
+    RequestSync,
+    SaveDirectory,
+    SaveTenant,
+)
+from worker.domain.model import DirectoryId, DirectorySettings, Domain, Tier, Trigger
+from worker.domain.plans import Right, allows, lacking
 
 
-AUTOMATIC_SYNC = frozenset({Tier.STANDARD, Tier.ENTERPRISE, Tier.RESELLER})
-QUARANTINE_LOGINS = frozenset({Tier.ENTERPRISE, Tier.RESELLER})
-
+RIGHT_FOR = {Trigger.MANUAL: Right.MANUAL_SYNC, Trigger.SCHEDULED: Right.AUTOMATIC_SYNC}
+"""What a run needs, when it is asked for, when it starts and when it ends."""
 PASSWORD_REQUIRED = FieldError("password", "required", "Enter the password of the bind account.")
 
 KEY_REQUIRED = FieldError(
     "client_key",
     "required",
     "Enter the private key of the client certificate; none is stored that may go with it.",
+)
+
+
+DELETED_MEANWHILE = FieldError(
+    "directory",
+    "directory.deleted",
+    "The directory or its tenant was deleted before it was tested.",
 )
 
 
@@ -125,6 +139,29 @@ def directory_errors(
     )
 
 
+def check_errors(
+    command: CheckDirectory, known: DirectoryRecord | None, tenant: TenantRecord
+) -> tuple[FieldError, ...]:
+    """Say why a form cannot be tested: for the reasons why it could not be saved. What is stored can be."""
+    if command.form is None:
+        return ()
+    wrong = directory_errors(as_saved(command.form, command.directory), known, tenant)
+    return tuple(replace(error, field=f"form.{error.field}") for error in wrong)
+
+
+def as_saved(form: Form, directory: DirectoryId | None) -> SaveDirectory:
+    """Return the save that a form would be."""
+    return SaveDirectory(
+        directory=directory or DirectoryId(""),
+        settings=form.settings,
+        password=form.password,
+        client_key=form.client_key,
+        sync=False,
+        force=False,
+        revision=None,
+    )
+
+
 def canary_errors(
     settings: DirectorySettings, domains: Collection[Domain]
 ) -> tuple[FieldError, ...]:
@@ -143,24 +180,15 @@ def canary_errors(
 
 def plan_errors(settings: DirectorySettings, tier: Tier) -> tuple[FieldError, ...]:
     """Name the plans that have what is asked for and this plan has not."""
-    errors = []
-    if settings.schedule.automatic and tier not in AUTOMATIC_SYNC:
-        errors.append(
-            FieldError(
-                "schedule.automatic",
-                "plan.automatic_sync",
-                "Automatic sync is part of the plans Standard, Enterprise and Reseller.",
-            )
-        )
-    if settings.logins.create and tier not in QUARANTINE_LOGINS:
-        errors.append(
-            FieldError(
-                "logins.create",
-                "plan.quarantine_logins",
-                "Quarantine logins are part of the plans Enterprise and Reseller.",
-            )
-        )
-    return tuple(errors)
+    asked = (
+        (settings.schedule.automatic, Right.AUTOMATIC_SYNC, "schedule.automatic"),
+        (settings.logins.create, Right.LOGINS, "logins.create"),
+    )
+    return tuple(
+        lacking(right, field)
+        for is_asked, right, field in asked
+        if is_asked and not allows(tier, right)
+    )
 
 
 def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tuple[FieldError, ...]:
@@ -226,12 +254,10 @@ def request_errors(
     command: RequestSync, tier: Tier, known: DirectoryRecord
 ) -> tuple[FieldError, ...]:
     """Say why a run may not be asked for."""
-    if command.trigger is Trigger.MANUAL:
-        return ()
-    if tier not in AUTOMATIC_SYNC:
-        text = "Automatic sync is part of the plans Standard, Enterprise and Reseller."
-        return (FieldError("trigger", "plan.automatic_sync", text),)
-    if known.in_force is None:
+    right = RIGHT_FOR[command.trigger]
+    if not allows(tier, right):
+        return (lacking(right, "trigger"),)
+    if command.trigger is Trigger.SCHEDULED and known.in_force is None:
         text = "The settings have not come into force yet: sync once by hand (Save & Sync) first."
         return (FieldError("directory", "directory.pending", text),)
     return ()
@@ -251,8 +277,6 @@ def skip_reason(trigger: Trigger, *, tier: Tier, paused: str | None, deleted: bo
     """Why a claimed run must not start, or None. A manual run goes on while the schedule is paused."""
     if deleted:
         return "deleted"
-    if trigger is Trigger.MANUAL:
-        return None
-    if tier not in AUTOMATIC_SYNC:
+    if not allows(tier, RIGHT_FOR[trigger]):
         return "plan"
-    return "paused" if paused is not None else None
+    return "paused" if trigger is Trigger.SCHEDULED and paused is not None else None

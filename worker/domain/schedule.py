@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from worker.domain.model import DirectoryId, Schedule, TenantId, Tier
-from worker.domain.rulings import AUTOMATIC_SYNC
+from worker.domain.plans import Right, allows
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +69,7 @@ def is_automatic(standing: Standing) -> bool:
         standing.schedule is not None
         and standing.schedule.automatic
         and not standing.is_paused
-        and standing.tier in AUTOMATIC_SYNC
+        and allows(standing.tier, Right.AUTOMATIC_SYNC)
     )
 
 

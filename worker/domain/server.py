@@ -1,5 +1,11 @@
-"""What a directory server says of itself, as text. Knows no product: telling them apart is ``detect``'s."""
+"""What a directory server says of itself, as text, and the words for what that comes to.
 
+Knows no product by its signs: telling them apart is ``detect``'s.
+"""
+
+import enum
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -7,6 +13,11 @@ PAGED_RESULTS = "1.2.840.113556.1.4.319"
 """RFC 2696."""
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 """RFC 4532."""
+
+SERVICE_CONTEXTS = frozenset(
+    {"cn=config", "cn=schema", "cn=monitor", "cn=changelog", "o=netscaperoot", "o=ipaca"}
+)
+DATA_CONTEXTS = ("dc=", "o=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +58,75 @@ class RootDse:
     def tells_who_we_are(self) -> bool:
         """Whether Who-am-I is offered."""
         return WHO_AM_I in self.extensions
+
+    @property
+    def data_contexts(self) -> tuple[str, ...]:
+        """What the server calls its data: one context, several it could be, or none.
+
+        389-DS and Active Directory say which is the one (``defaultNamingContext``). Else those that hold no data are left
+        out: configuration, schema, statistics, changes, and the certificates of FreeIPA.
+        """
+        if self.default_context:
+            return (self.default_context,)
+        if len(self.contexts) == 1:
+            return self.contexts
+        return tuple(
+            context
+            for context in self.contexts
+            if context.lower().startswith(DATA_CONTEXTS) and context.lower() not in SERVICE_CONTEXTS
+        )
+
+
+_NAMES = re.compile(rb"\bNAME *(?:'([^']*)'|\(([^)]*)\))").search
+
+
+def schema_names(definitions: Iterable[bytes]) -> Iterator[str]:
+    """Give the names in definitions of attributes and classes (RFC 4512 sections 4.1.1 and 4.1.2), in lower case."""
+    for definition in definitions:
+        found = _NAMES(definition)
+        if found:
+            names = found[1] if found[1] is not None else found[2].replace(b"'", b" ")
+            yield from names.decode("utf-8", "replace").lower().split()
+
+
+class ServerType(enum.StrEnum):
+    """Servers that can be told apart."""
+
+    ACTIVE_DIRECTORY = "active_directory"
+    SAMBA_AD = "samba_ad"
+    OPENLDAP = "openldap"
+    DS389 = "389ds"
+    FREEIPA = "freeipa"
+    ZIMBRA = "zimbra"
+    UCS = "ucs"
+    IREDMAIL = "iredmail"
+    EDIRECTORY = "edirectory"
+    DOMINO = "domino"
+    GOOGLE = "google"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All that was asked of a server besides its entries."""
+
+    root: RootDse
+    known: frozenset[str] | None = None
+    """Lower-case names of attributes and classes that its schema has, of those asked for; None: not asked, or not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What kind of directory a server is, and what to enter for it."""
+
+    server: ServerType
+    version: str
+    """In words, as far as the server tells: "Windows Server 2025"."""
+    types: tuple[str, ...]
+    """Names of the presets that may fit, the best first."""
+    bases: tuple[str, ...]
+    """Where that preset would search; several: the customer has to choose."""
+    attributes: tuple[str, ...]
+    """Where its entries keep addresses."""
+    known: frozenset[str] | None = None
+    """As in ``Profile``."""

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from worker.codec.inbound import decode
-from worker.domain.commands import Received, Refused, SaveDirectory, Sealed
+from worker.domain.commands import CheckDirectory, Form, Received, Refused, SaveDirectory, Sealed
 from worker.domain.model import Secret
 from worker.flows.bell import Bell
 from worker.ports.broker import Delivery
@@ -16,6 +17,9 @@ from worker.ports.vault import Vault
 
 LARGE_BYTES = 16 * 1024
 """A list of thousands of addresses takes long enough to check (0.03 to 0.3 ms each) that the loop must turn meanwhile."""
+
+
+Entered = TypeVar("Entered", SaveDirectory, Form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,15 @@ class Accept:
     def sealed(self, received: Received) -> Received:
         """Return the command as it may be stored: its secrets in sealed boxes."""
         command = received.command
-        if not isinstance(command, SaveDirectory):
-            return received
+        if isinstance(command, SaveDirectory):
+            return replace(received, command=self._shut(command))
+        if isinstance(command, CheckDirectory) and command.form is not None:
+            return replace(received, command=replace(command, form=self._shut(command.form)))
+        return received
+
+    def _shut(self, form: Entered) -> Entered:
         return replace(
-            received,
-            command=replace(
-                command,
-                password=self._seal(command.password),
-                client_key=self._seal(command.client_key),
-            ),
+            form, password=self._seal(form.password), client_key=self._seal(form.client_key)
         )
 
     def _seal(self, secret: Secret | Sealed | None) -> Sealed | None:

@@ -7,6 +7,7 @@ from worker.domain.commands import (
     AddRecipients,
     ApproveHold,
     CancelSync,
+    CheckDirectory,
     DeleteDirectory,
     DeleteTenant,
     DiscardHold,
@@ -28,7 +29,9 @@ from worker.ports.desk import Desk, Done, Rejected, Settled, Waiting
 DirectoryCommand = DeleteDirectory | PauseDirectory | ResumeDirectory | RequestSync
 RecipientCommand = AddRecipients | RemoveRecipients | RepublishRecipients
 RunCommand = CancelSync | UndoRun | ApproveHold | DiscardHold
-TenantCommand = DeleteTenant | SaveDirectory | DirectoryCommand | RunCommand | RecipientCommand
+TenantCommand = (
+    DeleteTenant | SaveDirectory | CheckDirectory | DirectoryCommand | RunCommand | RecipientCommand
+)
 
 PAUSED_BY_HAND = "paused by hand"
 
@@ -59,8 +62,8 @@ async def about_tenant(desk: Desk, command: TenantCommand, tenant: TenantRecord)
     match command:
         case DeleteTenant():
             return await desk.tenant.delete()
-        case SaveDirectory():
-            return await save_directory(desk, command, tenant)
+        case SaveDirectory() | CheckDirectory():
+            return await about_form(desk, command, tenant)
         case CancelSync() | UndoRun() | ApproveHold() | DiscardHold():
             return await about_run(desk, command)
         case AddRecipients() | RemoveRecipients() | RepublishRecipients():
@@ -81,6 +84,15 @@ async def save_tenant(desk: Desk, command: SaveTenant, known: TenantRecord | Non
     return Done(await desk.tenant.save(command, changes))
 
 
+async def about_form(
+    desk: Desk, command: SaveDirectory | CheckDirectory, tenant: TenantRecord
+) -> Settled:
+    """Save a form, or have it tested."""
+    if isinstance(command, SaveDirectory):
+        return await save_directory(desk, command, tenant)
+    return await check_directory(desk, command, tenant)
+
+
 async def save_directory(desk: Desk, command: SaveDirectory, tenant: TenantRecord) -> Settled:
     """Save a revision of the form; Save & Sync makes it pending and asks for a run."""
     known = await desk.directories.find(command.directory)
@@ -96,6 +108,20 @@ async def save_directory(desk: Desk, command: SaveDirectory, tenant: TenantRecor
         return Done(saved)
     accepted = await desk.runs.request(command.directory, trigger=Trigger.MANUAL, mode=Mode.APPLY)
     return Done(saved, also=(accepted,))
+
+
+async def check_directory(desk: Desk, command: CheckDirectory, tenant: TenantRecord) -> Settled:
+    """Queue a test; the outcome of the command is the test's. Nobody else's command waits for it."""
+    known = None
+    if command.directory is not None:
+        known = await desk.directories.find(command.directory)
+        if known is None:
+            return Waiting(NO_DIRECTORY)
+    errors = rulings.check_errors(command, known, tenant)
+    if errors:
+        return Rejected(errors)
+    await desk.directories.test(command)
+    return Done(None)
 
 
 async def about_directory(desk: Desk, command: DirectoryCommand, tenant: TenantRecord) -> Settled:

@@ -7,10 +7,11 @@ entry too large shows at the end. So all is read, within the same bounds as a sy
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain import findings
 from worker.domain.addresses import display_domain
+from worker.domain.detect import detect, misfit
 from worker.domain.failures import (
     DirectoryFailure,
     Finding,
@@ -25,11 +26,17 @@ from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.normalise import Normaliser
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.preview import Collector, Preview
+from worker.domain.server import Detected, Profile
 from worker.ports.directory import DirectoryReader, Gate
 
 
 DOMAINS_NAMED_COUNT = 10
 """Foreign domains named in a finding; a preview lists more."""
+
+FIT_MATTERS = frozenset(
+    {findings.OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
+)
+"""Findings whose first check is whether the type chosen fits the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,15 @@ class Diagnosis:
     """They count towards the account's lockout."""
     detail: str = ""
     """The server's own words. For whoever runs this program, never for its customers."""
+    detected: Detected | None = None
+    """What the server is; None if nobody came so far."""
+
+
+@dataclass(slots=True)
+class Met:
+    """What became known of the server on the way, also when the reading failed later."""
+
+    profile: Profile | None = None
 
 
 class CountingGate:
@@ -95,21 +111,33 @@ async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     gate = CountingGate(ports.gate)
     plan: ReadPlan | None = None
     preview: Preview | None = None
+    met = Met()
     code, detail = findings.OK, ""
     try:
-        plan = planned(asked, ports.limits, stages)
-        preview = await read(plan, asked, gate=gate, stages=stages, ports=ports)
+        plan = replace(planned(asked, ports.limits, stages), asks_schema=True)
+        preview = await read(plan, asked, met, gate=gate, stages=stages, ports=ports)
         code = judged(preview, stages)
     except (DirectoryFailure, RequestFailure) as failure:
         code, detail = failure.code, failure.detail
     found = findings.finding(
         code,
         seen=seen(preview) if preview else "",
+        until=detail,
         stages=completed(stages),
         ldapsearch=ldapsearch_line(plan, asked.settings.servers[0]) if plan else "",
         egress=ports.egress,
     )
-    return Diagnosis(found, preview, gate.refused, detail)
+    detected = detect(met.profile.root, met.profile.known) if met.profile else None
+    if plan and detected:
+        found = fitted(found, plan, detected)
+    return Diagnosis(found, preview, gate.refused, detail, detected)
+
+
+def fitted(found: Finding, plan: ReadPlan, detected: Detected) -> Finding:
+    """Add what the server is and, where it matters, why the type chosen does not fit it: the first thing to look at."""
+    advice = misfit(plan.preset, detected) if found.code in FIT_MATTERS else None
+    checks = (advice, *found.checks) if advice else found.checks
+    return replace(found, checks=checks, detected=detected)
 
 
 def planned(asked: Asked, limits: Limits, stages: list[StageResult]) -> ReadPlan:
@@ -124,9 +152,10 @@ def planned(asked: Asked, limits: Limits, stages: list[StageResult]) -> ReadPlan
     return plan
 
 
-async def read(
+async def read(  # noqa: PLR0913 -- what comes in, what is noted on the way, and the world
     plan: ReadPlan,
     asked: Asked,
+    met: Met,
     *,
     gate: CountingGate,
     stages: list[StageResult],
@@ -139,10 +168,13 @@ async def read(
             asyncio.timeout(plan.limits.run_s),
             ports.directory.listing(plan, gate=gate, stages=stages) as pages,
         ):
-            async for page in pages:
-                collector.add(normaliser.page(page).rows)
-                ports.tell(normaliser.entries)
-            proof = pages.proof
+            try:
+                async for page in pages:
+                    collector.add(normaliser.page(page).rows)
+                    ports.tell(normaliser.entries)
+                proof = pages.proof
+            finally:
+                met.profile = pages.profile
     except TimeoutError as exc:
         raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
     return collector.preview(

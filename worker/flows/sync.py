@@ -35,6 +35,7 @@ from worker.domain.outcomes import (
     Unchanged,
 )
 from worker.domain.plan import ReadPlan, make_plan
+from worker.domain.sign_in import sign_in_of_run
 from worker.flows.bell import Bell
 from worker.flows.reading import Progress, Reading
 from worker.ports.directory import DirectoryReader
@@ -134,7 +135,7 @@ async def read(
     run: ClaimedRun, plan: ReadPlan, reading: Reading, *, ports: SyncPorts, progress: Progress
 ) -> Snapshot:
     """Read the directory to its proved end. Raises a DirectoryFailure when the list is not whole."""
-    gate = ports.sign_ins.gate(run)
+    gate = ports.sign_ins.gate(sign_in_of_run(run))
     try:
         async with (
             asyncio.timeout(plan.limits.run_s),

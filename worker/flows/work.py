@@ -1,17 +1,17 @@
-"""The loops that keep the spines busy: carrying out commands, executing runs, sweeping. Each has one owner."""
+"""The loops that keep the spines busy: carrying out commands, executing runs and tests, sweeping. Each has one owner."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from worker.domain.failures import StoreFailure
 from worker.domain.model import ClaimedRun
-from worker.domain.outcomes import Outcome
 from worker.flows.bell import Bell
 from worker.flows.carry import carry
 from worker.ports.desk import Orders
-from worker.ports.runs import Fleet, Runs, Sweeper
+from worker.ports.runs import Fleet, Sweeper
 from worker.ports.telemetry import Telemetry
 
 
@@ -42,26 +42,40 @@ async def carry_out(
             await bell.wait(IDLE_S)
 
 
-@dataclass(slots=True)
-class Executor:
-    """Claims runs as long as it has hands free, and owns the tasks that carry them out."""
+Claimed = TypeVar("Claimed")
+Given_co = TypeVar("Given_co", covariant=True)
 
-    runs: Runs
-    sync: Callable[[ClaimedRun], Awaitable[Outcome]]
+
+class Queue(Protocol[Given_co]):
+    """What an executor needs of a queue: runs, or tests."""
+
+    async def claim(self, most: int) -> Sequence[Given_co]:
+        """Claim up to so many that are due, each under a lease."""
+        ...
+
+
+@dataclass(slots=True)
+class Executor(Generic[Claimed]):
+    """Claims as long as it has hands free, and owns the tasks that carry out what it claimed."""
+
+    queue: Queue[Claimed]
+    work: Callable[[Claimed], Awaitable[object]]
     bell: Bell
     telemetry: Telemetry
     capacity: int
     drain_s: float
-    _busy: set["asyncio.Task[Outcome]"] = field(default_factory=set, init=False)
+    gauge: str = "runs_running"
+    """What says how many are at work."""
+    _busy: set["asyncio.Task[object]"] = field(default_factory=set, init=False)
     _stopping: bool = field(default=False, init=False)
 
     def stop(self) -> None:
-        """Claim no more; what runs may end within the drain time."""
+        """Claim no more; what is at work may end within the drain time."""
         self._stopping = True
         self.bell.ring()
 
     async def execute(self) -> None:
-        """Claim and run until stopped, then drain; runs that outlast the drain time go back to the queue."""
+        """Claim and work until stopped, then drain; what outlasts the drain time goes back to the queue."""
         async with asyncio.TaskGroup() as group:
             while not self._stopping:
                 if not await self._claim(group):
@@ -73,24 +87,23 @@ class Executor:
         if free <= 0:
             return False
         try:
-            claimed = await self.runs.claim(free)
+            claimed = await self.queue.claim(free)
         except StoreFailure as away:
             self.telemetry.event("claiming_waits", code=away.code, detail=away.detail)
             await asyncio.sleep(AWAY_S)
             return True
-        for run in claimed:
-            task = group.create_task(self._run(run))
+        for each in claimed:
+            task = group.create_task(self._carry_out(each))
             self._busy.add(task)
             task.add_done_callback(self._done)
         return bool(claimed)
 
-    async def _run(self, run: ClaimedRun) -> Outcome:
-        self.telemetry.observe("run_queue_seconds", run.queue_s, trigger=run.trigger)
-        return await self.sync(run)
+    async def _carry_out(self, claimed: Claimed) -> object:
+        return await self.work(claimed)
 
-    def _done(self, task: "asyncio.Task[Outcome]") -> None:
+    def _done(self, task: "asyncio.Task[object]") -> None:
         self._busy.discard(task)
-        self.telemetry.gauge("runs_running", len(self._busy))
+        self.telemetry.gauge(self.gauge, len(self._busy))
         self.bell.ring()
 
     async def _drain(self) -> None:
@@ -98,6 +111,17 @@ class Executor:
             await asyncio.wait(self._busy, timeout=self.drain_s)
         for task in self._busy:
             task.cancel()
+
+
+async def timed(
+    run: ClaimedRun,
+    *,
+    sync: Callable[[ClaimedRun], Awaitable[object]],
+    telemetry: Telemetry,
+) -> object:
+    """Carry out a run, and tell how long it had waited."""
+    telemetry.observe("run_queue_seconds", run.queue_s, trigger=run.trigger)
+    return await sync(run)
 
 
 async def sweep(sweeper: Sweeper, *, found: Bell, telemetry: Telemetry) -> None:
@@ -141,4 +165,6 @@ async def figures(sweeper: Sweeper, *, telemetry: Telemetry) -> None:
         telemetry.gauge("runs_ready", backlog.manual_ready, trigger="manual")
         telemetry.gauge("runs_ready", backlog.scheduled_ready, trigger="scheduled")
         telemetry.gauge("oldest_ready_run_age_seconds", backlog.run_age_s)
+        telemetry.gauge("tests_ready", backlog.tests_ready)
+        telemetry.gauge("oldest_ready_test_age_seconds", backlog.test_age_s)
         await asyncio.sleep(FIGURES_S)

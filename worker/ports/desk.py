@@ -6,6 +6,7 @@ from typing import Protocol
 
 from worker.domain.commands import (
     AddRecipients,
+    CheckDirectory,
     DeleteDirectory,
     FieldError,
     Received,
@@ -90,6 +91,10 @@ class DirectoryBook(Protocol):
 
     async def save(self, command: SaveDirectory, *, revision: int, pending: bool) -> Event:
         """Write a new revision; a queued run of a replaced one takes it."""
+        ...
+
+    async def test(self, command: CheckDirectory) -> None:
+        """Queue a test for the command in hand, of the form or of the settings a manual request reads."""
         ...
 
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:

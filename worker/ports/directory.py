@@ -7,6 +7,7 @@ from typing import Protocol
 
 from worker.domain.failures import StageResult
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile
 
 
 Entry = tuple[str, dict[str, list[bytes]]]
@@ -54,6 +55,11 @@ class Listing(Protocol):
     @property
     def proof(self) -> Proof:
         """What was proved. Only after the iteration has ended."""
+        ...
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself; its schema only if the plan asks for it, and at the end of the iteration."""
         ...
 
 

@@ -13,6 +13,7 @@ from worker.domain.model import (
 )
 from worker.domain.outcomes import Failed, Outcome, Skipped, Tally
 from worker.domain.reasons import KeptRejects
+from worker.domain.sign_in import SignIn
 from worker.ports.broker import Message
 from worker.ports.directory import Gate
 
@@ -105,6 +106,8 @@ class Backlog:
     manual_ready: int
     scheduled_ready: int
     run_age_s: float
+    tests_ready: int = 0
+    test_age_s: float = 0.0
 
 
 class Sweeper(Protocol):
@@ -148,10 +151,10 @@ class Fleet(Protocol):
 
 
 class SignIns(Protocol):
-    """Account safety, counted per tenant and bind name over all hosts and workers."""
+    """Account safety, counted per tenant and account over all hosts and workers."""
 
-    def gate(self, run: ClaimedRun) -> Gate:
-        """The gate of one run's sign-in."""
+    def gate(self, sign_in: SignIn) -> Gate:
+        """Return the gate of one sign-in."""
         ...
 
 

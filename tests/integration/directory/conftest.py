@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.integration.postgres.conftest import house, pool, shared_database, vault
+from tests.proofs.telling import told
 from tests.servers import ldif
 from tests.servers.certs import Authority
 from tests.servers.samba import Samba, missing
 from tests.servers.slapd import READER_PASSWORD, Slapd, Tree
 from worker.adapters.directory.dial import TcpConnector
 from worker.adapters.directory.reader import LdapReader
-from worker.domain.failures import DirectoryFailure, Stage, StageResult, StageState
+from worker.domain.failures import DirectoryFailure, Finding, Stage, StageResult, StageState
 from worker.domain.model import (
     Credentials,
     DirectorySettings,
@@ -29,6 +30,7 @@ from worker.domain.model import (
 )
 from worker.domain.plan import ReadPlan
 from worker.domain.presets import PRESETS
+from worker.domain.server import Profile
 from worker.ports.directory import Entry, Page, Proof
 
 
@@ -78,13 +80,17 @@ class Reading:
     stages: list[StageResult] = field(default_factory=list)
     reader: LdapReader = field(default_factory=LdapReader)
     proof: Proof | None = None
+    profile: Profile | None = None
 
     async def pages(self) -> AsyncIterator[Page]:
         """Read page by page; whoever stops early closes it."""
         async with self.reader.listing(self.plan, gate=self.gate, stages=self.stages) as listing:
-            async for page in listing:
-                yield page
-            self.proof = listing.proof
+            try:
+                async for page in listing:
+                    yield page
+                self.proof = listing.proof
+            finally:
+                self.profile = listing.profile
 
     async def entries(self) -> list[Entry]:
         """Read everything."""
@@ -103,9 +109,13 @@ class Reading:
             await self.entries()
         return caught.value
 
+    async def finding(self) -> Finding:
+        """Read until it fails, return what the customer is told; read with care."""
+        return told(await self.failure(), self.stages)
+
     async def code(self) -> str:
-        """Read until it fails, return the code."""
-        return (await self.failure()).code
+        """Read until it fails, return the code of what the customer is told."""
+        return (await self.finding()).code
 
     def states(self) -> list[tuple[Stage, StageState]]:
         """What became of each stage."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -13,10 +14,13 @@ from tests.servers.ad_domain import LOCKOUT_THRESHOLD, PASSWORD, upn
 from tests.servers.daemon import free_port
 from tests.servers.samba import Samba
 from worker.adapters.directory.reader import LdapReader
-from worker.adapters.postgres.runs import PostgresRuns
+from worker.adapters.postgres.directory_tests import PostgresTests
+from worker.adapters.postgres.runs import Claiming, PostgresRuns
 from worker.adapters.postgres.spool import open_spool
+from worker.domain.commands import CheckDirectory, Form
 from worker.domain.model import (
     Credentials,
+    DirectoryId,
     DirectorySettings,
     Secret,
     Server,
@@ -26,6 +30,7 @@ from worker.domain.model import (
 from worker.domain.outcomes import Failed, Outcome, Skipped
 from worker.flows.bell import Bell
 from worker.flows.diagnose import Asked, DiagnosePorts, diagnose
+from worker.flows.examine import ExaminePorts, examine
 from worker.flows.sync import SyncPorts, sync
 from worker.ports.telemetry import NoTelemetry
 
@@ -35,11 +40,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 REFUSALS_MAX = 2
 FORGETS_MINUTES = 30
-Form = Callable[[str], DirectorySettings]
+MakeForm = Callable[[str], DirectorySettings]
 
 
 @pytest.fixture
-def form(samba: Samba, own_ca: Trust) -> Form:
+def form(samba: Samba, own_ca: Trust) -> MakeForm:
     """The form of a new account, with two servers that are one: what goes to both counts twice."""
 
     def make(account: str) -> DirectorySettings:
@@ -89,13 +94,40 @@ async def press(house: House, trigger: Trigger = Trigger.MANUAL) -> str:
     return outcome.finding.code if isinstance(outcome, Failed) else "ok"
 
 
+async def doctor(house: House, form: DirectorySettings, *, password: str) -> str:
+    """One test of a form, from the command to its answer; the code of what was found."""
+    sealed = house.vault.seal(Secret(password))
+    await house.send(CheckDirectory(None, Form(form, sealed, None)))
+    (code,) = await examined(house)
+    return code
+
+
+async def examined(house: House, most: int = 1) -> Sequence[str]:
+    """Carry out the tests that wait, so many at once, as a worker would; gives what was found."""
+    tests = PostgresTests(house.pool, house.clock, house.vault, Claiming("worker-1"), per_tenant=10)
+    ports = ExaminePorts(
+        tests=tests,
+        directory=LdapReader(),
+        sign_ins=house.sign_ins,
+        telemetry=NoTelemetry(),
+        relay_bell=Bell(),
+        limits=LOOPBACK,
+    )
+    claimed = await tests.claim(most)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(examine(each, ports=ports)) for each in claimed]
+    return [task.result() for task in tasks]
+
+
 def refusals(samba: Samba, account: str) -> int:
     """What the directory has counted against an account; it locks it at LOCKOUT_THRESHOLD."""
     assert samba.number(ad_domain.account(account), "lockoutTime") == 0
     return samba.number(ad_domain.account(account), "badPwdCount")
 
 
-async def test_a_person_who_presses_again_and_again(house: House, samba: Samba, form: Form) -> None:
+async def test_a_person_who_presses_again_and_again(
+    house: House, samba: Samba, form: MakeForm
+) -> None:
     """Twenty times within ten minutes, and then a schedule for a week."""
     await move_in(house, form("safe-press"), password="wrong")
 
@@ -115,7 +147,7 @@ async def test_a_person_who_presses_again_and_again(house: House, samba: Samba, 
 
 
 async def test_a_patient_person_who_presses_every_quarter_of_an_hour(
-    house: House, samba: Samba, form: Form
+    house: House, samba: Samba, form: MakeForm
 ) -> None:
     """A directory forgets only after half an hour without a refusal: one at each end of the window adds up.
 
@@ -136,7 +168,9 @@ async def test_a_patient_person_who_presses_every_quarter_of_an_hour(
     assert max(counts) == REFUSALS_MAX
 
 
-async def test_many_directories_and_workers_at_once(house: House, samba: Samba, form: Form) -> None:
+async def test_many_directories_and_workers_at_once(
+    house: House, samba: Samba, form: MakeForm
+) -> None:
     """One account for ten directories, and its password changed: three workers find out together."""
     settings = form("safe-many")
     await house.save_tenant(ad_domain.MAIL)
@@ -161,7 +195,7 @@ async def test_many_directories_and_workers_at_once(house: House, samba: Samba, 
 
 
 async def test_a_failover_sends_a_wrong_password_once(
-    house: House, samba: Samba, form: Form
+    house: House, samba: Samba, form: MakeForm
 ) -> None:
     """The second domain controller asks the same account; the first, which is away, asks nobody."""
     settings = form("safe-failover")
@@ -172,7 +206,7 @@ async def test_a_failover_sends_a_wrong_password_once(
     assert refusals(samba, "safe-failover") == 1
 
 
-async def test_a_doctor_sends_a_wrong_password_once(samba: Samba, form: Form) -> None:
+async def test_a_doctor_sends_a_wrong_password_once(samba: Samba, form: MakeForm) -> None:
     """It goes on as far as it can with all servers, and signs in at one."""
     asked = Asked(form("safe-doctor"), Credentials(Secret("wrong")), None)
 
@@ -182,7 +216,7 @@ async def test_a_doctor_sends_a_wrong_password_once(samba: Samba, form: Form) ->
     assert refusals(samba, "safe-doctor") == diagnosis.refused_sign_ins == 1
 
 
-async def test_the_right_password_starts_anew(house: House, samba: Samba, form: Form) -> None:
+async def test_the_right_password_starts_anew(house: House, samba: Samba, form: MakeForm) -> None:
     """Then the directory forgets, and so do we: a typing mistake costs nobody half an hour."""
     settings = form("safe-again")
     await move_in(house, settings, password="wrong")
@@ -200,7 +234,7 @@ async def test_the_right_password_starts_anew(house: House, samba: Samba, form: 
     assert refusals(samba, "safe-again") == REFUSALS_MAX
 
 
-async def test_a_form_saved_again_and_again(house: House, samba: Samba, form: Form) -> None:
+async def test_a_form_saved_again_and_again(house: House, samba: Samba, form: MakeForm) -> None:
     """Save & Sync with another guess each time is what an admin in a hurry does."""
     settings = form("safe-guess")
     await move_in(house, settings, password="guess 0")
@@ -212,3 +246,100 @@ async def test_a_form_saved_again_and_again(house: House, samba: Samba, form: Fo
 
     assert codes.count("sign_in.wrong_password") == REFUSALS_MAX < LOCKOUT_THRESHOLD
     assert refusals(samba, "safe-guess") == REFUSALS_MAX
+
+
+async def test_a_person_who_tests_a_form_again_and_again(
+    house: House, samba: Samba, form: MakeForm
+) -> None:
+    """A test is a press like another, and its answer says when the next may be made."""
+    settings = form("safe-doctors")
+    await house.save_tenant(ad_domain.MAIL)
+
+    codes = [await doctor(house, settings, password=f"guess {number}") for number in range(8)]
+
+    assert codes == ["sign_in.wrong_password"] * REFUSALS_MAX + ["sign_in.waiting"] * 6
+    told = await house.last("directory.tested")
+    assert f"{house.clock.at + timedelta(minutes=30):%Y-%m-%d %H:%M} UTC" in told["headline"]
+    assert refusals(samba, "safe-doctors") == REFUSALS_MAX
+
+
+@pytest.mark.parametrize("called", ["", "Sync Service (safe-spelled)"], ids=["alike", "unlike"])
+async def test_presses_under_three_spellings_lock_nobody(
+    house: House, samba: Samba, own_ca: Trust, called: str
+) -> None:
+    r"""DN, user@domain and DOMAIN\user are one account, also where the entry is called otherwise than the account.
+
+    Two refusals are what an account bears that is locked at three.
+    """
+    name = "safe-unlike" if called else "safe-alike"
+    samba.add(ad_domain.new_account(name, called))
+    await house.save_tenant(ad_domain.MAIL)
+    settings = DirectorySettings(
+        name="Head office",
+        type="active_directory",
+        servers=(Server("127.0.0.1", samba.ldaps_port),),
+        bind_name="",
+        trust=own_ca,
+    )
+    spellings = (ad_domain.account(called or name), upn(name), ad_domain.logon(name))
+
+    codes = [
+        await doctor(house, replace(settings, bind_name=spelling), password=f"guess {attempt}")
+        for attempt in range(3)
+        for spelling in spellings
+    ]
+
+    assert codes == ["sign_in.wrong_password"] * REFUSALS_MAX + ["sign_in.waiting"] * 7
+    assert refusals(samba, called or name) == REFUSALS_MAX
+    # and all three are names of that account indeed
+    house.clock.forward(minutes=31)
+    for spelling in spellings:
+        right = replace(settings, bind_name=spelling)
+        assert await doctor(house, right, password=PASSWORD) in {"ok", "addresses.other_domains"}
+
+
+@pytest.mark.timeout(180)
+async def test_doctors_syncs_failovers_and_two_workers_at_once(
+    house: House, samba: Samba, form: MakeForm
+) -> None:
+    """An account whose password was changed: schedule, presses, Save & Sync and tests all find out at the same moment."""
+    spellings = (upn("safe-all"), ad_domain.account("safe-all"), ad_domain.logon("safe-all"))
+    await everybody_asks(house, form("safe-all"), spellings)
+
+    workers = [house.worker(f"worker-{number}", per_tenant=10) for number in range(2)]
+    async with asyncio.TaskGroup() as group:
+        syncs = [group.create_task(run(house, runs, most=4)) for runs in workers]
+        doctors = [group.create_task(examined(house, most=4)) for _ in workers]
+
+    assert sum(len(task.result()) for task in syncs) == len(spellings)
+    assert sum(len(task.result()) for task in doctors) == 2 * len(spellings)
+    assert refusals(samba, "safe-all") == REFUSALS_MAX
+    # the rest of the day: the schedule, and a person who does not believe it
+    for _ in range(3):
+        house.clock.forward(minutes=7)
+        await examined_after_asking(house, "d0")
+        await run(house, most=10)
+    assert refusals(samba, "safe-all") == REFUSALS_MAX
+
+
+async def everybody_asks(
+    house: House, settings: DirectorySettings, spellings: Sequence[str]
+) -> None:
+    """For each spelling a directory whose first server is away: the schedule, a Save & Sync, a test of it and of a form."""
+    away = Server("127.0.0.1", free_port())
+    await house.save_tenant(ad_domain.MAIL)
+    for number, spelling in enumerate(spellings):
+        spelled = replace(settings, bind_name=spelling, servers=(away, *settings.servers))
+        directory = f"d{number}"
+        await house.save_directory(spelled, directory=directory, password="old")
+        await house.request(directory, trigger=Trigger.SCHEDULED)
+        await house.save_directory(spelled, directory=directory, password="older", sync=True)
+        await house.send(CheckDirectory(DirectoryId(directory), None))
+        sealed = house.vault.seal(Secret(f"guess {number}"))
+        await house.send(CheckDirectory(None, Form(spelled, sealed, None)))
+
+
+async def examined_after_asking(house: House, directory: str) -> None:
+    """One more press."""
+    await house.send(CheckDirectory(DirectoryId(directory), None))
+    assert await examined(house) == ["sign_in.waiting"]

@@ -11,6 +11,7 @@ from tests.integration.directory.conftest import (
     Reading,
     RecordingConnector,
 )
+from tests.proofs.telling import reads_well, said
 from tests.servers import ad_domain
 from tests.servers.ad_domain import (
     ADDRESSES,
@@ -29,6 +30,7 @@ from tests.servers.ad_domain import (
     WITH_ADDRESSES,
     upn,
 )
+from tests.servers.ldif import record
 from tests.servers.samba import Samba
 from worker.adapters.directory.reader import LdapReader
 from worker.domain.failures import StageState
@@ -72,7 +74,14 @@ def plan_of(form: DirectorySettings, *, password: str = PASSWORD, page_size: int
 async def doctor(form: DirectorySettings, password: str = PASSWORD) -> Diagnosis:
     """Have the doctor look, who knows the tenant's two domains."""
     asked = Asked(form, Credentials(Secret(password)), (MAIL, OTHER_MAIL), most=None)
-    return await diagnose(asked, ports=DiagnosePorts(LdapReader(), LOOPBACK))
+    diagnosis = await diagnose(asked, ports=DiagnosePorts(LdapReader(), LOOPBACK))
+    reads_well(diagnosis.finding, diagnosis.finding.code, words=said(diagnosis.detail))
+    return diagnosis
+
+
+def proved(given: str, code: str) -> object:
+    """Return a case that brings this finding about."""
+    return pytest.param(given, code, marks=pytest.mark.proves(code))
 
 
 async def previewed(form: DirectorySettings) -> Preview:
@@ -150,6 +159,50 @@ async def test_without_exchange_the_mail_attribute_is_read(form: DirectorySettin
     found = await recipients(replace(form, type="active_directory_no_exchange"))
 
     assert {f"person{number:02d}@{MAIL}" for number in range(PEOPLE)} <= set(found)
+
+
+@pytest.mark.parametrize("type_", ["active_directory_no_exchange", "samba_ad"])
+async def test_without_exchange_groups_contacts_and_hand_written_addresses_are_read_too(
+    form: DirectorySettings, samba: Samba, type_: str
+) -> None:
+    """An admin without Exchange writes into the E-mail field, and by hand into proxyAddresses."""
+    clerk, press, agency = (f"CN={name},OU=Left,{BASE}" for name in ("Clerk", "Press", "Agency"))
+    samba.add(
+        record(
+            clerk,
+            {
+                "objectClass": "user",
+                "sAMAccountName": "clerk",
+                "userAccountControl": "546",  # disabled, and no password is asked of it
+                "mail": f"Clerk@{MAIL}",
+                "proxyAddresses": [f"counter@{MAIL}", f"SIP:clerk@{MAIL}"],
+                "otherMailbox": f"desk@{MAIL}",
+            },
+        ),
+        record(
+            press,
+            {"objectClass": "group", "sAMAccountName": "Press", "mail": f"press@{MAIL}"},
+        ),
+        record(agency, {"objectClass": "contact", "mail": "agency@elsewhere.example"}),
+    )
+    try:
+        preview = await previewed(replace(form, type=type_, search_bases=(f"OU=Left,{BASE}",)))
+    finally:
+        samba.delete(clerk, press, agency)
+
+    assert {
+        (each.address, each.kind, each.primary, each.enabled) for each in preview.recipients
+    } == {
+        (f"clerk@{MAIL}", Kind.MAILBOX, True, False),
+        (f"counter@{MAIL}", Kind.MAILBOX, False, False),
+        (f"desk@{MAIL}", Kind.MAILBOX, False, False),
+        (f"press@{MAIL}", Kind.GROUP, True, True),
+    }
+    assert preview.entries == 3
+    assert {reason: each.count for reason, each in preview.ignored.items()} == {
+        "other_type": 1,
+        "other_domain": 1,
+    }
 
 
 async def test_a_blank_base_is_the_domain(form: DirectorySettings) -> None:
@@ -239,9 +292,9 @@ async def test_a_reader_that_may_not_see_all_is_told_success(form: DirectorySett
 @pytest.mark.parametrize(
     ("base", "code"),
     [
-        (f"OU=Gone,{BASE}", "base.not_found"),
+        proved(f"OU=Gone,{BASE}", "base.not_found"),
         ("DC=other,DC=example", "base.not_found"),  # Microsoft's refers there instead: result 10
-        ("ad.example.com", "base.bad_name"),
+        proved("ad.example.com", "base.bad_name"),
     ],
 )
 async def test_a_base_that_is_wrong_is_told(form: DirectorySettings, base: str, code: str) -> None:
@@ -255,6 +308,7 @@ async def test_a_base_that_is_wrong_is_told(form: DirectorySettings, base: str, 
 @pytest.mark.parametrize(
     "bind_name", [upn("svc-sync"), "LAB\\svc-sync", ad_domain.account("svc-sync")]
 )
+@pytest.mark.proves("ok")
 async def test_the_account_may_be_named_in_three_ways(
     form: DirectorySettings, bind_name: str
 ) -> None:
@@ -273,12 +327,12 @@ async def test_starttls_signs_in_on_the_plain_port(form: DirectorySettings, samb
 @pytest.mark.parametrize(
     ("account", "code"),
     [
-        ("svc-disabled", "sign_in.disabled"),
-        ("svc-expired", "sign_in.expired"),
-        ("svc-old-password", "sign_in.password_expired"),
-        ("svc-must-change", "sign_in.must_change"),
-        ("svc-no-hours", "sign_in.logon_hours"),
-        ("svc-elsewhere", "sign_in.workstation"),
+        proved("svc-disabled", "sign_in.disabled"),
+        proved("svc-expired", "sign_in.expired"),
+        proved("svc-old-password", "sign_in.password_expired"),
+        proved("svc-must-change", "sign_in.must_change"),
+        proved("svc-no-hours", "sign_in.logon_hours"),
+        proved("svc-elsewhere", "sign_in.workstation"),
     ],
 )
 async def test_an_account_that_may_not_sign_in_is_told_why(
@@ -295,6 +349,7 @@ async def test_an_account_that_may_not_sign_in_is_told_why(
 @pytest.mark.parametrize(
     "bind_name", [upn("svc-sync"), upn("svc-disabled"), upn("nobody.here"), "svc-sync"]
 )
+@pytest.mark.proves("sign_in.wrong_password")
 async def test_a_wrong_password_masks_all_else(form: DirectorySettings, bind_name: str) -> None:
     """No stranger learns which accounts there are. Microsoft's says 525 for an unknown name, Samba 52e."""
     diagnosis = await doctor(replace(form, bind_name=bind_name), "wrong")
@@ -303,6 +358,7 @@ async def test_a_wrong_password_masks_all_else(form: DirectorySettings, bind_nam
     assert any("DOMAIN\\user" in check for check in diagnosis.finding.checks)
 
 
+@pytest.mark.proves("sign_in.locked")
 async def test_a_locked_account_is_told_even_with_the_right_password(
     form: DirectorySettings, samba: Samba
 ) -> None:
@@ -316,6 +372,7 @@ async def test_a_locked_account_is_told_even_with_the_right_password(
     assert codes == ["sign_in.wrong_password"] * LOCKOUT_THRESHOLD + ["sign_in.locked"]
 
 
+@pytest.mark.proves("sign_in.needs_tls")
 async def test_a_password_in_clear_is_not_looked_at(form: DirectorySettings, samba: Samba) -> None:
     """The server wants it encrypted; the account is not to blame, and nothing counts against it."""
     samba.add(ad_domain.new_account("svc-clear"))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.integration.directory.conftest import LOOPBACK, Reading, plan_for
+from tests.proofs.faults import SUB_CODES
 from tests.servers.scripted_ldap import (
     WHO_AM_I,
     Answer,
@@ -79,17 +80,11 @@ async def two_people(client: Client, request: Request) -> None:
 @pytest.mark.parametrize(
     ("sub_code", "code"),
     [
-        ("525", "sign_in.unknown_user"),
-        ("52e", "sign_in.wrong_password"),
+        *(
+            pytest.param(each.data, each.code, marks=pytest.mark.proves(each.code), id=each.data)
+            for each in SUB_CODES
+        ),
         ("52F", "sign_in.restricted"),
-        ("530", "sign_in.logon_hours"),
-        ("531", "sign_in.workstation"),
-        ("532", "sign_in.password_expired"),
-        ("533", "sign_in.disabled"),
-        ("701", "sign_in.expired"),
-        ("773", "sign_in.must_change"),
-        ("775", "sign_in.locked"),
-        ("80090346", "sign_in.channel_binding"),
         ("999", "sign_in.wrong_password"),
     ],
 )
@@ -125,6 +120,7 @@ async def test_other_answers_to_a_sign_in_do_not_blame_the_password(answer: int,
 
 
 @pytest.mark.parametrize("who", ["", "dn:", "u:NT AUTHORITY\\ANONYMOUS LOGON"])
+@pytest.mark.proves("sign_in.anonymous")
 async def test_a_sign_in_that_ended_as_nobody_is_refused(who: str) -> None:
     """Nobody sees an empty directory, with success."""
     script = ScriptedLdap(two_people, who=who, extensions=(WHO_AM_I,))
@@ -203,6 +199,7 @@ async def test_any_result_but_success_fails_the_listing(answer: int, code: str) 
 
 
 @pytest.mark.parametrize("answer", [2, 12, 53])
+@pytest.mark.proves("read.cookie")
 async def test_a_cookie_the_server_no_longer_knows_fails_the_listing(answer: int) -> None:
     """A cookie belongs to one connection and one server; behind a balancer it gets lost."""
 
@@ -229,6 +226,7 @@ async def test_empty_pages_are_no_end() -> None:
     assert reading.proof.entries == 1
 
 
+@pytest.mark.proves("read.too_many_entries")
 async def test_a_cookie_that_never_ends_is_bounded() -> None:
     """A broken server must not keep a worker for ever."""
 
@@ -238,6 +236,7 @@ async def test_a_cookie_that_never_ends_is_bounded() -> None:
     assert await code_when(search, limits=replace(LOOPBACK, entries=500)) == "read.too_many_entries"
 
 
+@pytest.mark.proves("read.run_deadline")
 async def test_empty_pages_for_ever_end_at_the_runs_deadline() -> None:
     """Not even entries to count: time is the last bound."""
 
@@ -247,6 +246,7 @@ async def test_empty_pages_for_ever_end_at_the_runs_deadline() -> None:
     assert await code_when(search, limits=replace(LOOPBACK, run_s=0.5)) == "read.run_deadline"
 
 
+@pytest.mark.proves("read.miscounted")
 async def test_entries_the_library_did_not_give_fail_the_listing() -> None:
     """An entry under a number nobody asked with is dropped by the library, but was on the wire."""
 
@@ -291,6 +291,7 @@ async def test_references_are_counted_and_not_followed() -> None:
     assert (reading.proof.entries, reading.proof.references) == (1, 1)
 
 
+@pytest.mark.proves("read.disconnected")
 async def test_a_notice_of_disconnection_is_heard() -> None:
     """A server that shuts down says so; that is not the end of the list."""
 
@@ -302,6 +303,7 @@ async def test_a_notice_of_disconnection_is_heard() -> None:
     assert await code_when(search) == "read.disconnected"
 
 
+@pytest.mark.proves("read.lost_connection")
 async def test_a_connection_lost_before_the_result_fails_the_listing() -> None:
     """A firewall's idle timer, a restart."""
 
@@ -312,6 +314,7 @@ async def test_a_connection_lost_before_the_result_fails_the_listing() -> None:
     assert await code_when(search) == "read.lost_connection"
 
 
+@pytest.mark.proves("read.timed_out")
 async def test_a_page_that_takes_too_long_fails_the_listing() -> None:
     """The page's deadline, not the server, decides how long a run waits."""
 
@@ -324,6 +327,7 @@ async def test_a_page_that_takes_too_long_fails_the_listing() -> None:
 # --- hostile servers ---------------------------------------------------------
 
 
+@pytest.mark.proves("read.message_too_large")
 async def test_a_message_too_large_is_not_taken() -> None:
     """One entry must not fill the memory of all tenants."""
 
@@ -334,6 +338,7 @@ async def test_a_message_too_large_is_not_taken() -> None:
     assert await code_when(search, limits=limits) == "read.message_too_large"
 
 
+@pytest.mark.proves("read.too_many_bytes")
 async def test_more_bytes_than_a_run_may_take_end_it() -> None:
     """Also when each message is small."""
 
@@ -345,6 +350,7 @@ async def test_more_bytes_than_a_run_may_take_end_it() -> None:
     )
 
 
+@pytest.mark.proves("read.too_many_values")
 async def test_more_values_than_an_entry_may_have_end_it() -> None:
     """A million empty values are small on the wire and large in memory."""
 
@@ -375,6 +381,7 @@ async def test_thousands_of_attributes_do_not_hold_the_process() -> None:
         message(2, tlv(0x65, b"\x0a\x09\x00")),
     ],
 )
+@pytest.mark.proves("read.malformed")
 async def test_what_is_no_ldap_ends_the_run(garbage: bytes) -> None:
     """A proxy in the path, or a fuzzer."""
 
@@ -415,6 +422,7 @@ async def starttls_code(answer: bytes) -> str:
         return await Reading(plan).code()
 
 
+@pytest.mark.proves("secure.early_data")
 async def test_bytes_injected_before_the_handshake_are_refused() -> None:
     """Trap: plain text added after the answer would be taken for the server's words under TLS."""
     injected = result(1, 0x78) + person(2, 1) + done(2)
@@ -430,6 +438,7 @@ async def test_an_answer_to_starttls_that_does_not_end_is_refused() -> None:
 
 
 @pytest.mark.parametrize("code", [2, 52, 53])
+@pytest.mark.proves("secure.starttls_refused")
 async def test_starttls_that_is_not_offered(code: int) -> None:
     """Active Directory without a certificate says 52: a matter of settings, not of waiting."""
     assert await starttls_code(result(1, 0x78, code)) == "secure.starttls_refused"
@@ -463,6 +472,7 @@ async def test_values_in_ranges_are_completed() -> None:
     assert entries == [("cn=many,dc=x", {"mail": [b"m@example.org"], "proxyAddresses": everyone})]
 
 
+@pytest.mark.proves("read.range")
 async def test_a_range_that_does_not_continue_fails_the_listing() -> None:
     """Half of somebody's addresses is not all of them."""
 

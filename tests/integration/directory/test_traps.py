@@ -89,6 +89,7 @@ def black_hole() -> Iterator[int]:
             each.close()
 
 
+@pytest.mark.proves("reach.timed_out")
 async def test_a_host_that_drops_packets_holds_nobody() -> None:
     """A firewall in one customer's network must not stop the syncs of all others."""
     limits = replace(LOOPBACK, connect_s=0.5)
@@ -100,6 +101,7 @@ async def test_a_host_that_drops_packets_holds_nobody() -> None:
     assert heart.share < SHARE
 
 
+@pytest.mark.proves("sign_in.timed_out")
 async def test_a_host_that_accepts_and_says_nothing_holds_nobody() -> None:
     """The same, one step later."""
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.postgres.house import HQ, House, people, rows
+from tests.proofs.telling import heard
 from worker.adapters.postgres.runs import CRASHES_MAX, PostgresRuns
 from worker.domain.commands import CancelSync, DeleteDirectory, PauseDirectory
 from worker.domain.failures import LeaseLost, Superseded
@@ -215,6 +216,7 @@ async def test_a_run_whose_lease_holds_is_left_alone(house: House) -> None:
     assert await house.sweeper.sweep() == 0
 
 
+@pytest.mark.proves("internal")
 async def test_a_run_that_workers_die_over_is_failed(house: House) -> None:
     """It may be what kills them; the customer is told instead of waiting for ever."""
     await house.founded()
@@ -223,7 +225,7 @@ async def test_a_run_that_workers_die_over_is_failed(house: House) -> None:
         assert len(await house.worker(f"w{number}", lease=LAPSED).claim(1)) == 1
         assert await house.sweeper.sweep() == 1
 
-    assert (await house.last("sync.failed"))["finding"]["code"] == "internal"
+    assert heard((await house.last("sync.failed"))["finding"]).code == "internal"
     assert await house.sweeper.sweep() == 0
     assert await house.runs.claim(1) == []
 
@@ -342,6 +344,7 @@ async def test_domains_changed_meanwhile_void_what_was_read(house: House) -> Non
     assert (await house.claim()).domains == ("example.com", "example.net")
 
 
+@pytest.mark.proves("settings.changing")
 async def test_a_run_whose_settings_change_a_third_time_fails(house: House) -> None:
     """A loop of saves is told, not followed for ever."""
     await house.founded()
@@ -353,7 +356,7 @@ async def test_a_run_whose_settings_change_a_third_time_fails(house: House) -> N
     outcome = await house.runs.give_back(await house.claim(), superseded=True)
 
     assert isinstance(outcome, Failed)
-    assert (await house.last("sync.failed"))["finding"]["code"] == "settings.changing"
+    assert heard((await house.last("sync.failed"))["finding"]).code == "settings.changing"
 
 
 async def test_a_scheduled_run_ignores_pending_settings(house: House) -> None:

@@ -11,6 +11,7 @@ from worker.adapters.postgres.sweeper import PURGES
 from worker.domain.commands import DeleteDirectory, DeleteTenant
 from worker.domain.guard import judge
 from worker.domain.model import Mode, Trigger
+from worker.domain.sign_in import sign_in_of_run
 from worker.ports.vault import Vault
 
 
@@ -247,7 +248,7 @@ async def test_nothing_of_a_deleted_tenant_is_left_after_thirty_days(house: Hous
     await house.sync(*people(10))
     await house.sync_later(people(1)[0])
     await house.request()
-    await house.sign_ins.gate(await house.claim()).admit()
+    await house.sign_ins.gate(sign_in_of_run(await house.claim())).admit()
     await house.send(DeleteTenant())
     house.clock.forward(days=29)
     await house.sweeper.housekeep()

@@ -1,31 +1,31 @@
 """Account safety over all workers: how often a password may be sent, and when it must not be sent at all."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.integration.postgres.house import HQ, House, settings
+from tests.integration.postgres.house import HQ, TENANT, House, settings
 from worker.domain.commands import DeleteTenant
 from worker.domain.failures import Denied
-from worker.domain.model import ClaimedRun, Server, Trigger
+from worker.domain.model import Credentials, Secret, Server, TenantId, Trigger
 from worker.domain.outcomes import RunStopped, Skipped
+from worker.domain.sign_in import SignIn, sign_in_of, sign_in_of_run
 from worker.ports.directory import Gate
 
 
-async def run_of(
-    house: House, trigger: Trigger = Trigger.MANUAL, directory: str = HQ
-) -> ClaimedRun:
-    """A run at the point where it would sign in; the one before it has ended."""
+async def sign_in(house: House, trigger: Trigger = Trigger.MANUAL, directory: str = HQ) -> SignIn:
+    """What a run is about to do when it would sign in; the run itself has ended."""
     await house.request(directory, trigger=trigger)
     run = await house.claim()
     await house.runs.end(run, Skipped("cancelled"))
-    return run
+    return sign_in_of_run(run)
 
 
 async def press(house: House, *, accepted: bool | None, trigger: Trigger = Trigger.MANUAL) -> Gate:
     """One sign-in and what the server said."""
-    gate = house.sign_ins.gate(await run_of(house, trigger))
+    gate = house.sign_ins.gate(await sign_in(house, trigger))
     await gate.admit()
     await gate.settle(accepted=accepted)
     return gate
@@ -34,7 +34,7 @@ async def press(house: House, *, accepted: bool | None, trigger: Trigger = Trigg
 async def refusal(house: House, trigger: Trigger = Trigger.MANUAL) -> str:
     """Why the next sign-in may not be made."""
     with pytest.raises(Denied) as denied:
-        await house.sign_ins.gate(await run_of(house, trigger)).admit()
+        await house.sign_ins.gate(await sign_in(house, trigger)).admit()
     return denied.value.code
 
 
@@ -42,7 +42,7 @@ async def test_an_attempt_is_recorded_before_it_is_made(house: House) -> None:
     """A worker that dies after the bind must not have sent it unseen."""
     await house.founded()
 
-    await house.sign_ins.gate(await run_of(house)).admit()
+    await house.sign_ins.gate(await sign_in(house)).admit()
 
     (found,) = await house.fetch("SELECT outcome, bind_name, fingerprint FROM rollcall.sign_in")
     assert (found["outcome"], found["bind_name"]) == ("pending", settings().bind_name)
@@ -73,7 +73,7 @@ async def test_the_answer_says_when(house: House) -> None:
     last = house.clock.at
 
     with pytest.raises(Denied) as denied:
-        await house.sign_ins.gate(await run_of(house)).admit()
+        await house.sign_ins.gate(await sign_in(house)).admit()
 
     assert denied.value.detail == f"{last + timedelta(minutes=30):%Y-%m-%d %H:%M} UTC"
 
@@ -128,7 +128,7 @@ async def test_refusals_count_over_all_hosts_and_directories(house: House) -> No
     other = settings(servers=(Server("elsewhere.example"),))
     await house.save_directory(other, directory="branch")
     await press(house, accepted=False)
-    gate = house.sign_ins.gate(await run_of(house, directory="branch"))
+    gate = house.sign_ins.gate(await sign_in(house, directory="branch"))
     await gate.admit()
     await gate.settle(accepted=False)
 
@@ -161,7 +161,7 @@ async def test_an_attempt_without_an_answer_counts(house: House) -> None:
     """The server may have counted it before the worker died."""
     await house.founded()
     for _ in range(2):
-        await house.sign_ins.gate(await run_of(house)).admit()
+        await house.sign_ins.gate(await sign_in(house)).admit()
     house.clock.forward(minutes=3)
 
     assert await refusal(house) == "sign_in.waiting"
@@ -177,8 +177,7 @@ async def test_a_broken_connection_does_not_count(house: House) -> None:
 async def test_of_many_at_once_two_are_let_through(house: House) -> None:
     """Ten directories with one wrong password, synced at once, must not be ten refusals."""
     await house.founded()
-    runs = [await run_of(house) for _ in range(5)]
-    gates = [house.sign_ins.gate(run) for run in runs]
+    gates = [house.sign_ins.gate(await sign_in(house)) for _ in range(5)]
     admitted: list[Gate] = []
     denied: list[str] = []
 
@@ -202,7 +201,7 @@ async def test_of_many_at_once_two_are_let_through(house: House) -> None:
 async def test_a_gate_waits_for_sign_ins_under_way(house: House) -> None:
     """They will most likely succeed, and then there is nothing to wait for."""
     await house.founded()
-    first, second, third = [house.sign_ins.gate(await run_of(house)) for _ in range(3)]
+    first, second, third = [house.sign_ins.gate(await sign_in(house)) for _ in range(3)]
     await first.admit()
     await second.admit()
 
@@ -218,8 +217,111 @@ async def test_a_gate_waits_for_sign_ins_under_way(house: House) -> None:
 async def test_a_tenant_deleted_meanwhile_ends_the_run(house: House) -> None:
     """Nobody signs in for who is gone."""
     await house.founded()
-    run = await run_of(house)
+    wanted = await sign_in(house)
     await house.send(DeleteTenant())
 
     with pytest.raises(RunStopped, match="deleted"):
-        await house.sign_ins.gate(run).admit()
+        await house.sign_ins.gate(wanted).admit()
+
+
+# --- one account under several names -----------------------------------------
+
+
+async def press_as(
+    house: House, name: str, host: str = "dc1.example.com", *, accepted: bool | None = False
+) -> str:
+    """Sign in as this account at this host; why not, if it may not be."""
+    form = settings(bind_name=name, servers=(Server(host),))
+    credentials = Credentials(Secret("guess"))
+    gate = house.sign_ins.gate(
+        sign_in_of(TENANT, form, credentials, trigger=Trigger.MANUAL, changed_at=house.clock.at)
+    )
+    try:
+        await gate.admit()
+    except Denied as denied:
+        return denied.code
+    await gate.settle(accepted=accepted)
+    return "sent"
+
+
+async def test_refusals_add_up_over_the_names_of_an_account(house: House) -> None:
+    """The directory counts one account; who tries the next spelling is told to wait."""
+    await house.founded()
+
+    sent = [
+        await press_as(house, name, f"dc{number}.example.com")
+        for number, name in enumerate(("CN=Sync,DC=example,DC=com", "sync@example.com", "EX\\sync"))
+    ]
+
+    assert sent == ["sent", "sent", "sign_in.waiting"]
+
+
+async def test_names_that_differ_are_one_account_in_doubt_where_they_go_to_one_host(
+    house: House,
+) -> None:
+    """An entry may be called otherwise than its account; elsewhere it is not in the way."""
+    await house.founded()
+    for _ in range(2):
+        await press_as(house, "CN=Sync Service,DC=example,DC=com")
+
+    assert await press_as(house, "svc-sync@example.com") == "sign_in.waiting"
+    assert await press_as(house, "svc-sync@example.com", "ldap.elsewhere.example") == "sent"
+    assert await press_as(house, "CN=Other,DC=example,DC=com") == "sent"
+
+
+async def test_a_success_under_another_name_opens_no_gate(house: House) -> None:
+    """They may be two accounts: then the first's refusals stand."""
+    await house.founded()
+    await press_as(house, "sync@example.com")
+    await press_as(house, "sync@example.net", accepted=True)
+    await press_as(house, "sync@example.com")
+
+    assert await press_as(house, "sync@example.net") == "sign_in.waiting"
+    house.clock.forward(minutes=30.1)
+    assert await press_as(house, "sync@example.net") == "sent"
+
+
+async def test_other_tenants_accounts_of_one_name_are_others(house: House) -> None:
+    """Half of all accounts are called the same."""
+    await house.founded()
+    await house.save_tenant("example.net", tenant="other")
+    for _ in range(2):
+        await press_as(house, "sync@example.com")
+
+    form = settings(bind_name="sync@example.com", servers=(Server("dc1.example.com"),))
+    wanted = sign_in_of(
+        TenantId("other"),
+        form,
+        Credentials(Secret("guess")),
+        trigger=Trigger.MANUAL,
+        changed_at=house.clock.at,
+    )
+
+    await house.sign_ins.gate(wanted).admit()
+
+
+async def test_forms_that_were_tried_in_vain_stop_no_schedule(house: House) -> None:
+    """The stored password is another, and right."""
+    await house.founded()
+    for _ in range(2):
+        wanted = replace(await sign_in(house), secret=Secret("mistyped"), is_trial=True)
+        gate = house.sign_ins.gate(wanted)
+        await gate.admit()
+        await gate.settle(accepted=False)
+
+    assert await refusal(house, Trigger.SCHEDULED) == "sign_in.waiting"
+    house.clock.forward(minutes=30.1)
+
+    await press(house, accepted=True, trigger=Trigger.SCHEDULED)
+
+
+async def test_of_many_names_at_once_two_are_let_through(house: House) -> None:
+    """Three spellings pressed in three windows at the same moment."""
+    await house.founded()
+    names = ("cn=sync,dc=example,dc=com", "sync@example.com", "ex\\sync", "sync", "sync@other")
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(press_as(house, name)) for name in names]
+
+    codes = sorted(task.result() for task in tasks)
+    assert codes == ["sent", "sent", *["sign_in.waiting"] * 3]

@@ -9,10 +9,12 @@ from worker.domain.commands import (
     AddRecipients,
     ApproveHold,
     CancelSync,
+    CheckDirectory,
     Command,
     DeleteDirectory,
     DeleteTenant,
     DiscardHold,
+    Form,
     PauseDirectory,
     RemoveRecipients,
     RepublishRecipients,
@@ -91,6 +93,7 @@ settings = st.builds(
     notify=some_texts,
 )
 directories = ids.map(DirectoryId)
+forms = st.builds(Form, settings=settings, password=sealed, client_key=sealed)
 
 some_addresses = st.lists(texts.map(Address), min_size=1, max_size=3).map(tuple)
 holds = st.uuids().map(HoldId)
@@ -120,6 +123,10 @@ named_commands: st.SearchStrategy[tuple[str, Command]] = st.one_of(
             force=st.booleans(),
             revision=revisions,
         ),
+    ),
+    st.tuples(
+        st.just("directory.test"),
+        st.builds(CheckDirectory, directory=st.none() | directories, form=st.none() | forms),
     ),
     st.tuples(
         st.just("directory.delete"),

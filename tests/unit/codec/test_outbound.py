@@ -68,6 +68,9 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.directory_deleted(TENANT, HQ, causes=["command-1"], keep_by_hand=True),
     events.directory_paused(TENANT, HQ, causes=["command-1"]),
     events.directory_resumed(TENANT, HQ, causes=["command-1"]),
+    events.directory_tested(
+        TENANT, HQ, causes=["command-1"], notify=["it@example.com"], finding=FINDING
+    ),
     events.sync_accepted(TENANT, RUN),
     events.sync_progress(TENANT, RUN, stage="read", entries=500, addresses=900),
     events.sync_completed(TENANT, RUN, FACTS),

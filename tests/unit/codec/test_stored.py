@@ -4,9 +4,10 @@ import orjson
 import pytest
 from hypothesis import given
 
+from tests.proofs.telling import told
 from tests.unit.codec import strategies
 from worker.codec import decode_command, dump_settings, encode_command, load_settings
-from worker.domain.commands import Command, SaveDirectory
+from worker.domain.commands import CheckDirectory, Command, Form, SaveDirectory
 from worker.domain.failures import RequestFailure
 from worker.domain.model import DirectoryId, DirectorySettings, Secret, Server
 
@@ -36,6 +37,7 @@ def test_stored_settings_come_back_as_they_were(settings: DirectorySettings) -> 
     assert load_settings(dump_settings(settings)) == settings
 
 
+@pytest.mark.proves("settings.unsealed_secret")
 @pytest.mark.parametrize("secret", ["password", "client_key"])
 def test_a_secret_in_clear_is_never_stored(secret: str) -> None:
     """Whoever reads the database or its backup learns no password."""
@@ -49,8 +51,25 @@ def test_a_secret_in_clear_is_never_stored(secret: str) -> None:
     with pytest.raises(RequestFailure) as refused:
         encode_command(command)
 
-    assert refused.value.code == "settings.unsealed_secret"
+    assert told(refused.value, ()).code == "settings.unsealed_secret"
     assert "correct horse" not in str(refused.value)
+
+
+@pytest.mark.parametrize("secret", ["password", "client_key"])
+def test_a_secret_in_clear_of_a_form_to_be_tested_is_never_stored(secret: str) -> None:
+    """A form is typed in a hurry, and tested before anything is saved."""
+    in_clear = Secret("correct horse")
+    form = Form(SAVE.settings, None, None)
+    form = (
+        replace(form, password=in_clear)
+        if secret == "password"
+        else replace(form, client_key=in_clear)
+    )
+
+    with pytest.raises(RequestFailure) as refused:
+        encode_command(CheckDirectory(None, form))
+
+    assert refused.value.code == "settings.unsealed_secret"
 
 
 def test_a_member_of_a_later_release_is_passed_over() -> None:
@@ -67,6 +86,8 @@ def test_a_member_of_a_later_release_is_passed_over() -> None:
     [
         ("directory.save", b"{}"),
         ("directory.save", b"[]"),
+        ("directory.test", b"{}"),
+        ("directory.test", b'{"directory": "hq", "form": {}}'),
         ("sync.request", b'{"directory": 1}'),
         ("sync.request", b"{"),
         ("unknown.name", b"{}"),

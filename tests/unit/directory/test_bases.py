@@ -1,6 +1,6 @@
 import pytest
 
-from worker.adapters.directory.reader import default_bases
+from worker.domain.bases import default_bases
 from worker.domain.failures import Misdirected
 from worker.domain.server import RootDse
 

@@ -11,7 +11,10 @@ from tests.harness.readme import README, RUNBOOK
 from tests.servers.daemon import PROJECT
 from worker.adapters.telemetry import METRICS
 from worker.cli.main import app
+from worker.domain.failures import Retry
+from worker.domain.findings import FINDINGS, finding
 from worker.domain.guard import PASSES, RULES
+from worker.domain.presets import OTHER_PRODUCTS, PRESETS
 from worker.settings import settings_table
 
 
@@ -46,6 +49,21 @@ def test_the_readme_s_table_is_the_table_of_settings() -> None:
     ]
 
 
+def test_the_readme_s_types_are_the_presets_own() -> None:
+    """An admin finds every type, and how far it was tried."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+
+    types = [
+        f"| `{each.name}` | {each.title} | {each.tip} | {each.verified} |"
+        for each in PRESETS.values()
+    ]
+    products = [f"| {product} | {advice} |" for product, advice in OTHER_PRODUCTS.items()]
+
+    first, second = lines.index(types[0]), lines.index(products[0])
+    assert lines[first : first + len(types) + 1] == [*types, ""]
+    assert lines[second : second + len(products) + 1] == [*products, ""]
+
+
 def test_the_runbook_s_tables_are_the_guard_s_own() -> None:
     """An operator who looks a reason up reads the rule that was asked."""
     lines = RUNBOOK.read_text(encoding="utf-8").splitlines()
@@ -56,6 +74,18 @@ def test_the_runbook_s_tables_are_the_guard_s_own() -> None:
     first, second = lines.index(rules[0]), lines.index(passes[0])
     assert lines[first : first + len(rules) + 1] == [*rules, ""]
     assert lines[second : second + len(passes) + 1] == [*passes, ""]
+
+
+def test_the_runbook_s_findings_are_the_table_s_own() -> None:
+    """An operator who is asked about a code reads what the customer read."""
+    retried = {Retry.NEVER: "", Retry.LATER: "by itself", Retry.AFTER_CHANGE: "after a change"}
+    told = [finding(code) for code in FINDINGS]
+    rows = [f"| `{each.code}` | {each.headline} | {retried[each.retry]} |" for each in told]
+
+    lines = RUNBOOK.read_text(encoding="utf-8").splitlines()
+
+    first = lines.index(rows[0])
+    assert lines[first : first + len(rows) + 1] == rows
 
 
 @DOCUMENTS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from worker.domain.model import DirectoryId, Schedule, TenantId, Tier
-from worker.domain.rulings import AUTOMATIC_SYNC
+from worker.domain.plans import Right, allows
 from worker.domain.schedule import (
     CATCH_UP,
     EPOCH,
@@ -218,9 +218,11 @@ def test_only_plans_with_automatic_sync_have_times(tier: Tier) -> None:
     """What is not paid for is not done, and not promised either."""
     directory = replace(begun(NOW), tier=tier)
 
-    assert is_automatic(directory) == (tier in AUTOMATIC_SYNC)
-    assert (arranged(directory, NOW) is not None) == (tier in AUTOMATIC_SYNC)
-    assert turn(directory, times(directory).next_sync_at).is_triggered == (tier in AUTOMATIC_SYNC)
+    assert is_automatic(directory) == allows(tier, Right.AUTOMATIC_SYNC)
+    assert (arranged(directory, NOW) is not None) == allows(tier, Right.AUTOMATIC_SYNC)
+    assert turn(directory, times(directory).next_sync_at).is_triggered == allows(
+        tier, Right.AUTOMATIC_SYNC
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.domain.model import Trigger
-from worker.domain.sign_in import UNANSWERED_FOR, WINDOW, Attempt, Sent, may_sign_in
+from worker.domain.model import Credentials, DirectorySettings, Secret, Server, TenantId, Trigger
+from worker.domain.sign_in import (
+    UNANSWERED_FOR,
+    WINDOW,
+    Account,
+    Attempt,
+    Sent,
+    may_be_same,
+    may_sign_in,
+    sign_in_of,
+)
 
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
@@ -107,3 +116,140 @@ def test_an_attempt_without_an_answer_is_under_way_for_a_bounded_while() -> None
 
     assert answer(MANUAL, Attempt(NOW - under_way, P), first) == "sign_in.busy"
     assert answer(MANUAL, Attempt(NOW - UNANSWERED_FOR, P), first) == "sign_in.waiting"
+
+
+# --- one account, many names -------------------------------------------------
+
+DN = "cn=svc-sync,ou=service,dc=ad,dc=example,dc=com"
+SAME = [
+    (DN, "svc-sync@ad.example.com"),
+    (DN, "lab\\svc-sync"),
+    (DN, "svc-sync"),
+    (DN, "CN = Svc-Sync , OU=Service,DC=ad,DC=example,DC=com"),
+    (DN, "ad.example.com/service/svc-sync"),
+    ("svc-sync@ad.example.com", "lab\\svc-sync"),
+    ("svc-sync@ad.example.com", "svc-sync@example.com"),
+    ("lab\\svc-sync", "ad.example.com\\svc-sync"),
+    ("lab\\süd", "sud@ad.example.com"),
+    ("uid=jo@example.com,o=x", "jo@example.com"),
+    ("cn=svc\\2dsync,dc=x", "svc-sync@x"),
+    ("cn=some one+uid=svc-sync,dc=x", "svc-sync@x"),
+]
+ANOTHER = [
+    (DN, "cn=svc-sync,ou=elsewhere,dc=ad,dc=example,dc=com"),
+    ("cn=admin,dc=a", "cn=admin,dc=b"),
+    ("svc-sync@ad.example.com", "svc-scan@ad.example.com"),
+    ("lab\\svc-sync", "lab\\svc-scan"),
+    (DN, "cn=svc-scan,ou=service,dc=ad,dc=example,dc=com"),
+]
+
+
+def account(name: str, *hosts: str) -> Account:
+    """An account as a form names it."""
+    return Account(name.lower(), frozenset(hosts))
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_one_account_has_many_names(one: str, other: str) -> None:
+    """The directory counts it once, however it is typed and whichever server is asked."""
+    for first, second in ((one, other), (other, one)):
+        assert may_be_same(account(first, "dc1"), account(second, "dc2"))
+
+
+@pytest.mark.parametrize(("one", "other"), ANOTHER)
+def test_names_that_cannot_be_one_account_do_not_count_for_each_other(one: str, other: str) -> None:
+    """A wrong password of one must not stop the other's sync."""
+    assert not may_be_same(account(one, "dc1"), account(other, "dc1"))
+
+
+@pytest.mark.parametrize(
+    "name", ["svc-sync@ad.example.com", "lab\\svc-sync", "svc-sync"], ids=["upn", "logon", "bare"]
+)
+def test_a_dn_of_another_name_is_in_doubt_the_same_account_on_a_common_host(name: str) -> None:
+    """In Active Directory an entry is often called by the person's full name, the account by another."""
+    by_dn = account("cn=sync service,ou=service,dc=ad,dc=example,dc=com", "dc1", "dc2")
+
+    assert may_be_same(by_dn, account(name, "dc2", "dc3"))
+    assert not may_be_same(by_dn, account(name, "ldap.elsewhere.example"))
+
+
+def attempts(*told: tuple[str, Sent, float]) -> list[Attempt]:
+    """Attempts by name, what became of each, and how many minutes ago."""
+    return [Attempt(NOW - timedelta(minutes=age), sent, name) for name, sent, age in told]
+
+
+def answer_among(own: list[Attempt], others: list[Attempt]) -> str | None:
+    """Why not, or None, when other names may be the same account."""
+    wait = may_sign_in(
+        MANUAL, own, others=others, is_known_refused=False, changed_at=LONG_AGO, now=NOW
+    )
+    return wait.code if wait else None
+
+
+def test_refusals_under_all_names_add_up() -> None:
+    """Three spellings with two guesses each would lock what locks at three."""
+    assert answer_among([], attempts(("b", R, 1), ("c", R, 2))) == "sign_in.waiting"
+    assert answer_among(attempts(("a", R, 1)), attempts(("b", R, 29))) == "sign_in.waiting"
+    assert answer_among(attempts(("a", R, 1)), attempts(("b", R, 31))) is None
+    assert answer_among([], attempts(("b", P, 1), ("c", R, 2))) == "sign_in.busy"
+
+
+def test_the_wait_is_counted_from_the_last_refusal_under_any_name() -> None:
+    """That is when the directory begins to forget."""
+    others = attempts(("b", R, 3))
+
+    wait = may_sign_in(
+        MANUAL,
+        attempts(("a", R, 5)),
+        others=others,
+        is_known_refused=False,
+        changed_at=LONG_AGO,
+        now=NOW,
+    )
+
+    assert wait is not None
+    assert wait.detail == f"{others[0].at + WINDOW:%Y-%m-%d %H:%M} UTC"
+
+
+def test_a_success_under_one_name_does_not_forgive_another() -> None:
+    """They may be two accounts after all; a success forgives what is surely its own."""
+    refused = attempts(("b", R, 2), ("b", R, 3))
+
+    assert answer_among(attempts(("a", A, 1)), refused) == "sign_in.waiting"
+    assert answer_among(attempts(("a", A, 1), ("a", R, 2), ("a", R, 3)), []) is None
+    assert answer_among([], attempts(("b", A, 1), ("b", R, 2), ("b", R, 3))) is None
+
+
+def test_what_was_mistyped_in_a_form_stops_no_schedule() -> None:
+    """Who tries out a new form must not stop what works; but the half hour is the directory's."""
+    tried = [Attempt(NOW - timedelta(hours=age), R, "a", is_trial=True) for age in (2, 3)]
+    just_now = [Attempt(NOW - timedelta(minutes=age), R, "a", is_trial=True) for age in (2, 3)]
+
+    assert answer(SCHEDULED, *tried) is None
+    assert answer(SCHEDULED, *just_now) == "sign_in.waiting"
+    assert answer(SCHEDULED, *tried, ago(R, hours=4), ago(R, hours=5)) == "sign_in.known_refused"
+
+
+def test_a_form_that_was_let_in_is_a_success_like_another() -> None:
+    """The account is in order again."""
+    tried = Attempt(NOW - timedelta(hours=1), A, "a", is_trial=True)
+
+    assert answer(SCHEDULED, tried, ago(R, hours=2), ago(R, hours=3)) is None
+
+
+def test_what_is_about_to_be_sent_is_told_without_the_secret() -> None:
+    """Names and hosts are compared without case; the secret is shown to nobody."""
+    settings = DirectorySettings(
+        "HQ", "openldap", (Server("DC1.Example.com."), Server("dc2.example.com", 389)), "CN=Sync"
+    )
+
+    wanted = sign_in_of(
+        TenantId("acme"),
+        settings,
+        Credentials(Secret("correct-horse")),
+        trigger=MANUAL,
+        changed_at=NOW,
+    )
+
+    assert wanted.account == account("cn=sync", "dc1.example.com", "dc2.example.com")
+    assert "correct-horse" not in repr(wanted)

@@ -6,8 +6,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from worker.domain.commands import AddRecipients, Received, Refused, SaveDirectory, Sealed
-from worker.domain.model import Secret
+from worker.domain.commands import (
+    AddRecipients,
+    CheckDirectory,
+    Received,
+    Refused,
+    SaveDirectory,
+    Sealed,
+)
+from worker.domain.model import DirectoryId, Secret
 from worker.flows.accept import LARGE_BYTES, Accept
 from worker.flows.bell import Bell
 from worker.ports.broker import Delivery
@@ -81,6 +88,37 @@ async def test_a_password_in_clear_is_sealed_before_anything_is_stored() -> None
     assert isinstance(stored, Received)
     assert isinstance(stored.command, SaveDirectory)
     assert stored.command.password == Sealed(b"esroh tcerroc")
+
+
+async def test_the_secrets_of_a_form_to_be_tested_are_sealed_too() -> None:
+    """It is not saved, and yet it waits in the database for a moment."""
+    memory = Memory()
+    form = {
+        "type": "openldap",
+        "servers": ["ldap.example.com"],
+        "bind_name": "cn=reader",
+        "password": "correct horse",
+    }
+
+    await accept(memory)([message("directory.test", {"form": form})])
+
+    (stored,) = memory.stored
+    assert isinstance(stored, Received)
+    assert isinstance(stored.command, CheckDirectory)
+    assert stored.command.form is not None
+    assert stored.command.form.password == Sealed(b"esroh tcerroc")
+    assert "correct horse" not in repr(stored.command)
+
+
+async def test_a_stored_directory_is_tested_as_it_is_asked() -> None:
+    """There is nothing to seal."""
+    memory = Memory()
+
+    await accept(memory)([message("directory.test", {"directory": "hq"})])
+
+    (stored,) = memory.stored
+    assert isinstance(stored, Received)
+    assert stored.command == CheckDirectory(DirectoryId("hq"), None)
 
 
 async def test_the_loop_turns_while_a_long_list_is_checked() -> None:

@@ -10,10 +10,12 @@ from worker.domain.commands import (
     AddRecipients,
     ApproveHold,
     CancelSync,
+    CheckDirectory,
     Command,
     DeleteDirectory,
     DeleteTenant,
     DiscardHold,
+    Form,
     PauseDirectory,
     RemoveRecipients,
     RepublishRecipients,
@@ -31,9 +33,12 @@ from worker.domain.model import (
     DirectorySettings,
     Domain,
     HoldId,
+    Logins,
     Mode,
+    Removals,
     RunId,
     RunState,
+    Schedule,
     Server,
     Tier,
     Trigger,
@@ -59,6 +64,8 @@ ABOUT_DIRECTORY: list[tuple[str, Command]] = [
     ("directory.pause", PauseDirectory(HQ)),
     ("directory.resume", ResumeDirectory(HQ)),
     ("sync.request", RequestSync(HQ, Trigger.MANUAL, Mode.APPLY)),
+    ("directory.test", CheckDirectory(HQ, None)),
+    ("directory.test", CheckDirectory(HQ, Form(FORM, Sealed(b"x"), None))),
 ]
 ABOUT_TENANT: list[tuple[str, Command]] = [
     ("tenant.delete", DeleteTenant()),
@@ -70,6 +77,7 @@ ABOUT_TENANT: list[tuple[str, Command]] = [
     ("recipient.add", AddRecipients((JO,), adopt=False, protect=False)),
     ("recipient.remove", RemoveRecipients((JO,))),
     ("recipients.republish", RepublishRecipients()),
+    ("directory.test", CheckDirectory(None, Form(FORM, Sealed(b"x"), None))),
     *ABOUT_DIRECTORY,
 ]
 
@@ -295,3 +303,91 @@ async def test_the_whole_list_is_told_on_request() -> None:
     await carried(on)
 
     assert on.recipients.republished == 1
+
+
+# --- tests -------------------------------------------------------------------
+
+
+async def test_a_stored_directory_is_tested() -> None:
+    """Its answer is the test's; the command itself is done with."""
+    command = CheckDirectory(HQ, None)
+    on = desk("directory.test", command, tenant=TENANT, directory=KNOWN)
+
+    done = await carried(on)
+
+    assert (done.outcome, done.also) == (None, ())
+    assert on.directories.tested == [command]
+
+
+async def test_a_form_that_names_no_directory_is_tested() -> None:
+    """Before there is anything to save."""
+    command = CheckDirectory(None, Form(FORM, Sealed(b"x"), None))
+    on = desk("directory.test", command, tenant=TENANT)
+
+    await carried(on)
+
+    assert on.directories.tested == [command]
+
+
+async def test_a_form_needs_a_password_of_its_own() -> None:
+    """Nothing is stored that could go with it."""
+    on = desk("directory.test", CheckDirectory(None, Form(FORM, None, None)), tenant=TENANT)
+
+    settled = await carry(on)
+
+    assert isinstance(settled, Rejected)
+    assert [(each.field, each.code) for each in settled.errors] == [("form.password", "required")]
+    assert on.directories.tested == []
+
+
+async def test_an_edited_form_keeps_the_password_for_the_same_servers_only() -> None:
+    """Whoever can edit the form could else have the stored password sent to a server of theirs."""
+    same = CheckDirectory(HQ, Form(replace(FORM, filter="(mail=*)"), None, None))
+    elsewhere = replace(FORM, servers=(Server("ldap.attacker.example"),))
+    other = CheckDirectory(HQ, Form(elsewhere, None, None))
+
+    kept = desk("directory.test", same, tenant=TENANT, directory=KNOWN)
+    await carried(kept)
+    refused = desk("directory.test", other, tenant=TENANT, directory=KNOWN)
+    settled = await carry(refused)
+
+    assert kept.directories.tested == [same]
+    assert codes(settled) == ["password.again"]
+    assert refused.directories.tested == []
+
+
+async def test_a_form_is_tested_under_the_checks_of_a_save() -> None:
+    """What could not be saved is told now, all of it at once."""
+    form = replace(
+        FORM,
+        schedule=Schedule(automatic=True),
+        logins=Logins(create=True),
+        removals=Removals(canaries=(NY,)),
+    )
+    tenant = replace(TENANT, tier=Tier.BASIC)
+    on = desk("directory.test", CheckDirectory(None, Form(form, None, None)), tenant=tenant)
+
+    settled = await carry(on)
+
+    assert isinstance(settled, Rejected)
+    assert [each.field for each in settled.errors] == [
+        "form.schedule.automatic",
+        "form.logins.create",
+        "form.removals.canaries.0",
+        "form.password",
+    ]
+
+
+async def test_what_is_stored_is_tested_whatever_the_plan() -> None:
+    """A plan that was changed is no reason not to look."""
+    form = replace(FORM, schedule=Schedule(automatic=True))
+    on = desk(
+        "directory.test",
+        CheckDirectory(HQ, None),
+        tenant=replace(TENANT, tier=Tier.BASIC),
+        directory=replace(KNOWN, settings=form),
+    )
+
+    await carried(on)
+
+    assert len(on.directories.tested) == 1

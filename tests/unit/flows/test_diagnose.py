@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from worker.domain.events import finding_payload
 from worker.domain.failures import (
     Denied,
     DirectoryFailure,
@@ -12,6 +13,7 @@ from worker.domain.failures import (
     Stage,
     StageResult,
     StageState,
+    Unfinished,
 )
 from worker.domain.model import (
     Credentials,
@@ -22,6 +24,7 @@ from worker.domain.model import (
     Server,
 )
 from worker.domain.plan import ReadPlan
+from worker.domain.server import Profile, RootDse, ServerType
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
 from worker.ports.directory import Entry, Gate, Listing, Page, Proof
 
@@ -29,17 +32,23 @@ from worker.ports.directory import Entry, Gate, Listing, Page, Proof
 SETTINGS = DirectorySettings("HQ", "openldap", (Server("ldap.example.org"),), "cn=reader")
 CREDENTIALS = Credentials(Secret("correct-horse"))
 
+OPENLDAP = RootDse(contexts=("dc=example",), object_classes=frozenset({"top", "OpenLDAProotDSE"}))
+
 
 @dataclass(slots=True)
 class Pages:
     """A listing of pages that are known, or one that never comes."""
 
     pages: list[Page]
-    hangs: bool = False
+    hangs: bool
+    said: Profile
+    fault: DirectoryFailure | None
 
     async def __aiter__(self) -> AsyncIterator[Page]:
         for page in self.pages:
             yield page
+        if self.fault is not None:
+            raise self.fault
         if self.hangs:
             await asyncio.Event().wait()
 
@@ -50,10 +59,15 @@ class Pages:
             "ldap.example.org:636", ("dc=example",), sum(map(len, self.pages)), 0, 0.1, 0.2
         )
 
+    @property
+    def profile(self) -> Profile:
+        """A server that says what it is."""
+        return self.said
+
 
 @dataclass(slots=True)
 class Directory:
-    """A directory in memory, or one that fails at the sign-in."""
+    """A directory in memory, or one that fails at the sign-in; knows its schema if that is asked for."""
 
     listed: Pages
     failure: DirectoryFailure | None = None
@@ -71,6 +85,7 @@ class Directory:
         if self.failure is not None:
             raise self.failure
         stages += [StageResult(stage, StageState.OK, 1) for stage in (Stage.BASE, Stage.READ)]
+        assert plan.asks_schema
         yield self.listed
 
 
@@ -84,11 +99,13 @@ async def diagnosed(
     domains: tuple[str, ...] | None = None,
     settings: DirectorySettings = SETTINGS,
     failure: DirectoryFailure | None = None,
+    fault: DirectoryFailure | None = None,
+    known: frozenset[str] | None = None,
     limits: Limits = Limits(),  # noqa: B008 -- frozen
     hangs: bool = False,
 ) -> Diagnosis:
     """Let the doctor look at a directory with these entries."""
-    reader = Directory(Pages([list(entries)], hangs), failure)
+    reader = Directory(Pages([list(entries)], hangs, Profile(OPENLDAP, known), fault), failure)
     ports = DiagnosePorts(reader, limits, egress=("192.0.2.1",))
     return await diagnose(Asked(settings, CREDENTIALS, domains, None), ports=ports)
 
@@ -175,3 +192,79 @@ async def test_cancelled_it_ends() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
             await diagnosed(hangs=True)
+
+
+# --- whether the type fits ----------------------------------------------------
+
+AS_EXCHANGE = replace(SETTINGS, type="active_directory")
+NO_PROXY_ADDRESSES = "This server has no proxyAddresses, which the type active_directory reads; choose openldap (OpenLDAP)."
+
+
+async def test_when_nothing_is_found_the_type_that_does_not_fit_is_the_first_thing_to_look_at() -> (
+    None
+):
+    """The wrong type is the usual reason, and what the server says of itself names the right one."""
+    found = await diagnosed(
+        settings=AS_EXCHANGE,
+        fault=Unfinished("read.nothing_found"),
+        known=frozenset({"mail", "inetorgperson"}),
+    )
+
+    assert found.finding.code == "read.nothing_found"
+    assert found.finding.checks[0] == NO_PROXY_ADDRESSES
+    assert len(found.finding.checks) > 1
+
+
+async def test_entries_without_a_valid_address_name_it_too() -> None:
+    """The filter may be the customer's own, and find people all the same."""
+    found = await diagnosed(
+        person("ada"), settings=AS_EXCHANGE, known=frozenset({"mail", "inetorgperson"})
+    )
+
+    assert (found.finding.code, found.finding.checks[0]) == (
+        "addresses.none_valid",
+        NO_PROXY_ADDRESSES,
+    )
+
+
+async def test_other_faults_are_not_laid_to_the_type() -> None:
+    """A page that is refused has nothing to do with it."""
+    found = await diagnosed(
+        settings=AS_EXCHANGE, fault=Unfinished("read.size_limit"), known=frozenset({"mail"})
+    )
+
+    assert "type" not in found.finding.checks[0]
+    assert found.finding.detected is not None
+
+
+async def test_a_type_that_fits_is_not_spoken_of() -> None:
+    """The answer an admin hopes for stays short."""
+    found = await diagnosed(
+        person("ada", "ada@example.org"), known=frozenset({"mail", "inetorgperson"})
+    )
+
+    assert (found.finding.code, len(found.finding.checks)) == ("ok", 1)
+
+
+async def test_what_the_server_is_goes_with_the_answer() -> None:
+    """Platforms fill in the form with it."""
+    found = await diagnosed(person("ada", "ada@example.org"))
+
+    assert found.detected is not None
+    assert found.detected is found.finding.detected
+    assert found.detected.server is ServerType.OPENLDAP
+    assert finding_payload(found.finding)["detected"] == {
+        "server": "openldap",
+        "version": "",
+        "types": ("openldap",),
+        "bases": ("dc=example",),
+        "attributes": ("mail",),
+    }
+
+
+async def test_a_server_that_let_nobody_in_is_not_known() -> None:
+    """Nothing is claimed of what was not asked."""
+    found = await diagnosed(failure=Denied("sign_in.locked"))
+
+    assert found.detected is None
+    assert finding_payload(found.finding)["detected"] is None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.fakes.jumping import jumping
 from tests.fakes.notebook import Notebook
@@ -21,6 +22,7 @@ from worker.flows.work import (
     carry_out,
     figures,
     sweep,
+    timed,
 )
 from worker.ports.desk import Desk, Settled
 from worker.ports.runs import Backlog
@@ -58,9 +60,13 @@ class Work:
         return DONE
 
 
-def executor(runs: MemoryRuns, work: Work, *, capacity: int = 2, drain_s: float = 10) -> Executor:
+def executor(
+    runs: MemoryRuns, work: Work, *, capacity: int = 2, drain_s: float = 10
+) -> Executor[ClaimedRun]:
     """One with these hands."""
-    return Executor(runs, work, Bell(), Notebook(), capacity, drain_s)
+    notebook = Notebook()
+    carry_out = partial(timed, sync=work, telemetry=notebook)
+    return Executor(runs, carry_out, Bell(), notebook, capacity, drain_s)
 
 
 @jumping
@@ -237,7 +243,7 @@ class Sweeper:
         """Count what waits."""
         if self.faults:
             raise self.faults.pop(0)
-        return Backlog(3, 1.5, 2, 1, 0.5)
+        return Backlog(3, 1.5, 2, 1, 0.5, 4, 0.25)
 
     async def housekeep(self) -> None:
         """Let time do its work."""
@@ -277,4 +283,6 @@ async def test_gauges_follow_the_backlog() -> None:
         "runs_ready manual": 2,
         "runs_ready scheduled": 1,
         "oldest_ready_run_age_seconds": 0.5,
+        "tests_ready": 4,
+        "oldest_ready_test_age_seconds": 0.25,
     }

@@ -5,6 +5,7 @@ never gives a short list for a whole one: whatever ends a listing early is raise
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from worker.adapters.directory.session import (
 )
 from worker.adapters.directory.stages import Progress
 from worker.adapters.directory.wire import Bounds
+from worker.domain.bases import default_bases
+from worker.domain.detect import SCHEMA_NAMES
 from worker.domain.failures import (
     Denied,
     DirectoryFailure,
@@ -37,7 +40,7 @@ from worker.domain.failures import (
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Security, Server
 from worker.domain.plan import ReadPlan
-from worker.domain.server import RootDse
+from worker.domain.server import Profile, RootDse
 from worker.ports.directory import Gate, Page, Proof
 
 
@@ -65,10 +68,6 @@ UNPAGED_ENTRIES = 50_000
 """A server without paging gives all at once, and all of it is in memory: that has an end."""
 ANSWER_BYTES = 128 * 1024 * 1024
 """Of one page: 500 entries of 256 KiB."""
-SERVICE_CONTEXTS = frozenset(
-    {"cn=config", "cn=schema", "cn=monitor", "cn=changelog", "o=netscaperoot", "o=ipaca"}
-)
-DATA_CONTEXTS = ("dc=", "o=")
 
 
 class NotEndedError(RuntimeError):
@@ -139,24 +138,29 @@ class Attempt:
             session,
             self._plan,
             self._progress,
-            Opened(target.label, bases, asyncio.get_running_loop().time() - began, root.can_page),
+            Opened(target.label, bases, asyncio.get_running_loop().time() - began, root),
         )
 
     async def _sign_in(self, session: Session, target: Target, line: Line) -> RootDse:
         with self._progress.stage(Stage.SIGN_IN) as step:
             try:
                 await session.sign_in(self._gate)
+                root = await session.root()
+                await session.check_identity(root)
             except DirectoryFailure as failure:
                 raise await self._explain(failure, target, line) from failure
-            root = await session.root()
-            await session.check_identity(root)
             step.seen = self._plan.settings.bind_name
         return root
 
     async def _explain(
         self, failure: DirectoryFailure, target: Target, line: Line
     ) -> DirectoryFailure:
-        """Say why a server hung up without a word, or answered gibberish: it is seldom the network."""
+        """Say why a server hung up without a word, or answered gibberish: it is seldom the network.
+
+        And who demands more than a password from somebody whose line is encrypted does not mean encryption.
+        """
+        if failure.code == "sign_in.needs_tls" and target.context is not None:
+            return Denied("sign_in.method", failure.detail)
         if failure.code not in WRONG_PORT_SIGNS or self._forwarder is None:
             return failure
         if target.context is not None and self._forwarder.bytes_received == 0:
@@ -168,7 +172,7 @@ class Attempt:
 
     async def _prove_bases(self, session: Session, root: RootDse) -> tuple[str, ...]:
         with self._progress.stage(Stage.BASE) as step:
-            bases = self._plan.bases or default_bases(root)
+            bases = self._plan.bases or default_bases(root, self._plan.preset)
             for base in bases:
                 if base:  # the empty base is the root of the tree: there is no such entry
                     await session.prove_base(base)
@@ -192,7 +196,7 @@ class Opened:
     server: str
     bases: tuple[str, ...]
     connect_s: float
-    can_page: bool
+    root: RootDse
 
 
 class WholeListing:
@@ -209,6 +213,7 @@ class WholeListing:
         self._began = asyncio.get_running_loop().time()
         self._progress = progress
         self._proof: Proof | None = None
+        self._profile = Profile(opened.root)
 
     @property
     def proof(self) -> Proof:
@@ -216,6 +221,11 @@ class WholeListing:
         if self._proof is None:
             raise NotEndedError
         return self._proof
+
+    @property
+    def profile(self) -> Profile:
+        """What the server says of itself."""
+        return self._profile
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return self._pages()
@@ -236,9 +246,19 @@ class WholeListing:
                         break
                     answer = await self._session.next_page(asked)
             if self._given == 0:
+                await self._learn()
                 raise Unfinished("read.nothing_found", "success, and no entry")
             step.seen = f"{self._given} entries"
-        self._proof = self._prove()
+        proof = self._prove()
+        await self._learn()
+        self._proof = proof
+
+    async def _learn(self) -> None:
+        """Look through the schema, if that is asked for. A server that does not tell it is none the worse."""
+        if self._plan.asks_schema:
+            with contextlib.suppress(DirectoryFailure):
+                known = await self._session.known_names(self._opened.root, SCHEMA_NAMES)
+                self._profile = replace(self._profile, known=known)
 
     def _prove(self) -> Proof:
         read_s = asyncio.get_running_loop().time() - self._began
@@ -259,7 +279,7 @@ class WholeListing:
         OpenLDAP's ``size.pr`` answers 11, others 4, before any entry (slapd.conf(5), limits). A
         limit met after entries is the list's own and stands.
         """
-        size = self._plan.limits.page_size if self._opened.can_page else 0
+        size = self._plan.limits.page_size if self._opened.root.can_page else 0
         search = Search(base, self._plan.filter, self._plan.attributes, size)
         while True:
             try:
@@ -328,24 +348,3 @@ def first_of(failures: list[tuple[Server, DirectoryFailure]]) -> DirectoryFailur
         return first
     rest = "; ".join(f"{server}: {failure}" for server, failure in others)
     return type(first)(first.code, f"{first.detail}; then {rest}")
-
-
-def default_bases(root: RootDse) -> tuple[str, ...]:
-    """Return where to search when the customer has not said: what the server itself calls its data.
-
-    Raises Misdirected ``base.ambiguous``, ``base.unknown``: then the customer has to say.
-    """
-    if root.default_context:
-        return (root.default_context,)
-    if len(root.contexts) == 1:
-        return root.contexts
-    data = tuple(
-        context
-        for context in root.contexts
-        if context.lower().startswith(DATA_CONTEXTS) and context.lower() not in SERVICE_CONTEXTS
-    )
-    if len(data) == 1:
-        return data
-    if data:
-        raise Misdirected("base.ambiguous", ", ".join(data))
-    raise Misdirected("base.unknown", "the server does not say where its data is")

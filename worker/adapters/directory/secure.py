@@ -8,6 +8,8 @@ import hashlib
 import os
 import ssl
 
+from typing_extensions import override
+
 from worker.domain.failures import DirectoryFailure, Unreachable, Untrusted
 from worker.domain.model import Credentials, DirectorySettings
 
@@ -15,6 +17,7 @@ from worker.domain.model import Credentials, DirectorySettings
 CERTIFICATE_CODES = {
     # OpenSSL's X509_V_ERR_*, as ssl.SSLCertVerificationError.verify_code gives them
     2: "secure.missing_issuer",  # unable to get issuer certificate
+    6: "secure.bad_issuer",  # its public key cannot be read
     9: "secure.not_yet_valid",
     10: "secure.expired",
     18: "secure.self_signed",
@@ -22,14 +25,16 @@ CERTIFICATE_CODES = {
     20: "secure.missing_issuer",  # the server sends its own certificate only, or a private chain
     21: "secure.missing_issuer",  # the same in other builds of OpenSSL
     23: "secure.revoked",
-    24: "secure.bad_issuer",  # the issuer is no certificate authority
+    24: "secure.bad_issuer",  # no issuer's key; until OpenSSL 1.1.1: the issuer is no certificate authority
+    25: "secure.bad_issuer",  # a chain longer than its authority allows
     26: "secure.wrong_purpose",  # no serverAuth
+    32: "secure.bad_issuer",  # its key usage does not allow to issue
     62: "secure.wrong_name",
-    64: "secure.wrong_name",  # an IP address that is not in the certificate
+    64: "secure.wrong_address",  # an IP address that is not in the certificate
     66: "secure.weak_key",
     67: "secure.weak_key",
     68: "secure.weak_key",  # a digest as weak as a key
-    79: "secure.bad_issuer",
+    79: "secure.bad_issuer",  # the issuer is no certificate authority
 }
 
 REASONS = {
@@ -56,6 +61,27 @@ REASONS = {
 }
 
 
+HANDSHAKE_REFUSED = "SSLV3_ALERT_HANDSHAKE_FAILURE"
+
+
+class RefusedAfterAgreeingError(ssl.SSLError):
+    """The server gave up after protocol and cipher were agreed: it misses our certificate (RFC 5246 section 7.4.6)."""
+
+
+class Handshake(ssl.SSLObject):
+    """Tells apart what TLS 1.2 answers with one alert: no cipher in common, and no certificate from us."""
+
+    @override
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+        try:
+            super().do_handshake()
+        except ssl.SSLError as exc:
+            if exc.reason == HANDSHAKE_REFUSED and self.cipher() is not None:
+                raise RefusedAfterAgreeingError(*exc.args) from exc
+            raise
+
+
 def tls_context(settings: DirectorySettings, credentials: Credentials) -> ssl.SSLContext:
     """Return the context of one directory: TLS 1.2 or later, its own trust, its own certificate.
 
@@ -63,6 +89,7 @@ def tls_context(settings: DirectorySettings, credentials: Credentials) -> ssl.SS
     sent. Raises Untrusted ``secure.bad_ca``, ``secure.client_certificate``.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslobject_class = Handshake
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.trust.fingerprint is not None:
         context.check_hostname = False
@@ -104,6 +131,8 @@ def handshake_failure(exc: BaseException) -> DirectoryFailure:
     if isinstance(exc, ssl.SSLCertVerificationError):
         code = CERTIFICATE_CODES.get(exc.verify_code, "secure.untrusted")
         return Untrusted(code, exc.verify_message)
+    if isinstance(exc, RefusedAfterAgreeingError):
+        return Untrusted("secure.client_certificate", HANDSHAKE_REFUSED)
     if isinstance(exc, ssl.SSLError):
         return Untrusted(REASONS.get(exc.reason or "", "secure.failed"), str(exc.reason))
     return Unreachable("secure.closed", str(exc))

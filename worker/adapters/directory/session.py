@@ -5,20 +5,21 @@ unfinished bind as success, a missing base as an empty list. It never passes a s
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import bonsai
 
 from worker.adapters.directory.forwarder import Forwarder
+from worker.adapters.directory.lean import NAME
 from worker.adapters.directory.quiet import QuietConnection
 from worker.adapters.directory.translate import SUB_CODES, Doing, refusal, translated
 from worker.adapters.directory.wire import SEARCH_DONE, WireResult
 from worker.domain.failures import Denied, Misdirected, Stage, Unfinished
 from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.plan import ReadPlan
-from worker.domain.server import RootDse
+from worker.domain.server import RootDse, schema_names
 from worker.ports.directory import Gate
 
 
@@ -44,6 +45,10 @@ ROOT_NAMES = frozenset(name.lower() for name in ROOT_ATTRIBUTES)
 PAGED_ENTRIES = 10_000
 """In one page, when pages of at most 1,000 or so are asked for: bonsai's cursor takes the square of their number."""
 ANY = "(objectClass=*)"
+SCHEMA_ATTRIBUTES = ("attributeTypes", "objectClasses")
+DISPLAY_NAME = "lDAPDisplayName"
+SCHEMA_S = 15.0
+"""For the schema: who looks at a directory waits for it, and can do without."""
 SETTLE_S = 30.0
 """For recording a sign-in's answer, also when the run is being cancelled."""
 
@@ -128,6 +133,47 @@ class Session:
         self._client.set_raw_attributes(self._raw)
         check_count(result, len(found))
         return found[0] if found else None
+
+    async def known_names(self, root: RootDse, wanted: Sequence[str]) -> frozenset[str] | None:
+        """Say which of some attributes and classes the schema has, in lower case; None if the server does not tell.
+
+        Raises a DirectoryFailure when it refuses, or takes longer than SCHEMA_S.
+        """
+        if root.schema_context:
+            names = await self._entries_in_schema(root.schema_context, wanted)
+        else:
+            names = await self._defined_in(root.subschema) if root.subschema else frozenset()
+        return names & {name.lower() for name in wanted} if names else None
+
+    async def _entries_in_schema(self, base: str, wanted: Sequence[str]) -> frozenset[str]:
+        """Ask Active Directory for the entries of some names: its aggregate of all is megabytes (MS-ADTS section 3.1.1.2)."""
+        text = "".join(f"({DISPLAY_NAME}={name})" for name in wanted)
+        found = await self._schema_search(base, 1, f"(|{text})", (DISPLAY_NAME,))
+        return frozenset(value.decode(errors="replace").lower() for value in found)
+
+    async def _defined_in(self, subschema: str) -> frozenset[str]:
+        """Read the subschema entry (RFC 4512 section 4.2): some hundred kilobytes."""
+        return frozenset(
+            schema_names(await self._schema_search(subschema, 0, ANY, SCHEMA_ATTRIBUTES))
+        )
+
+    async def _schema_search(
+        self, base: str, scope: int, text: str, names: tuple[str, ...]
+    ) -> list[bytes]:
+        """Return all values of some attributes, as the server sent them."""
+        connection = self._open_connection()
+        self._client.set_raw_attributes(unique((*self._raw, *names)))
+        asking = connection.ask(lambda: connection.search(base, scope, text, list(names)))
+        within_s = min(self._limits.page_s, SCHEMA_S)
+        found: list[RawEntry] = await self._await(asking, Doing(Stage.READ), within_s=within_s)
+        check_count(self._result(Stage.READ), len(found))
+        return [
+            value
+            for entry in found
+            for name, values in entry.items()
+            if name != NAME
+            for value in values
+        ]
 
     async def first_page(self, search: "Search") -> "Answer":
         """Begin a search and return its first page, or all of it from a server without paging."""
@@ -260,8 +306,8 @@ def root_dse(entry: RawEntry) -> RootDse:
     )
 
 
-REFUSED_CREDENTIALS = frozenset(SUB_CODES.values())
-"""Result 49 in all its meanings: counts towards a lockout. Other answers say nothing of the password."""
+REFUSED_CREDENTIALS = frozenset({*SUB_CODES.values(), "sign_in.not_allowed"})
+"""Result 49 in all its meanings, and 50: may count towards a lockout. Other answers say nothing of the password."""
 
 
 def check_count(result: WireResult, given: int) -> None:

@@ -2,7 +2,7 @@
 
 Reads codes and types, never words, except the hexadecimal sub-code that Active Directory puts into
 the diagnostic of result 49. The code comes from the wire: bonsai reports referrals and partial results as success.
-Sources: RFC 4511 appendix A; Microsoft's Win32 error codes 1317 to 1907.
+Sources: RFC 4511 appendix A; Microsoft's Win32 error codes 1317 to 1909; what the servers named beside a row answer.
 """
 
 import asyncio
@@ -30,20 +30,25 @@ Answer = TypeVar("Answer")
 Finding = tuple[type[DirectoryFailure], str]
 
 SIGN_IN: dict[int, Finding] = {
+    2: (Misdirected, "sign_in.protocol_error"),
     7: (Denied, "sign_in.method"),
     8: (Denied, "sign_in.needs_tls"),
+    9: (Misdirected, "sign_in.referral"),
+    10: (Misdirected, "sign_in.referral"),  # OpenLDAP, when none of its trees holds the account
     13: (Denied, "sign_in.needs_tls"),
     14: (
         Denied,
         "sign_in.method",
     ),  # asks for more steps than a simple bind has; bonsai takes it for success
+    19: (Denied, "sign_in.locked"),  # 389-DS and FreeIPA: "Exceed password retry limit"
+    32: (Denied, "sign_in.unknown_user"),  # eDirectory: NDS error -601
     34: (Denied, "sign_in.bad_name"),  # OpenLDAP given user@domain
     48: (Denied, "sign_in.method"),
     49: (Denied, "sign_in.wrong_password"),
-    50: (Denied, "sign_in.restricted"),
+    50: (Denied, "sign_in.not_allowed"),
     51: (Unfinished, "sign_in.busy"),
     52: (Unfinished, "sign_in.unavailable"),
-    53: (Denied, "sign_in.refused"),
+    53: (Denied, "sign_in.refused"),  # 389-DS and FreeIPA: "Account inactivated"
 }
 
 SUB_CODES = {
@@ -63,14 +68,19 @@ SUB_CODE = re.compile(r"\bdata ([0-9a-f]{1,8})\b", re.IGNORECASE)
 
 BASE: dict[int, Finding] = {
     1: (Denied, "base.not_allowed"),  # AD: a search before a bind that counts
+    2: (Misdirected, "base.protocol_error"),
+    3: (Unfinished, "base.timed_out"),
+    8: (Denied, "base.needs_tls"),
     9: (Misdirected, "base.referral"),
     10: (Misdirected, "base.referral"),
+    13: (Denied, "base.needs_tls"),
     32: (Misdirected, "base.not_found"),
     34: (Misdirected, "base.bad_name"),
     48: (Denied, "base.not_allowed"),
     50: (Denied, "base.not_allowed"),
     51: (Unfinished, "base.busy"),
     52: (Unfinished, "base.unavailable"),
+    53: (Denied, "base.refused"),
 }
 
 READ: dict[int, Finding] = {
@@ -78,19 +88,23 @@ READ: dict[int, Finding] = {
     2: (Misdirected, "read.protocol_error"),
     3: (Unfinished, "read.time_limit"),
     4: (Unfinished, "read.size_limit"),
+    8: (Denied, "read.needs_tls"),
     9: (Unfinished, "read.partial"),
     10: (Misdirected, "read.referral"),
     11: (Unfinished, "read.admin_limit"),
     12: (Misdirected, "read.no_paging"),
+    13: (Denied, "read.needs_tls"),
     16: (Misdirected, "read.bad_attribute"),
     17: (Misdirected, "read.bad_attribute"),
     18: (Misdirected, "read.bad_filter"),
     21: (Misdirected, "read.bad_filter"),
     32: (Misdirected, "base.not_found"),
+    34: (Misdirected, "base.bad_name"),
     48: (Denied, "read.not_allowed"),
     50: (Denied, "read.not_allowed"),
     51: (Unfinished, "read.busy"),
     52: (Unfinished, "read.unavailable"),
+    53: (Denied, "read.refused"),
     80: (Unfinished, "read.server_error"),
 }
 

@@ -13,16 +13,15 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Place, announce, take_places
 from worker.adapters.postgres.directory_book import PostgresDirectories
-from worker.adapters.postgres.hand import Hand, Slip
+from worker.adapters.postgres.hand import Hand, Slip, envelope_of
 from worker.adapters.postgres.hold_book import PostgresHolds
 from worker.adapters.postgres.recipient_book import PostgresRecipients, publish_list
 from worker.adapters.postgres.run_book import PostgresRunBook
 from worker.adapters.postgres.tenant_book import PostgresTenants
 from worker.adapters.postgres.translate import PASSING
 from worker.codec.stored import decode_command
-from worker.domain.commands import Envelope, FieldError, Stored
+from worker.domain.commands import FieldError, Stored
 from worker.domain.events import Event
-from worker.domain.model import TenantId
 from worker.ports.desk import Desk, Done, Rejected, Settled, Waiting
 from worker.ports.telemetry import Telemetry
 from worker.ports.vault import Clock
@@ -70,7 +69,7 @@ class PostgresOrders:
                 raise
             except Exception as bug:  # noqa: BLE001 - a command that breaks us is refused, not met for ever
                 self.telemetry.event("command_broke", level="error", error=bug)
-                slip = Slip(connection, record["number"], _envelope(record), now)
+                slip = Slip(connection, record["number"], envelope_of(record), now)
                 await slip.reject(Rejected((INTERNAL,)))
         return True
 
@@ -119,21 +118,9 @@ def _look_again_at(desk: "PostgresDesk", patience: timedelta) -> datetime:
 def _stored(record: asyncpg.Record) -> Stored:
     return Stored(
         number=record["number"],
-        envelope=_envelope(record),
+        envelope=envelope_of(record),
         command=decode_command(record["name"], record["body"].encode()),
         received_at=record["received_at"],
-    )
-
-
-def _envelope(record: asyncpg.Record) -> Envelope:
-    return Envelope(
-        source=record["source"],
-        id=record["id"],
-        tenant=TenantId(record["tenant"]),
-        name=record["name"],
-        reply_to=record["reply_to"],
-        correlation_id=record["correlation_id"],
-        traceparent=record["traceparent"],
     )
 
 

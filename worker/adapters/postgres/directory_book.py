@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import asyncpg
 
 from worker.adapters.postgres import decisions, pool as db
+from worker.adapters.postgres.directory_tests import stop_tests
 from worker.adapters.postgres.hand import Hand
 from worker.adapters.postgres.login_decisions import end_directory
 from worker.adapters.postgres.run_book import stop_runs
 from worker.adapters.postgres.schedule import Concerned, rearrange, resume_refused
-from worker.codec.stored import dump_settings, load_settings
+from worker.codec.stored import dump_settings, load_or_blank
 from worker.domain import events
-from worker.domain.commands import DeleteDirectory, SaveDirectory
+from worker.domain.commands import CheckDirectory, DeleteDirectory, SaveDirectory
 from worker.domain.events import Event
 from worker.domain.model import DirectoryId, Secret
-from worker.domain.rulings import DirectoryRecord, keeps_client_key, keeps_password
+from worker.domain.rulings import DirectoryRecord, as_saved, keeps_client_key, keeps_password
 from worker.domain.schedule import recovered
 from worker.ports.desk import Done
 
@@ -93,6 +94,30 @@ class PostgresDirectories:
     def _concerned(self, directory_id: int) -> Concerned:
         return Concerned(self.hand.connection, self.hand.tenant_id, directory_id, self.hand.now)
 
+    async def test(self, command: CheckDirectory) -> None:
+        """Queue a test, with the secrets given or those kept from the newest revision."""
+        found = None if command.directory is None else await self._found(command.directory)
+        if command.form is not None:
+            settings = dump_settings(command.form.settings).decode()
+            password, client_key = _secrets(as_saved(command.form, command.directory), found)
+        elif found is not None:
+            settings = found["settings"]
+            password, client_key = found["password_sealed"], found["client_key_sealed"]
+        else:
+            raise LookupError(command.directory)
+        await db.run(
+            self.hand.connection,
+            "insert_test",
+            number=self.hand.stored.number,
+            tenant_id=self.hand.tenant_id,
+            directory_id=None if found is None else found["directory_id"],
+            is_saved=command.form is None,
+            settings=settings,
+            password_sealed=password,
+            client_key_sealed=client_key,
+            asked_at=self.hand.stored.received_at,
+        )
+
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
         """Pause scheduled runs, or let them go on."""
         found = await self._found(directory)
@@ -115,9 +140,10 @@ class PostgresDirectories:
             raise LookupError(command.directory)
         directory_id = found["directory_id"]
         await stop_runs(self.hand, directory_id, command.directory)
+        await stop_tests(self.hand, directory_id)
         if command.keep_by_hand:
             await self._hand_over(directory_id)
-        settings = load_settings(found["settings"].encode())
+        settings = load_or_blank(found["settings"].encode())[0]
         decision = self.hand.decision(command.directory)
         departing = decisions.Departing(directory_id=directory_id)
         await decisions.depart(decision, departing, grace=settings.removals.grace)
@@ -148,7 +174,7 @@ def _directory(found: asyncpg.Record) -> DirectoryRecord:
         asked_revision=found["asked_revision"],
         in_force=found["revision_in_force"],
         pending=found["revision_pending"],
-        settings=load_settings(found["settings"].encode()),
+        settings=load_or_blank(found["settings"].encode())[0],
         has_password=found["password_sealed"] is not None,
         has_client_key=found["client_key_sealed"] is not None,
         paused=found["paused"],

@@ -15,6 +15,7 @@ from worker.domain.events import Counts, Event, HoldRef, Payload, RunFacts, RunR
 from worker.domain.failures import Finding
 from worker.domain.guard import Reason
 from worker.domain.model import DirectoryId, Mode, RunId, RunState, TenantId, Trigger
+from worker.domain.plans import Right, sentence
 from worker.domain.schedule import failed, recovered
 
 
@@ -71,7 +72,7 @@ def cancelled(reason: str) -> Ending:
 CANCELLED_TEXT: Mapping[str, str] = {
     "cancelled": "The run was cancelled.",
     "paused": "Scheduled runs of this directory are paused.",
-    "plan": "Automatic sync is part of the plans Standard, Enterprise and Reseller.",
+    "plan": sentence(Right.AUTOMATIC_SYNC),
     "deleted": "The directory or its tenant was deleted.",
 }
 

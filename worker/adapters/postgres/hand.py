@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import asyncpg
 import orjson
 
 from worker.adapters.postgres import decisions, pool as db
@@ -10,12 +11,25 @@ from worker.adapters.postgres.announce import Answer, Place, announce
 from worker.domain import events
 from worker.domain.commands import Envelope, Stored
 from worker.domain.events import Event
-from worker.domain.model import DirectoryId
+from worker.domain.model import DirectoryId, TenantId
 from worker.ports.desk import Rejected
 
 
 DECIDED_GRACE = timedelta(hours=72)
 """How long an address is known after a person took it, or its domain, off the list."""
+
+
+def envelope_of(record: asyncpg.Record) -> Envelope:
+    """Return the envelope of a stored command."""
+    return Envelope(
+        source=record["source"],
+        id=record["id"],
+        tenant=TenantId(record["tenant"]),
+        name=record["name"],
+        reply_to=record["reply_to"],
+        correlation_id=record["correlation_id"],
+        traceparent=record["traceparent"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

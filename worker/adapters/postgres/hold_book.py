@@ -8,7 +8,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import tell_changes
 from worker.adapters.postgres.hand import Hand
 from worker.adapters.postgres.login_decisions import let_go
-from worker.codec.stored import load_settings
+from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.decisions import HoldRecord
 from worker.domain.events import ApprovalFacts, Event, HoldRef
@@ -63,7 +63,7 @@ class PostgresHolds:
             {"tenant_id": self.hand.tenant_id, "directory_id": directory_id},
         )
         found = await db.only(on, "removals_of_directory", directory_id=directory_id)
-        removals = load_settings(found["settings"].encode()).removals
+        removals = load_or_blank(found["settings"].encode())[0].removals
         if removals.policy is RemovalPolicy.NEVER:
             return ApprovalFacts(_ref(hold), 0, 0)
         approved = await db.run(

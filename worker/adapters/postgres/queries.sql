@@ -2003,18 +2003,85 @@ SELECT run_id, state FROM rollcall.run WHERE directory_id = :directory_id AND st
 UPDATE rollcall.run SET cancel_reason = coalesce(cancel_reason, :reason) WHERE run_id = :run_id
 
 -- ============================================================================
+-- tests of directories
+-- ============================================================================
+
+-- name: insert_test
+-- A test that a command asks for: the settings as they are now, and their secrets, sealed.
+INSERT INTO rollcall.directory_test (number, tenant_id, directory_id, is_saved, settings, password_sealed, client_key_sealed, asked_at)
+VALUES (:number, :tenant_id, :directory_id, :is_saved, :settings, :password_sealed, :client_key_sealed, :asked_at)
+
+-- name: claim_tests
+-- Tests that nobody is at, in turns: the first of each tenant, then the second; no more of a tenant at once than it may have.
+-- What another worker takes just now is left to it (SKIP LOCKED), and does not count anew: its place is taken.
+WITH busy AS (
+    SELECT tenant_id, count(*) AS tests FROM rollcall.directory_test WHERE leased_until > clock_timestamp() GROUP BY tenant_id
+), ready AS (
+    SELECT d.number, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.number) + coalesce(busy.tests, 0) AS place
+    FROM rollcall.directory_test d LEFT JOIN busy USING (tenant_id)
+    WHERE d.leased_until <= clock_timestamp()
+), chosen AS (
+    SELECT d.number FROM rollcall.directory_test d JOIN ready USING (number)
+    WHERE ready.place <= :per_tenant AND d.leased_until <= clock_timestamp()
+    ORDER BY ready.place, d.number LIMIT :most
+    FOR NO KEY UPDATE OF d SKIP LOCKED
+), begun AS (
+    UPDATE rollcall.directory_test d
+    SET attempts = d.attempts + 1, token = d.token + 1, leased_until = clock_timestamp() + :length::interval
+    FROM chosen WHERE d.number = chosen.number
+    RETURNING d.*
+)
+SELECT begun.number, begun.token, begun.attempts, begun.is_saved, begun.settings, begun.password_sealed, begun.client_key_sealed, begun.asked_at,
+    t.tenant, i.directory, c.id AS command_id, c.traceparent,
+    ARRAY(SELECT m.domain FROM rollcall.domain m WHERE m.tenant_id = begun.tenant_id AND m.removed_at IS NULL ORDER BY m.domain) AS domains
+FROM begun
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.command c USING (number)
+LEFT JOIN rollcall.directory i USING (directory_id)
+ORDER BY begun.number
+
+-- name: renew_test
+-- Keep it; no row: it is another worker's, or gone.
+UPDATE rollcall.directory_test SET leased_until = clock_timestamp() + :length::interval
+WHERE number = :number AND token = :token RETURNING number
+
+-- name: release_test
+-- Another worker may have it at once, and it counts as not begun.
+UPDATE rollcall.directory_test SET leased_until = '-infinity', attempts = attempts - 1 WHERE number = :number AND token = :token
+
+-- name: end_test
+-- Answered: it goes, and its secrets with it. No row: it is another worker's, or gone.
+DELETE FROM rollcall.directory_test d USING rollcall.command c
+WHERE d.number = :number AND d.token = :token AND c.number = d.number
+RETURNING c.reply_to, c.correlation_id
+
+-- name: stop_tests
+-- The tests of a deleted tenant, or of one directory of it, with the commands that asked for them.
+DELETE FROM rollcall.directory_test d USING rollcall.command c
+WHERE d.tenant_id = :tenant_id AND (:directory_id::integer IS NULL OR d.directory_id = :directory_id) AND c.number = d.number
+RETURNING c.number, c.source, c.id, c.tenant, c.name, c.reply_to, c.correlation_id, c.traceparent
+
+-- ============================================================================
 -- sign-ins
 -- ============================================================================
 
 -- name: lock_sign_ins
--- One sign-in decision at a time for a tenant and bind name, over all workers.
-SELECT pg_advisory_xact_lock(hashtextextended(:tenant::text || ' ' || :bind_name::text, 7))
+-- One sign-in decision at a time for a tenant, over all workers: its names may stand for one account. The second lock is that of
+-- an older release, which tells them apart.
+SELECT pg_advisory_xact_lock(hashtextextended(:tenant::text, 7)),
+    pg_advisory_xact_lock(hashtextextended(:tenant::text || ' ' || :bind_name::text, 7))
 
 -- name: recent_sign_ins
 -- What became of the last sign-ins, the youngest first.
-SELECT s.fingerprint, s.at, s.outcome FROM rollcall.sign_in s JOIN rollcall.tenant t USING (tenant_id)
+SELECT s.at, s.outcome, s.is_trial FROM rollcall.sign_in s JOIN rollcall.tenant t USING (tenant_id)
 WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND s.bind_name = :bind_name AND s.outcome <> 'broken'
 ORDER BY s.at DESC, s.sign_in_id DESC LIMIT 20
+
+-- name: sign_ins_nearby
+-- The same of all other names of a tenant, as far back as they can matter.
+SELECT s.bind_name, s.hosts, s.at, s.outcome FROM rollcall.sign_in s JOIN rollcall.tenant t USING (tenant_id)
+WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND s.at > :since AND s.bind_name <> :bind_name AND s.outcome <> 'broken'
+ORDER BY s.at DESC, s.sign_in_id DESC LIMIT 1000
 
 -- name: is_known_refused
 -- Whether this very password was refused and never accepted since.
@@ -2026,8 +2093,8 @@ SELECT coalesce((
 
 -- name: record_sign_in
 -- The attempt, before it is made.
-INSERT INTO rollcall.sign_in (tenant_id, bind_name, fingerprint, at)
-SELECT tenant_id, :bind_name, :fingerprint, :now FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL
+INSERT INTO rollcall.sign_in (tenant_id, bind_name, hosts, is_trial, fingerprint, at)
+SELECT tenant_id, :bind_name, :hosts, :is_trial, :fingerprint, :now FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL
 RETURNING sign_in_id
 
 -- name: settle_sign_in
@@ -2067,7 +2134,7 @@ DELETE FROM rollcall.outbox WHERE number = ANY(:numbers::bigint[])
 
 -- name: backlog
 -- What waits, and for how long.
-SELECT o.outbox_rows, o.outbox_age_s, r.manual_ready, r.scheduled_ready, r.run_age_s
+SELECT o.outbox_rows, o.outbox_age_s, r.manual_ready, r.scheduled_ready, r.run_age_s, q.tests_ready, q.test_age_s
 FROM (
     SELECT count(*) AS outbox_rows, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS outbox_age_s
     FROM rollcall.outbox
@@ -2075,7 +2142,10 @@ FROM (
     SELECT count(*) FILTER (WHERE trigger = 'manual') AS manual_ready, count(*) FILTER (WHERE trigger = 'scheduled') AS scheduled_ready,
         coalesce(extract(epoch FROM clock_timestamp() - min(run_after)), 0)::float8 AS run_age_s
     FROM rollcall.run WHERE state = 'queued' AND run_after <= clock_timestamp()
-) r
+) r, (
+    SELECT count(*) AS tests_ready, coalesce(extract(epoch FROM clock_timestamp() - min(asked_at)), 0)::float8 AS test_age_s
+    FROM rollcall.directory_test WHERE leased_until <= clock_timestamp()
+) q
 
 -- name: partitions_ahead
 -- History's months to come.

@@ -1,7 +1,7 @@
 """Seals stored secrets again with the newest key, in bounded bites, while workers go on.
 
 A row that a worker erased or replaced meanwhile is left as it is; one that a worker still wrote under an older
-key is found by the next pass. Sealed commands are not looked at: they live for a minute at most.
+key is found by the next pass. Sealed commands and tests are not looked at: they live for minutes at most.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from worker.adapters.postgres.announce import announce
 from worker.adapters.postgres.endings import Ending, RunRow, cancelled, end_run
 from worker.adapters.postgres.final import PostgresFinal, final_transaction
 from worker.adapters.postgres.schedule import Concerned, pause_refused
-from worker.codec.stored import load_settings
+from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.commands import Sealed
 from worker.domain.events import RunRef
@@ -33,7 +33,6 @@ from worker.domain.model import (
     RunId,
     RunState,
     Secret,
-    Server,
     TenantId,
     Tier,
     Trigger,
@@ -118,8 +117,8 @@ class PostgresRuns:
 
     def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
         trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
-        settings, illegible = _settings(begun["settings"])
-        credentials, fault = self._opened(begun["password_sealed"], begun["client_key_sealed"])
+        settings, illegible = load_or_blank(begun["settings"].encode())
+        credentials, fault = opened(self.vault, begun)
         return ClaimedRun(
             lease=Lease(
                 TenantId(begun["tenant"]),
@@ -136,7 +135,7 @@ class PostgresRuns:
             causes=tuple(begun["causes"]),
             settings=settings,
             credentials=credentials,
-            fault=illegible or fault,
+            fault=illegible or fault or _lacking(settings, credentials),
             domains=tuple(begun["domains"]),
             tier=tier,
             saved_at=begun["saved_at"],
@@ -147,18 +146,6 @@ class PostgresRuns:
             skip=begun["cancel_reason"]
             or skip_reason(trigger, tier=tier, paused=begun["paused"], deleted=begun["is_deleted"]),
         )
-
-    def _opened(
-        self, password: bytes | None, client_key: bytes | None
-    ) -> tuple[Credentials, str | None]:
-        """Open the secrets; one sealed for a key we have not must fail its own run, not the claiming."""
-        try:
-            return Credentials(self._unsealed(password), self._unsealed(client_key)), None
-        except RequestFailure as failure:
-            return Credentials(), failure.code
-
-    def _unsealed(self, sealed: bytes | None) -> Secret | None:
-        return None if sealed is None else self.vault.unseal(Sealed(sealed))
 
     # --- keep ----------------------------------------------------------------
 
@@ -309,14 +296,23 @@ def _ending_of_lapsed(cancel_reason: str | None) -> Ending:
     return Ending(RunState.FAILED, finding=finding("internal"), detail="workers died over it")
 
 
-def _settings(stored: str) -> tuple[DirectorySettings, str | None]:
-    """Read stored settings; those of another release that this one cannot read must fail their own run only."""
+def opened(vault: Vault, record: asyncpg.Record) -> tuple[Credentials, str | None]:
+    """Open the secrets; one sealed for a key we have not must fail its own run or test, not the claiming."""
+    sealed = (record["password_sealed"], record["client_key_sealed"])
     try:
-        return load_settings(stored.encode()), None
+        return Credentials(*(_unsealed(vault, each) for each in sealed)), None
     except RequestFailure as failure:
-        return DirectorySettings(
-            name="", type="", servers=(Server(""),), bind_name=""
-        ), failure.code
+        return Credentials(), failure.code
+
+
+def _unsealed(vault: Vault, sealed: bytes | None) -> Secret | None:
+    return None if sealed is None else vault.unseal(Sealed(sealed))
+
+
+def _lacking(settings: DirectorySettings, credentials: Credentials) -> str | None:
+    """Say what a sign-in would lack: secrets are erased when a directory goes, and a backup may hold that moment."""
+    can_sign_in = credentials.password is not None or settings.client_certificate is not None
+    return None if can_sign_in else "settings.no_password"
 
 
 async def lock_for_end(connection: db.Connection, run: ClaimedRun) -> RunRow:

@@ -16,7 +16,7 @@ from worker.adapters.postgres.announce import announce, take_places
 from worker.codec.outbound import render_request
 from worker.domain import events
 from worker.domain.model import DirectoryId, Schedule, TenantId, Tier
-from worker.domain.rulings import AUTOMATIC_SYNC
+from worker.domain.plans import Right, having
 from worker.domain.schedule import Appointment, Standing, Turn, arranged, turn
 from worker.ports.broker import Message
 from worker.ports.schedule import Bite
@@ -145,7 +145,7 @@ class PostgresSchedule:
         now = await self.clock.now()
         async with db.transaction(self.pool) as connection:
             found = await db.rows(
-                connection, "unarranged_directories", tiers=sorted(AUTOMATIC_SYNC), most=most
+                connection, "unarranged_directories", tiers=having(Right.AUTOMATIC_SYNC), most=most
             )
             await _write(
                 connection,

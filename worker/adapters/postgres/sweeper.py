@@ -67,6 +67,8 @@ class PostgresSweeper:
             manual_ready=found["manual_ready"],
             scheduled_ready=found["scheduled_ready"],
             run_age_s=found["run_age_s"],
+            tests_ready=found["tests_ready"],
+            test_age_s=found["test_age_s"],
         )
 
     async def housekeep(self) -> None:

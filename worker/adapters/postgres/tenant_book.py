@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.adapters.postgres import decisions, pool as db
+from worker.adapters.postgres.directory_tests import stop_tests
 from worker.adapters.postgres.hand import DECIDED_GRACE, Hand
 from worker.adapters.postgres.login_decisions import let_go
 from worker.adapters.postgres.run_book import stop_runs
@@ -127,7 +128,8 @@ class PostgresTenants:
             await db.run(on, "change_domain", **_columns(tenant_id, domain))
 
     async def delete(self) -> Done:
-        """Hide the tenant, end its runs, erase its secrets."""
+        """Hide the tenant, end its runs and tests, erase its secrets."""
+        await stop_tests(self.hand)
         on, tenant_id = self.hand.connection, self.hand.tenant_id
         for record in await db.rows(on, "directories_of_tenant", tenant_id=tenant_id):
             await stop_runs(self.hand, record["directory_id"], record["directory"])
