@@ -232,6 +232,25 @@ async def test_a_standing_hold_keeps_its_version_while_its_set_does_not_change(
     assert (await house.hold()).version == first.version + 1
 
 
+async def test_an_address_that_came_back_with_somebody_else_waits_as_a_login_only(
+    house: House,
+) -> None:
+    """It does not leave any more; whose login it was still would, and an approval ends that."""
+    await house.founded(asking(Removals(policy=RemovalPolicy.REVIEW)))
+    await house.sync(*person("bob", BOB), *OTHERS)
+    await house.sync_later(*OTHERS)
+    first = await house.hold()
+
+    await house.sync_later(*person("cleo", CLEO, BOB), *OTHERS)
+
+    assert (await house.hold()).version == first.version + 1
+    held = await house.fetch("SELECT address, change FROM api.change")
+    assert [tuple(each) for each in held] == [(BOB, "deactivated")]
+    await house.approve()
+    assert (await logins(house))[BOB] == ended("gone", BOB)
+    assert await house.look(BOB) == "valid"
+
+
 async def test_a_discarded_hold_keeps_its_logins(house: House) -> None:
     """A no does not wear off because a week has passed."""
     await house.founded(asking(STRICT))

@@ -950,14 +950,14 @@ SELECT count(*) AS waiting FROM ending e
 WHERE NOT EXISTS (SELECT FROM touched t WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND t.elsewhere IS DISTINCT FROM 'valid')
 
 -- name: hold_differs_with_logins
--- As hold_differs, with the logins that wait.
+-- As hold_differs, with the logins that wait: an address that came back, of which only a login waits now, is another set.
 WITH before AS (
-    SELECT address, approved FROM rollcall.change_set WHERE set_id = :hold_id
+    SELECT address, approved, change = 'deactivated' AS is_login FROM rollcall.change_set WHERE set_id = :hold_id
 ), leaving AS (
     SELECT address, approved FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
 ), after AS (
-    SELECT address, approved FROM leaving
-    UNION SELECT username, false FROM ending e WHERE NOT EXISTS (SELECT FROM leaving l WHERE l.address = e.username)
+    SELECT address, approved, false AS is_login FROM leaving
+    UNION ALL SELECT username, false, true FROM ending e WHERE NOT EXISTS (SELECT FROM leaving l WHERE l.address = e.username)
 ), differing AS (
     (TABLE before EXCEPT TABLE after) UNION ALL (TABLE after EXCEPT TABLE before)
 )
