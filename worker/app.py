@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from worker.adapters.directory.reader import LdapReader
+from worker.adapters.directory.survey import LdapSurveyor
 from worker.adapters.health import Health, serving
 from worker.adapters.postgres import migrations
 from worker.adapters.postgres.clock import PostgresClock
@@ -49,7 +50,7 @@ from worker.flows.relay import RelayPorts, relay
 from worker.flows.schedule import SchedulePorts, schedule
 from worker.flows.sync import SyncPorts, sync
 from worker.ports.desk import Intake, Orders
-from worker.ports.directory import DirectoryReader
+from worker.ports.directory import DirectoryReader, Surveyor
 from worker.ports.directory_tests import DirectoryTests
 from worker.ports.runs import Fleet, Outbox, Runs, SignIns, Sweeper
 from worker.ports.schedule import Schedule
@@ -85,6 +86,7 @@ class Parts:
     clock: Clock
     vault: Vault
     directory: DirectoryReader
+    surveyor: Surveyor
     publisher: Publisher
     commander: Publisher
     """Publishes triggers, on a connection of its own."""
@@ -128,6 +130,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
         clock=clock,
         vault=vault,
         directory=LdapReader(),
+        surveyor=LdapSurveyor(now=_wall_clock),
         publisher=Publisher(broker(settings), now=_wall_clock),
         commander=commander(settings),
         telemetry=telemetry,
@@ -138,7 +141,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
 
 
 def _wall_clock() -> datetime:
-    """For the timestamp property of AMQP messages, which decides nothing."""
+    """For the timestamp property of AMQP messages and the age of certificates, which decide nothing."""
     return datetime.now(UTC)  # noqa: TID251 - see above
 
 
@@ -170,6 +173,8 @@ def sync_ports(settings: Settings, parts: Parts) -> SyncPorts:
         limits=settings.limits(),
         beat_s=min(2.0, settings.renew_s),
         egress=settings.egress_ips,
+        surveyor=parts.surveyor,
+        retries=len(settings.retry_s),
     )
 
 
@@ -184,6 +189,7 @@ def examine_ports(settings: Settings, parts: Parts) -> ExaminePorts:
         limits=settings.test_limits(),
         beat_s=min(2.0, settings.renew_s),
         egress=settings.egress_ips,
+        surveyor=parts.surveyor,
     )
 
 

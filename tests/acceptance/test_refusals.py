@@ -1,15 +1,20 @@
 """Directories that lie, break, refuse or show less than before: nobody loses their mail, and the finding says why."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
+from tests.conftest import PROGRAM
 from tests.harness.customer import Customer
 from tests.harness.lab import BASE, Lab, open_lab
 from tests.harness.platform import Platform, Seen
+from tests.harness.readme import played
 from tests.harness.store import Store
 from tests.harness.worker import Worker
 from tests.proofs.telling import heard
@@ -264,6 +269,43 @@ async def test_a_certificate_of_a_stranger_is_not_trusted(
     assert told(failed)[0] == "sync.failed"
     assert told(failed)[2] == "secure"
     assert await unharmed(synced)
+
+
+@pytest.mark.timeout(60)
+async def test_a_failed_run_tells_what_the_doctor_tells(
+    synced: Customer, rough: Lab, house: Worker, tmp_path: Path
+) -> None:
+    """Whoever looks for themselves finds the same fault, the same servers and the same lines to copy."""
+    ca = Authority.create(tmp_path / "stranger").ca
+    port = rough.slapd.ldaps_port
+    trust = {"ca_pem": ca.read_text(encoding="utf-8")}
+
+    failed = await synced.save(port=port, security="ldaps", trust=trust)
+    looked = await asyncio.to_thread(
+        played,
+        [
+            *(str(PROGRAM), "check", "--json", "--type", "openldap", "--ca-file", str(ca)),
+            *("--server", f"127.0.0.1:{port}", "--bind-name", READER, "--base", synced.branch.base),
+        ],
+        {
+            "ROLLCALL_PASSWORD": synced.branch.slapd.trees[0].reader_password,
+            "ROLLCALL_PAGE_SIZE": house.environment["ROLLCALL_PAGE_SIZE"],
+        },
+        code=1,
+    )
+
+    of_the_run, of_the_doctor = untimed(failed.data["finding"]), untimed(orjson.loads(looked))
+    del of_the_doctor["detail"]
+    assert of_the_run["servers"][0]["certificates"]
+    assert of_the_run["commands"]
+    assert of_the_run == of_the_doctor
+
+
+def untimed(told: Any) -> Any:
+    """The same without what a clock says."""
+    if isinstance(told, dict):
+        return {key: untimed(value) for key, value in told.items() if key != "milliseconds"}
+    return [untimed(each) for each in told] if isinstance(told, list) else told
 
 
 @pytest.mark.proves("reach.not_allowed")

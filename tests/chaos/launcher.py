@@ -176,6 +176,10 @@ class BrokenListing:
         """What the server says of itself."""
         return self.listing.profile
 
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody asks."""
+        return await self.listing.groups()
+
     def __aiter__(self) -> AsyncIterator[Page]:
         raise LookupError(self.plan, self.listing)
 
@@ -195,6 +199,10 @@ class HaltingListing:
     def profile(self) -> Profile:
         """What the server says of itself."""
         return self.listing.profile
+
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody asks."""
+        return await self.listing.groups()
 
     def __aiter__(self) -> AsyncIterator[Page]:
         return self._pages()

@@ -67,6 +67,7 @@ class MemoryDirectories:
     """Revision, and whether it is pending."""
     paused: list[str | None] = field(default_factory=list)
     tested: list[CheckDirectory] = field(default_factory=list)
+    tests_max: int = 10
     deleted: list[bool] = field(default_factory=list)
     """Whether its addresses are kept by hand."""
 
@@ -81,9 +82,10 @@ class MemoryDirectories:
             ACME, command.directory, causes=CAUSES, revision=revision, in_force=not pending
         )
 
-    async def test(self, command: CheckDirectory) -> None:
+    async def test(self, command: CheckDirectory) -> bool:
         """Queue a test."""
         self.tested.append(command)
+        return len(self.tested) <= self.tests_max
 
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
         """Pause or resume."""

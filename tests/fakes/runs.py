@@ -104,6 +104,10 @@ class Pages:
         """A server that says nothing."""
         return Profile(RootDse())
 
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody in particular."""
+        return ()
+
 
 @dataclass(slots=True)
 class Directory:

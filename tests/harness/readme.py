@@ -39,8 +39,8 @@ def masked(output: str) -> list[str]:
     return sorted(_RULE.sub("─", _SEQUENCE.sub("0 ", line)) for line in lines if line)
 
 
-def played(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Run a command and return what it prints. Fails unless it succeeds."""
+def played(command: Sequence[str], environment: Mapping[str, str], *, code: int = 0) -> str:
+    """Run a command and return what it prints. Fails unless it ends with this exit code."""
     done = subprocess.run(
         command,
         env={**ENVIRONMENT, **environment},
@@ -50,5 +50,5 @@ def played(command: Sequence[str], environment: Mapping[str, str]) -> str:
         check=False,
         timeout=WITHIN_S,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout

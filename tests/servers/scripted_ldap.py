@@ -180,8 +180,6 @@ class ScriptedLdap:
     """Answers when the rootDSE is read."""
     base: Answer | None = None
     """Answers when a search base is read as an entry."""
-    extended: Answer | None = None
-    """Answers an extended operation."""
     contexts: Sequence[str] = ("dc=x",)
     tls: ssl.SSLContext | None = None
     """From the first byte, if there is one."""
@@ -239,7 +237,7 @@ class ScriptedLdap:
     def _own(self, request: Request) -> Answer | None:
         """Return what the test answers itself, if it does."""
         if request.operation != SEARCH:
-            return {BIND: self.bind, EXTENDED: self.extended}.get(request.operation)
+            return self.bind if request.operation == BIND else None
         if request.is_root:
             return self.root
         return self.base if request.is_base else self.search

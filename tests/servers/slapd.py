@@ -116,6 +116,7 @@ class Slapd:
     certificate: Certificate | None = None
     lines: Sequence[str] = ()
     root_dse: str = ""
+    host: str = "127.0.0.1"
     schemas: Sequence[Path] = ()
     port: int = field(default_factory=free_port)
     ldaps_port: int = field(default_factory=free_port)
@@ -136,12 +137,12 @@ class Slapd:
     @property
     def uri(self) -> str:
         """Plain and STARTTLS."""
-        return f"ldap://127.0.0.1:{self.port}"
+        return f"ldap://{self.host}:{self.port}"
 
     @property
     def ldaps_uri(self) -> str:
         """TLS from the first byte; nobody listens there without a certificate."""
-        return f"ldaps://127.0.0.1:{self.ldaps_port}"
+        return f"ldaps://{self.host}:{self.ldaps_port}"
 
     @property
     def socket(self) -> Path:

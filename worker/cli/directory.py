@@ -16,27 +16,13 @@ from worker.domain.addresses import display_domain
 from worker.domain.failures import Stage
 from worker.domain.findings import OK
 from worker.domain.preview import Ignored, Preview, Recipient
-from worker.domain.reasons import Example, Reason
+from worker.domain.reasons import IN_SHORT, Example
 from worker.flows.diagnose import Asked, Diagnosis
 from worker.settings import Settings, load
 
 
 SHOWN_COUNT = 20
 DOMAINS_SHOWN_COUNT = 50
-
-REASONS: Mapping[str, str] = {
-    Reason.OTHER_TYPE: "another sort of address (X500, SIP …)",
-    Reason.NO_TYPE: "no smtp: before it",
-    Reason.MALFORMED: "no mail address",
-    Reason.CATCH_ALL: "a whole domain",
-    Reason.OTHER_DOMAIN: "in none of your domains",
-    Reason.LEFT_OUT: "left out as asked",
-    Reason.SYSTEM: "the mail system's own mailbox",
-    Reason.KIND: "a kind that is not wanted",
-    Reason.NO_MAIL: "its mail server takes no mail for it",
-    Reason.NO_ADDRESS: "entries without any address",
-}
-"""Why values became no recipient, in a few words."""
 
 Limit = Annotated[
     int | None,
@@ -132,16 +118,15 @@ def _code(diagnosis: Diagnosis) -> Exit:
 
 
 def _show_finding(diagnosis: Diagnosis) -> None:
-    if not _is_bad(diagnosis):
-        screen.say(f"{diagnosis.finding.headline} {diagnosis.finding.seen}.")
-        screen.say("", "The same search by hand (put the password into LDAP_PASSWORD first):")
-        screen.paste(f"  {diagnosis.finding.ldapsearch}")
+    told = findings.payload(diagnosis)
+    if _is_bad(diagnosis):
+        findings.show(told, detail=diagnosis.detail, refused_sign_ins=diagnosis.refused_sign_ins)
         return
-    findings.show(
-        findings.payload(diagnosis),
-        detail=diagnosis.detail,
-        refused_sign_ins=diagnosis.refused_sign_ins,
-    )
+    screen.say(f"{diagnosis.finding.headline} {diagnosis.finding.seen}.")
+    if isinstance(told["report"], Mapping):
+        findings.show_report(told["report"])
+    findings.show_servers(told["servers"])
+    findings.show_search(told)
 
 
 def _show(made: Preview) -> None:
@@ -179,4 +164,4 @@ def _recipient(each: Recipient) -> tuple[str, str, str, str]:
 def _ignored(each: tuple[str, Ignored]) -> tuple[object, ...]:
     reason, ignored = each
     first = ignored.examples[0] if ignored.examples else Example("", "")
-    return (REASONS.get(reason, reason), ignored.count, first.value, first.dn)
+    return (IN_SHORT.get(reason, reason), ignored.count, first.value, first.dn)

@@ -1,15 +1,34 @@
 """How a finding is shown: by the doctor, by a preview that could not be made, by a failed run. Fit for a ticket."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from worker.cli import screen
+from worker.domain.addresses import display_domain
 from worker.domain.commands import FieldError
 from worker.domain.events import finding_payload
 from worker.domain.failures import Stage
+from worker.domain.findings import OK
 from worker.flows.diagnose import Diagnosis
 
 
 SIGN_IN_COUNTS = "The server counted a failed sign-in for this account; a few in a row lock it in many directories."
+
+
+STATES = {
+    "open": "open",
+    "refused": "refused",
+    "timed_out": "no answer",
+    "reset": "cut at once",
+    "unroutable": "no way there",
+}
+SPEECHES = {
+    "ldap": "plain LDAP",
+    "tls": "TLS",
+    "other": "something else than LDAP",
+    "nothing": "nothing",
+}
 
 
 def payload(diagnosis: Diagnosis) -> dict[str, object]:
@@ -18,19 +37,94 @@ def payload(diagnosis: Diagnosis) -> dict[str, object]:
 
 
 def show(finding: Mapping[str, object], *, detail: str = "", refused_sign_ins: int = 0) -> None:
-    """Print what went wrong and what to do."""
+    """Print what went wrong and what to do. What an older program recorded has fewer parts."""
     screen.say(f"{finding['headline']} [{finding['code']}]")
     for seen in filter(None, (finding["seen"], detail)):
         screen.say(f"Seen: {seen}")
     if refused_sign_ins:
         screen.say(SIGN_IN_COUNTS)
+    show_servers(finding.get("servers"))
     screen.say("", "Check, in this order:")
     for number, check in enumerate(_listed(finding["checks"]), start=1):
         screen.say(f"  {number}. {check}")
     screen.say("", f"What to do: {finding['fix']}")
+    show_commands(finding.get("commands"))
+    show_search(finding)
+
+
+def show_search(finding: Mapping[str, object]) -> None:
+    """Print the same search for another program."""
     if finding["ldapsearch"]:
         screen.say("", "The same search by hand (put the password into LDAP_PASSWORD first):")
         screen.paste(f"  {finding['ldapsearch']}")
+
+
+def show_commands(commands: object) -> None:
+    """Print the lines to copy, each below whom it is for; at the margin, since a document must not be indented."""
+    if not commands:
+        return
+    screen.say("", "To copy:")
+    for each in _listed(commands):
+        screen.say(f"  {each['for']}:")
+        for line in str(each["text"]).splitlines():
+            screen.paste(line)
+
+
+def show_servers(servers: object) -> None:
+    """Print each port that was looked at."""
+    rows = [
+        (server["server"], address["address"], *_port(port))
+        for server in _listed(servers)
+        for address in _listed(server["addresses"])
+        for port in _listed(address["ports"])
+    ]
+    if rows:
+        columns = ("server", "address", "port", "state", "ms", "speaks", "encryption")
+        screen.say("")
+        screen.table(columns, rows)
+
+
+def _port(port: Mapping[str, Any]) -> tuple[object, ...]:
+    tls = port["tls"]
+    speaks = SPEECHES.get(str(port["speaks"]), "")
+    said = f"{speaks}, StartTLS" if port["starttls"] else speaks
+    parts = (tls["version"], "" if tls["check"] == OK else tls["check"]) if tls else ()
+    shown = ", ".join(filter(None, parts))
+    return port["port"], STATES.get(str(port["state"]), ""), port["milliseconds"], said, shown
+
+
+def show_report(report: Mapping[str, object]) -> None:
+    """Print what a look that found nothing wrong has to tell."""
+    until = report["certificate_until"]
+    rows = [
+        ("server", f"{report['server']}, {report['server_name']}"),
+        ("read below", "; ".join(map(str, _listed(report["bases"])))),
+        ("entries", f"{report['entries']:,}"),
+        ("addresses", f"{report['addresses']:,}{_counts(report['kinds'])}"),
+        ("your domains", _counted(report["domains"])),
+        ("other domains", _counted(report["other_domains"])),
+        ("first addresses", ", ".join(map(str, _listed(report["first_addresses"])))),
+        ("certificate until", f"{until:%Y-%m-%d}" if isinstance(until, datetime) else ""),
+        (
+            "speed",
+            f"{report['entries_per_second']:,} entries a second, slowest page {report['page_milliseconds']} ms",
+        ),
+    ]
+    screen.table(("what was found", ""), [row for row in rows if row[1]])
+    for each in _listed(report["warnings"]):
+        screen.say(f"Better: {each['text']} [{each['code']}]")
+
+
+def _counts(kinds: object) -> str:
+    counted = _counted(kinds)
+    return f" ({counted})" if counted else ""
+
+
+def _counted(figures: object) -> str:
+    """Return names with their numbers."""
+    if not isinstance(figures, Mapping):
+        return ""
+    return ", ".join(f"{display_domain(str(name))} {count:,}" for name, count in figures.items())
 
 
 def show_stages(stages: object) -> None:
@@ -72,5 +166,5 @@ def not_tried() -> list[dict[str, object]]:
     ]
 
 
-def _listed(value: object) -> list[dict[str, object]]:
+def _listed(value: object) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []

@@ -28,6 +28,7 @@ from worker.domain.model import (
     Trigger,
 )
 from worker.domain.server import ServerType
+from worker.domain.survey import PortState, Speech
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -232,6 +233,119 @@ class DetectedFacts(Payload):
     ]
 
 
+class CertificateFacts(Payload):
+    """A server's certificate as it was shown, whether or not it can be trusted."""
+
+    fingerprint: Annotated[
+        str,
+        Field(
+            pattern="^sha256:[0-9a-f]{64}$",
+            description="Over its DER form; may be pinned as `trust.fingerprint`.",
+        ),
+    ]
+    subject: str
+    names: Annotated[tuple[str, ...], Field(description="What it is for; at most ten.")]
+    issuer: str
+    valid_from: datetime | None
+    valid_until: datetime | None
+    self_signed: bool
+    chain_length: Annotated[Count | None, Field(description="Certificates that were sent.")]
+    key: Annotated[str, Field(description="Such as `RSA 2048`; empty if it is of no known kind.")]
+
+
+class EncryptionFacts(Payload):
+    """What a TLS handshake came to."""
+
+    check: Annotated[
+        str,
+        Field(description="`ok`, or the code of what is wrong by the directory's own settings."),
+    ]
+    version: Annotated[str, Field(description="The best that both sides know, as `TLS 1.3`.")]
+    versions: Annotated[
+        Mapping[str, bool | None],
+        Field(description="Whether each is offered, asked of one port a server; null: not known."),
+    ]
+    certificate: Annotated[
+        str, Field(description="The fingerprint of the one shown; empty if none was.")
+    ]
+
+
+class PortFacts(Payload):
+    """One port of one address."""
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    state: PortState
+    milliseconds: Count
+    configured: Annotated[bool, Field(description="False: a usual port, tried as well.")]
+    speaks: Annotated[Speech | None, Field(description="Null if the port is not open.")]
+    starttls: Annotated[
+        bool | None, Field(description="Whether StartTLS is offered; null unless it speaks LDAP.")
+    ]
+    tls: EncryptionFacts | None
+    suits: Annotated[bool, Field(description="Whether it does what the settings want.")]
+
+
+class AddressSeenFacts(Payload):
+    """One address of a server's name."""
+
+    address: str
+    forbidden: Annotated[str, Field(description="Why it is not dialled; empty if it is.")]
+    ports: tuple[PortFacts, ...]
+
+
+class ServerFacts(Payload):
+    """One server of the list, as a look around without signing in saw it."""
+
+    server: Annotated[str, Field(description="`host:port`.")]
+    name: Annotated[str, Field(description="`ok`, or the code of what became of the name.")]
+    milliseconds: Count
+    addresses: tuple[AddressSeenFacts, ...]
+    more_addresses: Annotated[Count, Field(description="Of the same name, not looked at.")]
+    certificates: Annotated[
+        tuple[CertificateFacts, ...], Field(description="Each once; at most four.")
+    ]
+
+
+class CommandFacts(Payload):
+    """Lines to copy."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
+    )
+
+    label: Annotated[
+        str, Field(alias="for", description="Whom they are for, such as `OpenLDAP, on the server`.")
+    ]
+    text: str
+
+
+class CautionFacts(Payload):
+    """Something that works and might be better."""
+
+    code: str
+    text: str
+
+
+class ReportFacts(Payload):
+    """What a test that found nothing wrong has to tell."""
+
+    server: str
+    server_type: str
+    server_name: str
+    bases: tuple[str, ...]
+    entries: Count
+    addresses: Count
+    kinds: Mapping[str, Count]
+    domains: Annotated[Mapping[str, Count], Field(description="The customer's, with addresses.")]
+    other_domains: Annotated[Mapping[str, Count], Field(description="Found, not the customer's.")]
+    first_addresses: tuple[str, ...]
+    references: Annotated[Count, Field(description="To other servers, not followed.")]
+    certificate_until: datetime | None
+    entries_per_second: Count
+    page_milliseconds: Annotated[Count, Field(description="Of the slowest page.")]
+    warnings: tuple[CautionFacts, ...]
+
+
 class FindingFacts(Payload):
     """What went wrong, in plain words, and what to do."""
 
@@ -248,8 +362,14 @@ class FindingFacts(Payload):
     stages: tuple[StageFacts, ...]
     detected: Annotated[
         DetectedFacts | None,
-        Field(description="Null where the server was not asked: a sync does not."),
+        Field(description="Null where nobody came as far as asking the server."),
     ] = None
+    servers: Annotated[
+        tuple[ServerFacts, ...],
+        Field(description="What a look around saw; empty if nobody looked."),
+    ]
+    commands: Annotated[tuple[CommandFacts, ...], Field(description="Lines to copy.")]
+    report: Annotated[ReportFacts | None, Field(description="Only with the code `ok`.")]
 
 
 class DirectoryTested(FindingFacts):

@@ -291,7 +291,9 @@ def sync_cancelled(tenant: TenantId, run: RunRef, facts: RunFacts) -> Event:
 def finding_payload(finding: Finding) -> Payload:
     """Return a finding as messages and ``api.run`` carry it."""
     detected = None if finding.detected is None else detected_payload(finding.detected)
-    return asdict(replace(finding, detected=None)) | {"detected": detected}
+    commands = [{"for": each.label, "text": each.text} for each in finding.commands]
+    told = asdict(replace(finding, detected=None, commands=()))
+    return told | {"detected": detected, "commands": commands}
 
 
 def detected_payload(detected: Detected) -> Payload:

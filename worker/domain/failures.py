@@ -8,6 +8,8 @@ import enum
 from dataclasses import dataclass
 
 from worker.domain.server import Detected
+from worker.domain.survey import ServerSeen
+from worker.domain.told import Command, Report
 
 
 DETAIL_CHARACTERS = 500
@@ -135,3 +137,9 @@ class Finding:
     stages: tuple[StageResult, ...] = ()
     detected: Detected | None = None
     """What the server is, once it was asked."""
+    servers: tuple[ServerSeen, ...] = ()
+    """What a look around has seen; empty if nobody looked."""
+    commands: tuple[Command, ...] = ()
+    """Lines to copy."""
+    report: Report | None = None
+    """Only if all is well."""

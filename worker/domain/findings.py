@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.domain.failures import Finding, Retry, Stage, StageResult, StageState
+from worker.domain.model import ClaimedRun, Trigger
 
 
 OK = "ok"
@@ -22,7 +23,7 @@ INTERNAL = "internal"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one code says. ``{egress}``, ``{until}`` and ``{limit}`` are filled in."""
+    """What one code says. ``{egress}``, ``{until}``, ``{limit}``, ``{name}`` and ``{port}`` are filled in."""
 
     headline: str
     checks: tuple[str, ...]
@@ -36,6 +37,8 @@ _UNSAID: Mapping[str, object] = MappingProxyType(
     {
         "egress": "the addresses that this service connects from (its operator can name them)",
         "until": "later",
+        "name": "a name from the certificate",
+        "port": "port",
         "limit": "the bound",
     }
 )
@@ -175,13 +178,13 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "reach.refused": Row(
             "The server refused the connection.",
             REACH_CHECKS,
-            "Start the directory service, correct the port, or open the firewall for these addresses.",
+            "Start the directory service, correct the {port}, or open the firewall for these addresses.",
             _LATER,
         ),
         "reach.timed_out": Row(
             "The server did not answer.",
             REACH_CHECKS,
-            "Most often a firewall drops the connection: open it for these addresses.",
+            "Most often a firewall drops the connection: open it for these addresses, or correct the {port}.",
             _LATER,
         ),
         "reach.reset": Row(
@@ -225,7 +228,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Does the certificate carry the server's internal name? With Active Directory it usually does.",
             ),
-            "Enter a name from the certificate as the name in the certificate, or use that name as the server.",
+            "Enter {name} as the name in the certificate, or use it as the server.",
         ),
         "secure.wrong_address": Row(
             "The server was entered as an IP address that its certificate does not name.",
@@ -233,7 +236,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Which names does the certificate carry? Most carry names only, no addresses.",
             ),
-            "Enter a name from the certificate as the name in the certificate, or use that name as the server.",
+            "Enter {name} as the name in the certificate, or use it as the server.",
         ),
         "secure.self_signed": Row(
             "The server's certificate was issued by the server itself, so it proves nothing to others.",
@@ -782,7 +785,7 @@ def finding(
     """Return what a customer is told of a code.
 
     ``seen`` is shown apart from the fixed sentences. ``egress`` are the addresses we connect from; ``figures`` fill
-    ``until`` and ``limit``: values of ours, never a server's words. A code that no row describes is ``internal``.
+    ``until``, ``limit``, ``name`` and ``port``: values of ours and names out of certificates, never a server's words. A code that no row describes is ``internal``.
     """
     known = code if code in FINDINGS else INTERNAL
     row = FINDINGS[known]
@@ -798,6 +801,13 @@ def finding(
         ldapsearch=ldapsearch,
         stages=tuple(stages),
     )
+
+
+def is_tried_again(run: ClaimedRun, code: str, *, retries: int) -> bool:
+    """Whether a run that failed so is tried again by itself before anybody is told; ``retries``: how often at most."""
+    if run.trigger is Trigger.MANUAL or run.attempt > retries:
+        return False
+    return retry_of(code) is Retry.LATER
 
 
 def retry_of(code: str) -> Retry:

@@ -15,13 +15,15 @@ def ldapsearch_line(plan: ReadPlan, server: Server) -> str:
     Certificates become the environment variables ldap.conf(5) names: files the reader has to supply.
     """
     settings = plan.settings
+    # the whole tree has to be said: ldapsearch would take a base of its own configuration
+    bases = plan.bases or plan.preset.bases_in(())
     parts = [
         *environment(settings),
         "ldapsearch -LLL",
         *sign_in(plan),
         f"-H {shlex.quote(url(server, settings))}",
         *(["-ZZ"] if settings.security is Security.STARTTLS else []),
-        *([f"-b {shlex.quote(plan.bases[0])}"] if plan.bases else []),
+        *([f"-b {shlex.quote(bases[0])}"] if bases else []),
         "-s sub",
         f"-E pr={plan.limits.page_size}/noprompt",
         shlex.quote(plan.filter),

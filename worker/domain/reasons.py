@@ -3,8 +3,10 @@
 import enum
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -41,6 +43,23 @@ class Reason(enum.StrEnum):
     """Of an entry that its own mail server takes no mail for."""
     NO_ADDRESS = "no_address"
     """No value at all; the one reason that counts entries."""
+
+
+IN_SHORT: Mapping[str, str] = MappingProxyType(
+    {
+        Reason.OTHER_TYPE: "another sort of address (X500, SIP …)",
+        Reason.NO_TYPE: "no smtp: before it",
+        Reason.MALFORMED: "no mail address",
+        Reason.CATCH_ALL: "a whole domain",
+        Reason.OTHER_DOMAIN: "in none of your domains",
+        Reason.LEFT_OUT: "left out as asked",
+        Reason.SYSTEM: "the mail system's own mailbox",
+        Reason.KIND: "a kind that is not wanted",
+        Reason.NO_MAIL: "its mail server takes no mail for it",
+        Reason.NO_ADDRESS: "entries without any address",
+    }
+)
+"""Why values became no recipient, in a few words."""
 
 
 class Example(NamedTuple):

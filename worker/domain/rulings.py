@@ -36,6 +36,16 @@ DELETED_MEANWHILE = FieldError(
 )
 
 
+OPEN_TESTS_MAX = 50
+"""Of one tenant. What waits longer than five minutes is not carried out anyway."""
+
+TOO_MANY_TESTS = FieldError(
+    "",
+    "test.too_many",
+    f"{OPEN_TESTS_MAX} tests of this customer wait for their answers already. Wait for some of them.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class TenantRecord:
     """A tenant as it is stored."""

@@ -120,8 +120,8 @@ async def check_directory(desk: Desk, command: CheckDirectory, tenant: TenantRec
     errors = rulings.check_errors(command, known, tenant)
     if errors:
         return Rejected(errors)
-    await desk.directories.test(command)
-    return Done(None)
+    is_queued = await desk.directories.test(command)
+    return Done(None) if is_queued else Rejected((rulings.TOO_MANY_TESTS,))
 
 
 async def about_directory(desk: Desk, command: DirectoryCommand, tenant: TenantRecord) -> Settled:

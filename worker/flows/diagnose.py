@@ -7,11 +7,10 @@ entry too large shows at the end. So all is read, within the same bounds as a sy
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from worker.domain import findings
-from worker.domain.addresses import display_domain
-from worker.domain.detect import detect, misfit
+from worker.domain.answer import Case, addresses_seen, answer, calls_for_survey
 from worker.domain.failures import (
     DirectoryFailure,
     Finding,
@@ -21,22 +20,17 @@ from worker.domain.failures import (
     StageState,
     Unfinished,
 )
-from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.normalise import Normaliser
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.preview import Collector, Preview
+from worker.domain.report import FIRST_COUNT, Reading, report
 from worker.domain.server import Detected, Profile
-from worker.ports.directory import DirectoryReader, Gate
-
-
-DOMAINS_NAMED_COUNT = 10
-"""Foreign domains named in a finding; a preview lists more."""
-
-FIT_MATTERS = frozenset(
-    {findings.OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
-)
-"""Findings whose first check is whether the type chosen fits the server."""
+from worker.domain.survey import Survey
+from worker.domain.told import Report
+from worker.flows.around import looked_around
+from worker.ports.directory import DirectoryReader, Gate, Surveyor
+from worker.ports.telemetry import NoTelemetry, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +57,9 @@ class DiagnosePorts:
     egress: tuple[str, ...] = ()
     tell: Callable[[int], None] = lambda _: None
     gate: Gate | None = None
+    surveyor: Surveyor | None = None
+    """Looks around where that has something to add; without one nobody does."""
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +74,6 @@ class Diagnosis:
     """The server's own words. For whoever runs this program, never for its customers."""
     detected: Detected | None = None
     """What the server is; None if nobody came so far."""
-
-
-@dataclass(slots=True)
-class Met:
-    """What became known of the server on the way, also when the reading failed later."""
-
-    profile: Profile | None = None
 
 
 class CountingGate:
@@ -105,39 +95,66 @@ class CountingGate:
             await self._behind.settle(accepted=accepted)
 
 
-async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
-    """Go through all stages and say what was found; raises no Failure but the gate's StoreFailure. Cancelled, it leaves nothing open."""
-    stages: list[StageResult] = []
-    gate = CountingGate(ports.gate)
+@dataclass(slots=True)
+class Met:
+    """What became known on the way, also when the reading failed later."""
+
+    gate: CountingGate
+    stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
     preview: Preview | None = None
-    met = Met()
-    code, detail = findings.OK, ""
-    try:
-        plan = replace(planned(asked, ports.limits, stages), asks_schema=True)
-        preview = await read(plan, asked, met, gate=gate, stages=stages, ports=ports)
-        code = judged(preview, stages)
-    except (DirectoryFailure, RequestFailure) as failure:
-        code, detail = failure.code, failure.detail
-    found = findings.finding(
-        code,
-        seen=seen(preview) if preview else "",
-        until=detail,
-        stages=completed(stages),
-        ldapsearch=ldapsearch_line(plan, asked.settings.servers[0]) if plan else "",
+    """Only if the reading was whole."""
+    profile: Profile | None = None
+    groups: tuple[str, ...] = ()
+    page_s: float = 0.0
+    """Of the slowest page."""
+
+
+async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
+    """Go through all stages and say what was found; raises no Failure but the gate's StoreFailure. Cancelled, it leaves nothing open."""
+    met = Met(CountingGate(ports.gate))
+    code, detail = await looked(asked, met, ports=ports)
+    survey = Survey()
+    if code == findings.OK or calls_for_survey(code) or len(asked.settings.servers) > 1:
+        survey = await looked_around(met.plan, ports.surveyor, ports.telemetry)
+    case = Case(
+        asked.settings,
+        met.plan,
+        met.stages,
+        seen=seen(met.preview) if met.preview else "",
+        detail=detail,
+        survey=survey,
+        profile=met.profile,
         egress=ports.egress,
+        report=reported(asked, met, survey) if code == findings.OK else None,
     )
-    detected = detect(met.profile.root, met.profile.known) if met.profile else None
-    if plan and detected:
-        found = fitted(found, plan, detected)
-    return Diagnosis(found, preview, gate.refused, detail, detected)
+    found, preview = answer(code, case), shown(met.preview, asked.most)
+    return Diagnosis(found, preview, met.gate.refused, detail, found.detected)
 
 
-def fitted(found: Finding, plan: ReadPlan, detected: Detected) -> Finding:
-    """Add what the server is and, where it matters, why the type chosen does not fit it: the first thing to look at."""
-    advice = misfit(plan.preset, detected) if found.code in FIT_MATTERS else None
-    checks = (advice, *found.checks) if advice else found.checks
-    return replace(found, checks=checks, detected=detected)
+async def looked(asked: Asked, met: Met, *, ports: DiagnosePorts) -> tuple[str, str]:
+    """Go through the stages as far as they go; return the code of what was found, and the server's own words."""
+    try:
+        plan = met.plan = replace(planned(asked, ports.limits, met.stages), asks_schema=True)
+        preview = met.preview = await read(plan, asked, met, ports=ports)
+    except (DirectoryFailure, RequestFailure) as failure:
+        return failure.code, failure.detail
+    return judged(preview, met.stages), ""
+
+
+def reported(asked: Asked, met: Met, survey: Survey) -> Report | None:
+    """Return what a look that found nothing wrong has to tell."""
+    if met.preview is None:
+        return None
+    root = met.profile.root if met.profile else None
+    return report(met.preview, Reading(asked.settings, survey, root, met.groups, met.page_s))
+
+
+def shown(preview: Preview | None, most: int | None) -> Preview | None:
+    """Return a preview with as many addresses as were asked for: the report wants the first in any case."""
+    if preview is None or most is None:
+        return preview
+    return replace(preview, recipients=preview.recipients[:most])
 
 
 def planned(asked: Asked, limits: Limits, stages: list[StageResult]) -> ReadPlan:
@@ -152,27 +169,29 @@ def planned(asked: Asked, limits: Limits, stages: list[StageResult]) -> ReadPlan
     return plan
 
 
-async def read(  # noqa: PLR0913 -- what comes in, what is noted on the way, and the world
+async def read(
     plan: ReadPlan,
     asked: Asked,
     met: Met,
     *,
-    gate: CountingGate,
-    stages: list[StageResult],
     ports: DiagnosePorts,
 ) -> Preview:
     """Read to the proved end. Raises a DirectoryFailure when the list is not whole."""
-    normaliser, collector = Normaliser(plan, asked.domains), Collector(asked.most)
+    most = None if asked.most is None else max(asked.most, FIRST_COUNT)
+    normaliser, collector = Normaliser(plan, asked.domains), Collector(most)
     try:
         async with (
             asyncio.timeout(plan.limits.run_s),
-            ports.directory.listing(plan, gate=gate, stages=stages) as pages,
+            ports.directory.listing(plan, gate=met.gate, stages=met.stages) as pages,
         ):
+            began = time.monotonic()
             try:
                 async for page in pages:
+                    met.page_s = max(met.page_s, time.monotonic() - began)
                     collector.add(normaliser.page(page).rows)
                     ports.tell(normaliser.entries)
-                proof = pages.proof
+                    began = time.monotonic()
+                proof, met.groups = pages.proof, await pages.groups()
             finally:
                 met.profile = pages.profile
     except TimeoutError as exc:
@@ -201,19 +220,8 @@ def judged(preview: Preview, stages: list[StageResult]) -> str:
 
 def seen(preview: Preview) -> str:
     """Return what was seen, in figures and names of domains."""
-    if preview.addresses or not preview.foreign_domains:
-        return f"{preview.entries} entries, {preview.addresses} addresses"
-    most_first = sorted(preview.foreign_domains.items(), key=lambda each: (-each[1], each[0]))
-    named = [f"{display_domain(name)} ({count})" for name, count in most_first]
-    more = ["…"] if len(named) > DOMAINS_NAMED_COUNT else []
-    return f"{preview.entries} entries, in " + ", ".join(named[:DOMAINS_NAMED_COUNT] + more)
-
-
-def completed(stages: list[StageResult]) -> list[StageResult]:
-    """Add the stages that nobody came to, so that the answer always tells of all."""
-    tried = {each.stage for each in stages}
-    missing = [stage for stage in Stage if stage not in tried]
-    return [*stages, *(StageResult(stage, StageState.NOT_TRIED, 0) for stage in missing)]
+    ignored = {why: each.count for why, each in preview.ignored.items()}
+    return addresses_seen(preview.entries, preview.addresses, preview.foreign_domains, ignored)
 
 
 def result(stage: Stage, state: StageState, began: float, detail: str) -> StageResult:

@@ -6,15 +6,16 @@ Nothing of a customer's list is touched. No database connection is held while th
 import asyncio
 from dataclasses import dataclass, replace
 
+from worker.domain.answer import Case, answer
 from worker.domain.failures import Finding, LeaseLost, StoreFailure
-from worker.domain.findings import INTERNAL, finding
+from worker.domain.findings import INTERNAL
 from worker.domain.model import ClaimedTest, Limits, Trigger
 from worker.domain.outcomes import RunStopped
 from worker.domain.sign_in import sign_in_of
 from worker.flows.bell import Bell
-from worker.flows.diagnose import Asked, DiagnosePorts, completed, diagnose
+from worker.flows.diagnose import Asked, DiagnosePorts, diagnose
 from worker.flows.sync import alongside
-from worker.ports.directory import DirectoryReader
+from worker.ports.directory import DirectoryReader, Surveyor
 from worker.ports.directory_tests import DirectoryTests
 from worker.ports.runs import SignIns
 from worker.ports.telemetry import Telemetry
@@ -38,6 +39,7 @@ class ExaminePorts:
     beat_s: float = 2.0
     """How often the lease is renewed."""
     egress: tuple[str, ...] = ()
+    surveyor: Surveyor | None = None
 
 
 async def examine(test: ClaimedTest, *, ports: ExaminePorts) -> str:
@@ -73,14 +75,14 @@ async def told_of(test: ClaimedTest, *, ports: ExaminePorts) -> str:
         return "postponed"
     except Exception as bug:  # noqa: BLE001 - the one place where a bug in a test ends: recorded, not spread
         ports.telemetry.event("test_broke", level="error", error=bug)
-        found = finding(INTERNAL, stages=completed([]))
+        found = answer(INTERNAL, Case(test.settings))
     return await recorded(test, found, ports=ports)
 
 
 async def look_at(test: ClaimedTest, *, ports: ExaminePorts) -> Finding:
     """Go through all stages, the sign-in through the gate that runs go through. Raises StoreFailure, RunStopped."""
     if test.fault is not None:
-        return finding(test.fault, stages=completed([]))
+        return answer(test.fault, Case(test.settings))
     sign_in = replace(
         sign_in_of(
             test.tenant,
@@ -98,6 +100,8 @@ async def look_at(test: ClaimedTest, *, ports: ExaminePorts) -> Finding:
             ports.limits,
             ports.egress,
             gate=ports.sign_ins.gate(sign_in),
+            surveyor=ports.surveyor,
+            telemetry=ports.telemetry,
         ),
     )
     if diagnosis.detail:

@@ -8,17 +8,16 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from worker.domain.answer import addresses_seen
 from worker.domain.failures import Misdirected, StageResult
 from worker.domain.model import ClaimedRun
 from worker.domain.normalise import Normaliser, snapshot_digest, wire_digest
 from worker.domain.outcomes import Tally
 from worker.domain.plan import ReadPlan, scope_digest
+from worker.domain.server import Profile
 from worker.flows.deferred import DeferredPages
 from worker.ports.directory import Page, Proof
 from worker.ports.runs import Snapshot, Spool
-
-
-DOMAINS_SHOWN = 10
 
 
 @dataclass(slots=True)
@@ -30,6 +29,8 @@ class Progress:
     told: int = 0
     stages: list[StageResult] = field(default_factory=list)
     plan: ReadPlan | None = None
+    profile: Profile | None = None
+    """What the server says of itself; None if nobody came so far."""
     seen: str = ""
     """What a finding about the addresses shows the customer: domains or reasons with counts."""
 
@@ -110,9 +111,9 @@ class Reading:
         normaliser, progress = self._normaliser, self._progress
         if normaliser.rows:
             return
-        if normaliser.foreign_domains:
-            most = sorted(normaliser.foreign_domains.items(), key=lambda each: (-each[1], each[0]))
-            progress.seen = ", ".join(f"{name} ({count})" for name, count in most[:DOMAINS_SHOWN])
-            raise Misdirected(code="addresses.other_domains")
-        progress.seen = ", ".join(f"{why}: {count}" for why, count in normaliser.ignored.items())
-        raise Misdirected(code="addresses.none_valid")
+        progress.seen = addresses_seen(
+            normaliser.entries, 0, normaliser.foreign_domains, normaliser.ignored
+        )
+        raise Misdirected(
+            code="addresses.other_domains" if normaliser.foreign_domains else "addresses.none_valid"
+        )

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TypeVar, assert_never
 
+from worker.domain.answer import Case, answer, calls_for_survey
 from worker.domain.events import Seconds
 from worker.domain.failures import (
     DirectoryFailure,
@@ -19,9 +20,8 @@ from worker.domain.failures import (
     Superseded,
     Unfinished,
 )
-from worker.domain.findings import finding
+from worker.domain.findings import is_tried_again
 from worker.domain.guard import judge
-from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import Change, ClaimedRun, Limits
 from worker.domain.outcomes import (
     Applied,
@@ -36,16 +36,15 @@ from worker.domain.outcomes import (
 )
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.sign_in import sign_in_of_run
+from worker.domain.survey import Survey
+from worker.flows.around import looked_around
 from worker.flows.bell import Bell
 from worker.flows.reading import Progress, Reading
-from worker.ports.directory import DirectoryReader
+from worker.ports.directory import DirectoryReader, Surveyor
 from worker.ports.runs import Runs, SignIns, Snapshot, Spool
 from worker.ports.telemetry import Telemetry
 from worker.ports.vault import Clock
 
-
-OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
-"""Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
 
 FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
 """Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
@@ -71,6 +70,10 @@ class SyncPorts:
     """How often the lease is renewed, a wish to cancel noticed, and progress told."""
     egress: tuple[str, ...] = ()
     """Our own addresses, for the advice on firewalls."""
+    surveyor: Surveyor | None = None
+    """Looks around before a failure is told; without one nobody does."""
+    retries: int = 0
+    """How often a scheduled run is tried again before anybody is told."""
 
 
 async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
@@ -106,13 +109,14 @@ async def outcome_of(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -
     except LeaseLost as lost:
         return lost_lease(lost, ports)
     except (DirectoryFailure, RequestFailure) as failure:
-        ending = failed(run, failure, ports=ports, progress=progress)
+        ending = await failed(run, failure, ports=ports, progress=progress)
     except StoreFailure as away:
         ports.telemetry.event("store_away", code=away.code, detail=away.detail)
         return Postponed("store away")
     except Exception as bug:  # noqa: BLE001 - the one place where a bug in a run ends: recorded, not spread
         ports.telemetry.event("run_broke", level="error", error=bug)
-        ending = failed(run, RequestFailure("internal", repr(bug)), ports=ports, progress=progress)
+        bug_of_ours = RequestFailure("internal", repr(bug))
+        ending = await failed(run, bug_of_ours, ports=ports, progress=progress)
     return await recorded(lambda: ports.runs.end(run, ending), ports)
 
 
@@ -141,6 +145,7 @@ async def read(
             asyncio.timeout(plan.limits.run_s),
             ports.directory.listing(plan, gate=gate, stages=progress.stages) as pages,
         ):
+            progress.profile = pages.profile
             async for page in pages:
                 reading.take(page)
         return await reading.snapshot(pages.proof)
@@ -203,21 +208,43 @@ async def alongside(work: Coroutine[None, None, T], watch: Coroutine[None, None,
         raise group_of_one.exceptions[0] from None
 
 
-def failed(run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Progress) -> Failed:
+async def failed(
+    run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Progress
+) -> Failed | Skipped:
     """Say what the customer is told of a failure; the server's own words stay with the operator."""
-    plan, server = progress.plan, run.settings.servers[0]
-    return Failed(
-        finding(
-            failure.code,
-            seen=progress.seen or (failure.detail if failure.code in OURS_TO_SHOW else ""),
-            until=failure.detail,
-            stages=tuple(progress.stages),
-            ldapsearch=ldapsearch_line(plan, server) if plan else "",
-            egress=ports.egress,
-        ),
+    try:
+        survey = await surveyed(run, failure, ports=ports, progress=progress)
+    except RunStopped as stopped:
+        return Skipped(stopped.code)
+    case = Case(
+        run.settings,
+        progress.plan,
+        progress.stages,
+        seen=progress.seen,
         detail=failure.detail,
-        seconds=Seconds(queue=round(run.queue_s, 3)),
+        survey=survey,
+        profile=progress.profile,
+        egress=ports.egress,
     )
+    seconds = Seconds(queue=round(run.queue_s, 3))
+    return Failed(answer(failure.code, case), detail=failure.detail, seconds=seconds)
+
+
+async def surveyed(
+    run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Progress
+) -> Survey:
+    """Look around if that explains the failure and somebody is about to be told of it; the lease is kept meanwhile.
+
+    Raises RunStopped. A lease that is lost or a store that is away is found when the ending is recorded.
+    """
+    is_silent = is_tried_again(run, failure.code, retries=ports.retries)
+    if is_silent or not calls_for_survey(failure.code):
+        return Survey()
+    look = looked_around(progress.plan, ports.surveyor, ports.telemetry)
+    try:
+        return await alongside(look, beat(run, ports=ports, progress=progress))
+    except StoreFailure:
+        return Survey()
 
 
 async def recorded(

@@ -93,8 +93,11 @@ class DirectoryBook(Protocol):
         """Write a new revision; a queued run of a replaced one takes it."""
         ...
 
-    async def test(self, command: CheckDirectory) -> None:
-        """Queue a test for the command in hand, of the form or of the settings a manual request reads."""
+    async def test(self, command: CheckDirectory) -> bool:
+        """Queue a test for the command in hand, of the form or of the settings a manual request reads.
+
+        False if ``OPEN_TESTS_MAX`` tests of the tenant wait already.
+        """
         ...
 
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:

@@ -8,6 +8,7 @@ from typing import Protocol
 from worker.domain.failures import StageResult
 from worker.domain.plan import ReadPlan
 from worker.domain.server import Profile
+from worker.domain.survey import Survey
 
 
 Entry = tuple[str, dict[str, list[bytes]]]
@@ -62,6 +63,13 @@ class Listing(Protocol):
         """What the server says of itself; its schema only if the plan asks for it, and at the end of the iteration."""
         ...
 
+    async def groups(self) -> tuple[str, ...]:
+        """Return the SIDs of the account and its groups where the server tells them, else nothing. Raises no Failure.
+
+        Only after the iteration has ended; costs one more question.
+        """
+        ...
+
 
 class DirectoryReader(Protocol):
     """Dials, signs in, proves the base, reads pages."""
@@ -73,5 +81,16 @@ class DirectoryReader(Protocol):
 
         Raises a DirectoryFailure with a stable code at every fault; closes all it opened, also when
         cancelled.
+        """
+        ...
+
+
+class Surveyor(Protocol):
+    """Looks around without signing in."""
+
+    async def survey(self, plan: ReadPlan) -> Survey:
+        """Look at every server of a plan, at every address of each, within some 15 seconds in all.
+
+        Raises no Failure: what could not be seen is told as such. Empty when too many surveys are under way.
         """
         ...

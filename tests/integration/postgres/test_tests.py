@@ -14,6 +14,7 @@ from worker.domain.commands import CheckDirectory, DeleteDirectory, DeleteTenant
 from worker.domain.failures import LeaseLost
 from worker.domain.findings import finding
 from worker.domain.model import ClaimedTest, DirectoryId, DirectorySettings, Secret, Server
+from worker.domain.rulings import OPEN_TESTS_MAX
 
 
 SHORT = timedelta(seconds=60)
@@ -179,6 +180,23 @@ async def test_one_tenant_has_so_many_tests_at_once_and_others_their_turn(house:
     assert len(await queue.claim(10)) == 1
 
 
+async def test_no_more_than_so_many_tests_of_a_tenant_wait(house: House) -> None:
+    """What a customer's script sends by the thousand is refused, and other customers' tests are not."""
+    await house.founded()
+    await house.save_tenant("example.net", tenant="other")
+    await house.save_directory(tenant="other")
+    for _ in range(OPEN_TESTS_MAX + 1):
+        await house.store(house.received(CheckDirectory(HQ, None)))
+    await house.carry()
+    await ask(house, tenant="other")
+
+    assert await count(house) == OPEN_TESTS_MAX + 1
+    assert await house.rejections() == [("", "test.too_many")]
+    await queue_of(house).end((await queue_of(house).claim(1))[0], OK)
+    await ask(house)
+    assert len(await house.rejections()) == 1
+
+
 async def test_of_many_workers_at_once_each_test_is_one_s(house: House) -> None:
     """They ask at the same moment whenever a bell rings; caps hold among them all."""
     tenants = [f"t{number}" for number in range(6)]
@@ -265,6 +283,15 @@ async def test_a_test_that_nobody_carried_out_in_time_is_not_carried_out(house: 
 
     assert test.fault == "settings.not_tested"
     assert (await house.last("directory.tested"))["code"] == "settings.not_tested"
+
+
+async def test_a_test_without_a_stored_password_says_so(house: House) -> None:
+    """As its next sync would."""
+    await house.founded()
+    await house.pool.execute("UPDATE rollcall.directory_revision SET password_sealed = NULL")
+    await ask(house)
+
+    assert (await claim(house)).fault == "settings.no_password"
 
 
 async def test_a_test_of_a_secret_that_no_key_opens_says_so(house: House) -> None:

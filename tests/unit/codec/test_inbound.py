@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from worker.codec import decode
-from worker.domain.commands import Received, Refused, RequestSync, SaveDirectory, SaveTenant
+from worker.codec.inbound import read_form
+from worker.domain.commands import (
+    CheckDirectory,
+    Received,
+    Refused,
+    RequestSync,
+    SaveDirectory,
+    SaveTenant,
+)
 from worker.domain.model import DirectoryId, Mode, Secret, Server, Trigger
 
 
@@ -420,3 +429,39 @@ def test_no_form_makes_it_raise(data: dict[str, object]) -> None:
 
     if isinstance(taken, Refused):
         assert len({(error.field, error.code) for error in taken.errors}) == len(taken.errors)
+
+
+@given(st.dictionaries(st.sampled_from([*FORM, "trust", "removals", "kinds", "notify"]), JSON))
+def test_a_form_is_checked_alike_whether_it_is_tested_or_saved(data: dict[str, object]) -> None:
+    """What is found good by a test can be saved; what cannot is told in the same words."""
+    try:
+        saved = read_form("directory.save", {**data, "directory": "hq"})
+        tested = read_form("directory.test", {"form": data})
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits is no JSON that orjson writes
+        return
+
+    if isinstance(saved, tuple):
+        assert tested == tuple(replace(error, field=f"form.{error.field}") for error in saved)
+    else:
+        assert isinstance(saved, SaveDirectory)
+        assert isinstance(tested, CheckDirectory)
+        assert tested.form is not None
+        assert replace(tested.form.settings, name="hq") == replace(saved.settings, name="hq")
+
+
+@pytest.mark.parametrize("form", [[], "hq", 7, True])
+def test_a_form_that_is_no_object_is_named_as_such(form: object) -> None:
+    """Whatever was sent in its place is answered, not tripped over."""
+    wrong = read_form("directory.test", {"directory": "hq", "form": form})
+
+    assert isinstance(wrong, tuple)
+    assert [(error.field, error.code) for error in wrong] == [("form", "value.wrong_type")]
+
+
+@pytest.mark.parametrize("data", [{}, {"directory": None}, {"form": None}, {"other": 1}])
+def test_a_test_of_nothing_is_named_as_such(data: dict[str, object]) -> None:
+    """Null means left out, here as everywhere."""
+    wrong = read_form("directory.test", data)
+
+    assert isinstance(wrong, tuple)
+    assert [(error.field, error.code) for error in wrong] == [("form", "test.of_nothing")]

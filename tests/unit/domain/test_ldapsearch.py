@@ -1,4 +1,5 @@
 import shlex
+from dataclasses import replace
 
 from worker.domain.ldapsearch import ldapsearch_line
 from worker.domain.model import (
@@ -55,6 +56,20 @@ def test_starttls_and_certificates_are_named() -> None:
     words = shlex.split(line)
     assert words[0] == "LDAPTLS_CACERT=ca.pem"
     assert {"-ZZ", "ldap://[::1]:3890"} <= set(words)
+
+
+def test_the_whole_tree_is_said_to_be_searched() -> None:
+    """Left out, ldapsearch takes a base of its own configuration."""
+    zimbra = replace(plan(), preset=PRESETS["zimbra"], bases=())
+
+    words = shlex.split(ldapsearch_line(zimbra, Server("x")))
+
+    assert words[words.index("-b") + 1] == ""
+
+
+def test_a_base_that_the_server_is_asked_for_is_left_out() -> None:
+    """Nobody knows it before."""
+    assert "-b" not in shlex.split(ldapsearch_line(replace(plan(), bases=()), Server("x")))
 
 
 def test_a_secret_is_never_in_it() -> None:

@@ -122,6 +122,7 @@ def test_an_attempt_without_an_answer_is_under_way_for_a_bounded_while() -> None
 
 DN = "cn=svc-sync,ou=service,dc=ad,dc=example,dc=com"
 SAME = [
+    (DN, DN),
     (DN, "svc-sync@ad.example.com"),
     (DN, "lab\\svc-sync"),
     (DN, "svc-sync"),

@@ -378,6 +378,14 @@ async def test_a_form_is_tested_under_the_checks_of_a_save() -> None:
     ]
 
 
+async def test_more_tests_than_may_wait_are_rejected() -> None:
+    """Whoever presses that often is told why nothing comes of it."""
+    on = desk("directory.test", CheckDirectory(HQ, None), tenant=TENANT, directory=KNOWN)
+    on.directories.tests_max = 0
+
+    assert codes(await carry(on)) == ["test.too_many"]
+
+
 async def test_what_is_stored_is_tested_whatever_the_plan() -> None:
     """A plan that was changed is no reason not to look."""
     form = replace(FORM, schedule=Schedule(automatic=True))

@@ -64,6 +64,10 @@ class Pages:
         """A server that says what it is."""
         return self.said
 
+    async def groups(self) -> tuple[str, ...]:
+        """Nobody in particular."""
+        return ()
+
 
 @dataclass(slots=True)
 class Directory:

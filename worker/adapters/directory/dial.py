@@ -23,7 +23,7 @@ import dns.resolver
 
 from worker.adapters.directory.secure import check_fingerprint, handshake_failure
 from worker.adapters.directory.stages import Progress
-from worker.adapters.directory.vetting import Address, vet
+from worker.adapters.directory.vetting import Address, verdicts
 from worker.adapters.directory.wire import (
     EXTENDED_RESPONSE,
     SEQUENCE,
@@ -222,10 +222,10 @@ class Dialler:
         self, target: Target, addresses: tuple[Address, ...], deadline: float
     ) -> tuple[socket.socket, str]:
         """Try each allowed address in turn; one that stays silent leaves time for those after it."""
-        verdicts = {str(address): vet(address, target.limits) for address in addresses}
-        allowed = [address for address, reason in verdicts.items() if reason is None]
+        judged = verdicts(addresses, target.limits)
+        allowed = [address for address, reason in judged.items() if reason is None]
         if not allowed:
-            seen = ", ".join(f"{address} is {reason}" for address, reason in verdicts.items())
+            seen = ", ".join(f"{address} is {reason}" for address, reason in judged.items())
             raise Misdirected("reach.not_allowed", seen)
         loop, failure = asyncio.get_running_loop(), Unreachable("reach.timed_out")
         for tried, address in enumerate(allowed):

@@ -227,6 +227,10 @@ class WholeListing:
         """What the server says of itself."""
         return self._profile
 
+    async def groups(self) -> tuple[str, ...]:
+        """Ask who the account is, by Active Directory's SIDs; see the port."""
+        return await self._session.groups()
+
     def __aiter__(self) -> AsyncIterator[Page]:
         return self._pages()
 

@@ -16,7 +16,7 @@ from worker.adapters.directory.lean import NAME
 from worker.adapters.directory.quiet import QuietConnection
 from worker.adapters.directory.translate import SUB_CODES, Doing, refusal, translated
 from worker.adapters.directory.wire import SEARCH_DONE, WireResult
-from worker.domain.failures import Denied, Misdirected, Stage, Unfinished
+from worker.domain.failures import Denied, DirectoryFailure, Misdirected, Stage, Unfinished
 from worker.domain.model import Credentials, DirectorySettings, Limits
 from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, schema_names
@@ -42,6 +42,8 @@ ROOT_ATTRIBUTES = (
     "schemaNamingContext",
 )
 ROOT_NAMES = frozenset(name.lower() for name in ROOT_ATTRIBUTES)
+SIDS = "tokenGroups"
+SID_HEAD_BYTES = 8
 PAGED_ENTRIES = 10_000
 """In one page, when pages of at most 1,000 or so are asked for: bonsai's cursor takes the square of their number."""
 ANY = "(objectClass=*)"
@@ -112,6 +114,15 @@ class Session:
         self._result(Stage.SIGN_IN)
         if name.lower() in NOBODY or name.lower().endswith(ANONYMOUS_LOGON):
             raise Denied("sign_in.anonymous", f"the server takes us for '{name}'")
+
+    async def groups(self) -> tuple[str, ...]:
+        """Read the SIDs in the token of whoever signed in: the rootDSE has them (MS-ADTS section 3.1.1.3.2)."""
+        try:
+            found = await self.look_up("", (SIDS,), stage=Stage.READ, raw=(SIDS,))
+        except DirectoryFailure:  # a courtesy: most servers know nothing of it
+            return ()
+        values = (found or {}).get(SIDS, ())
+        return tuple(sid for value in values if (sid := sid_text(value)))
 
     async def prove_base(self, base: str) -> None:
         """Read the base as an entry. Raises Misdirected ``base.*``, Denied ``base.not_allowed``."""
@@ -273,6 +284,17 @@ class Answer:
     entries: list[RawEntry]
     result: WireResult
     pages: Any
+
+
+def sid_text(value: object) -> str:
+    """Return a SID (MS-DTYP section 2.4.2.2) as text, or nothing if it is none."""
+    if not isinstance(value, bytes) or len(value) < SID_HEAD_BYTES:
+        return ""
+    count, rest = value[1], value[SID_HEAD_BYTES:]
+    if len(rest) != 4 * count:
+        return ""
+    parts = (int.from_bytes(rest[at : at + 4], "little") for at in range(0, len(rest), 4))
+    return "-".join(["S", str(value[0]), str(int.from_bytes(value[2:8], "big")), *map(str, parts)])
 
 
 def root_dse(entry: RawEntry) -> RootDse:

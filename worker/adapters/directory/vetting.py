@@ -4,6 +4,7 @@ Tables after the IANA special-purpose address registries (RFC 6890 and its updat
 because the standard library's reading of them changes between releases. Pure; resolves nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
@@ -79,6 +80,11 @@ def vet(address: Address, limits: Limits) -> str | None:
     if limits.allow_private and special is not None and special.at_home:
         return None
     return special.why if special else "reserved"
+
+
+def verdicts(addresses: Iterable[Address], limits: Limits) -> dict[str, str | None]:
+    """Return each address as it is to be dialled, with why it must not be; None: it may."""
+    return {str(address): vet(address, limits) for address in addresses}
 
 
 def plain(address: Address) -> Address:

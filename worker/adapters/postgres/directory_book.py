@@ -15,7 +15,13 @@ from worker.domain import events
 from worker.domain.commands import CheckDirectory, DeleteDirectory, SaveDirectory
 from worker.domain.events import Event
 from worker.domain.model import DirectoryId, Secret
-from worker.domain.rulings import DirectoryRecord, as_saved, keeps_client_key, keeps_password
+from worker.domain.rulings import (
+    OPEN_TESTS_MAX,
+    DirectoryRecord,
+    as_saved,
+    keeps_client_key,
+    keeps_password,
+)
 from worker.domain.schedule import recovered
 from worker.ports.desk import Done
 
@@ -94,7 +100,7 @@ class PostgresDirectories:
     def _concerned(self, directory_id: int) -> Concerned:
         return Concerned(self.hand.connection, self.hand.tenant_id, directory_id, self.hand.now)
 
-    async def test(self, command: CheckDirectory) -> None:
+    async def test(self, command: CheckDirectory) -> bool:
         """Queue a test, with the secrets given or those kept from the newest revision."""
         found = None if command.directory is None else await self._found(command.directory)
         if command.form is not None:
@@ -105,9 +111,10 @@ class PostgresDirectories:
             password, client_key = found["password_sealed"], found["client_key_sealed"]
         else:
             raise LookupError(command.directory)
-        await db.run(
+        queued = await db.run(
             self.hand.connection,
             "insert_test",
+            most=OPEN_TESTS_MAX,
             number=self.hand.stored.number,
             tenant_id=self.hand.tenant_id,
             directory_id=None if found is None else found["directory_id"],
@@ -117,6 +124,7 @@ class PostgresDirectories:
             client_key_sealed=client_key,
             asked_at=self.hand.stored.received_at,
         )
+        return queued > 0
 
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
         """Pause scheduled runs, or let them go on."""

@@ -8,7 +8,7 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Answer, announce
 from worker.adapters.postgres.hand import Hand, Slip, envelope_of
-from worker.adapters.postgres.runs import Claiming, opened
+from worker.adapters.postgres.runs import Claiming, lacking, opened
 from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.failures import Finding, LeaseLost
@@ -54,6 +54,8 @@ class PostgresTests:
         credentials, unreadable = opened(self.vault, record)
         waited = now - record["asked_at"]
         fault = _past_its_time(waited, record["attempts"]) or illegible or unreadable
+        if record["is_saved"]:
+            fault = fault or lacking(settings, credentials)
         directory = record["directory"]
         return ClaimedTest(
             number=record["number"],

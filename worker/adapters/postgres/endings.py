@@ -153,7 +153,11 @@ async def _finish(
         reasons=orjson.dumps(ending.reasons).decode(),
         counts=orjson.dumps(ending.counts).decode(),
         seconds=orjson.dumps(ending.seconds).decode(),
-        finding=orjson.dumps(ending.finding).decode() if ending.finding else None,
+        finding=(
+            orjson.dumps(events.finding_payload(ending.finding)).decode()
+            if ending.finding
+            else None
+        ),
         detail=ending.detail or None,
         hold_id=ending.hold.id if ending.hold else None,
     )

@@ -2007,9 +2007,10 @@ UPDATE rollcall.run SET cancel_reason = coalesce(cancel_reason, :reason) WHERE r
 -- ============================================================================
 
 -- name: insert_test
--- A test that a command asks for: the settings as they are now, and their secrets, sealed.
+-- A test that a command asks for: the settings as they are now, and their secrets, sealed; unless so many wait already.
 INSERT INTO rollcall.directory_test (number, tenant_id, directory_id, is_saved, settings, password_sealed, client_key_sealed, asked_at)
-VALUES (:number, :tenant_id, :directory_id, :is_saved, :settings, :password_sealed, :client_key_sealed, :asked_at)
+SELECT :number, :tenant_id, :directory_id, :is_saved, :settings, :password_sealed, :client_key_sealed, :asked_at
+WHERE (SELECT count(*) FROM rollcall.directory_test WHERE tenant_id = :tenant_id) < :most
 
 -- name: claim_tests
 -- Tests that nobody is at, in turns: the first of each tenant, then the second; no more of a tenant at once than it may have.

@@ -19,8 +19,8 @@ from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.commands import Sealed
 from worker.domain.events import RunRef
-from worker.domain.failures import LeaseLost, RequestFailure, Retry
-from worker.domain.findings import finding
+from worker.domain.failures import LeaseLost, RequestFailure
+from worker.domain.findings import finding, is_tried_again
 from worker.domain.logins import are_made, rule_of
 from worker.domain.model import (
     ClaimedRun,
@@ -135,7 +135,7 @@ class PostgresRuns:
             causes=tuple(begun["causes"]),
             settings=settings,
             credentials=credentials,
-            fault=illegible or fault or _lacking(settings, credentials),
+            fault=illegible or fault or lacking(settings, credentials),
             domains=tuple(begun["domains"]),
             tier=tier,
             saved_at=begun["saved_at"],
@@ -225,11 +225,12 @@ class PostgresRuns:
         return outcome
 
     def _retry_after(self, run: ClaimedRun, outcome: Failed | Skipped) -> timedelta | None:
-        if run.trigger is Trigger.MANUAL or isinstance(outcome, Skipped):
+        retries = self.claiming.retries
+        if isinstance(outcome, Skipped):
             return None
-        if outcome.finding.retry is not Retry.LATER or run.attempt > len(self.claiming.retries):
+        if not is_tried_again(run, outcome.finding.code, retries=len(retries)):
             return None
-        return self.claiming.retries[run.attempt - 1]
+        return retries[run.attempt - 1]
 
     async def give_back(self, run: ClaimedRun, *, superseded: bool = False) -> Outcome:
         """Hand the run back to the queue; one whose settings change for the third time under it fails."""
@@ -309,7 +310,7 @@ def _unsealed(vault: Vault, sealed: bytes | None) -> Secret | None:
     return None if sealed is None else vault.unseal(Sealed(sealed))
 
 
-def _lacking(settings: DirectorySettings, credentials: Credentials) -> str | None:
+def lacking(settings: DirectorySettings, credentials: Credentials) -> str | None:
     """Say what a sign-in would lack: secrets are erased when a directory goes, and a backup may hold that moment."""
     can_sign_in = credentials.password is not None or settings.client_certificate is not None
     return None if can_sign_in else "settings.no_password"

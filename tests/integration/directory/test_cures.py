@@ -1,0 +1,167 @@
+"""The lines to copy, tried: they mend on a real server the very fault that they were shown for."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.integration.directory.conftest import BASE, LOOPBACK, TREE
+from tests.servers import ad_domain, ldif
+from tests.servers.samba import Samba
+from tests.servers.slapd import Slapd
+from tests.unit.domain.test_quoting import powershell_string
+from worker.adapters.directory.reader import LdapReader
+from worker.adapters.directory.survey import LdapSurveyor
+from worker.domain.failures import Finding
+from worker.domain.model import (
+    Credentials,
+    DirectorySettings,
+    Secret,
+    Security,
+    Server,
+    Trust,
+)
+from worker.flows.diagnose import Asked, DiagnosePorts, diagnose
+
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+ACCOUNT = f'cn=O\'Neil \\"two\\" \\+ $(three)\\\\,ou=Service,{BASE}'
+"""A name with all that a shell, slapd and LDIF could stumble over; legal in RFC 4514."""
+PASSWORD = "acc0unt-5ecret"
+DOCUMENT = re.compile(r"<<'LDIF'\n(.*)\nLDIF\Z", re.DOTALL)
+
+
+def now() -> datetime:
+    """The time of day."""
+    return datetime.now(UTC)  # noqa: TID251 -- decides nothing here
+
+
+async def answer(form: DirectorySettings, password: str = PASSWORD) -> Finding:
+    """What the doctor says."""
+    asked = Asked(form, Credentials(Secret(password)), None)
+    ports = DiagnosePorts(LdapReader(), LOOPBACK, surveyor=LdapSurveyor(now=now))
+    return (await diagnose(asked, ports=ports)).finding
+
+
+def form_of(slapd: Slapd, bind_name: str = ACCOUNT) -> DirectorySettings:
+    """The form as an admin fills it in."""
+    return DirectorySettings(
+        "HQ",
+        "openldap",
+        (Server("127.0.0.1", slapd.port),),
+        bind_name,
+        security=Security.NONE,
+        search_bases=(BASE,),
+    )
+
+
+def add_account(slapd: Slapd) -> None:
+    """Add an account with an awkward name."""
+    classes = ["person", "simpleSecurityObject"]
+    slapd.add(ldif.record(ACCOUNT, {"objectClass": classes, "sn": "x", "userPassword": PASSWORD}))
+
+
+def document(finding: Finding, label: str) -> str:
+    """The one change offered for this kind of server."""
+    (text,) = (each.text for each in finding.commands if each.label.startswith(label))
+    found = DOCUMENT.search(text)
+    assert found is not None
+    return found.group(1) + "\n"
+
+
+async def test_the_limits_that_are_copied_let_the_whole_list_through(tmp_path: Path) -> None:
+    """OpenLDAP's own default stops at 500; the admin pastes eight words and is done."""
+    tree = replace(TREE, lines=["sizelimit 20"], access=["to * by * read"])
+    with Slapd(tmp_path, [tree]) as slapd:
+        add_account(slapd)
+        before = await answer(form_of(slapd))
+
+        slapd.modify(document(before, "OpenLDAP"))
+
+        after = await answer(form_of(slapd))
+
+    assert before.code == "read.size_limit"
+    assert {each.label.partition(",")[0] for each in before.commands} == {"OpenLDAP"}
+    assert after.code == "ok"
+
+
+async def test_the_rights_that_are_copied_let_the_account_read(tmp_path: Path) -> None:
+    """Just what is read, and no password."""
+    hidden = [
+        "to attrs=userPassword by anonymous auth by * none",
+        "to * by anonymous auth by * none",
+    ]
+    with Slapd(tmp_path, [replace(TREE, access=hidden)]) as slapd:
+        add_account(slapd)
+        before = await answer(form_of(slapd))
+
+        slapd.modify(document(before, "OpenLDAP"))
+
+        after = await answer(form_of(slapd))
+        shown = slapd.search(BASE, "(cn=p001)", ["*", "+"], as_=(ACCOUNT, PASSWORD))
+        secrets = slapd.search(BASE, "(userPassword=*)", ["*"], as_=(ACCOUNT, PASSWORD))
+
+    assert before.code == "base.not_found"
+    assert after.code == "ok"
+    assert [entry.texts("sn") for entry in shown] == [()] or not shown[0].texts("sn")
+    assert secrets == []
+
+
+@pytest.mark.parametrize(
+    "named",
+    [ad_domain.upn, lambda name: f"LAB\\{name}", ad_domain.account],
+    ids=["upn", "domain", "dn"],
+)
+async def test_the_account_of_active_directory_is_found_by_the_line(
+    samba: Samba, own_ca: Trust, named: Callable[[str], str]
+) -> None:
+    """It is the very account that is to be enabled, whatever the form of its name."""
+    form = DirectorySettings(
+        "HQ",
+        "active_directory",
+        (Server("127.0.0.1", samba.ldaps_port),),
+        named("svc-disabled"),
+        trust=own_ca,
+    )
+
+    found = await answer(form, ad_domain.PASSWORD)
+
+    assert found.code == "sign_in.disabled"
+    (line,) = (each.text for each in found.commands if each.text.startswith("Get-ADUser"))
+    condition, rest = powershell_string(line.removeprefix("Get-ADUser -LDAPFilter "))
+    assert rest == " | Enable-ADAccount"
+    entries = samba.search(ad_domain.BASE, condition, "cn")
+    assert [entry.dn.lower() for entry in entries] == [ad_domain.account("svc-disabled").lower()]
+
+
+@pytest.mark.parametrize(
+    ("account", "password", "is_mighty"),
+    [
+        ("svc-sync", ad_domain.PASSWORD, False),
+        ("Administrator", ad_domain.ADMIN_PASSWORD, True),
+    ],
+)
+async def test_an_account_that_may_too_much_shows_by_its_groups(
+    samba: Samba, own_ca: Trust, account: str, password: str, *, is_mighty: bool
+) -> None:
+    """Active Directory tells who signed in, whatever the account is called."""
+    form = DirectorySettings(
+        "HQ",
+        "active_directory",
+        (Server("127.0.0.1", samba.ldaps_port),),
+        ad_domain.upn(account),
+        trust=own_ca,
+    )
+
+    found = await answer(form, password)
+
+    assert found.report is not None
+    assert found.report.server_type == "samba_ad"
+    warnings = {each.code: each.text for each in found.report.warnings}
+    assert ("mighty_account" in warnings) is is_mighty
+    assert "Domain Admins" in warnings.get("mighty_account", "Domain Admins")
+    assert ("no_canary" in warnings) is (found.report.addresses >= 1000)

@@ -1,0 +1,152 @@
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from worker.domain.answer import Case, answer, calls_for_survey, kinds
+from worker.domain.events import finding_payload
+from worker.domain.failures import Stage, StageResult, StageState
+from worker.domain.findings import FINDINGS
+from worker.domain.model import DirectorySettings, Server
+from worker.domain.server import Profile, RootDse, ServerType
+from worker.domain.survey import (
+    ADDRESSES_COUNT,
+    CERTIFICATES_COUNT,
+    AddressSeen,
+    Certificate,
+    Encryption,
+    PortSeen,
+    PortState,
+    ServerSeen,
+    Speech,
+    Survey,
+)
+
+
+MESSAGE_BYTES = 256 * 1024
+"""The contract's bound."""
+ENVELOPE_BYTES = 32 * 1024
+"""For all that is not the finding: counts, causes, reasons."""
+SETTINGS = DirectorySettings("HQ", "openldap", (Server("dc1.example.com"),), "cn=sync,dc=x")
+OPENLDAP = RootDse(object_classes=frozenset({"OpenLDAProotDSE"}))
+SHUT = PortSeen(636, PortState.REFUSED, 1)
+TLS = PortSeen(636, PortState.OPEN, 1, configured=False, speaks=Speech.TLS)
+STARTTLS = PortSeen(389, PortState.OPEN, 1, configured=False, speaks=Speech.LDAP, starttls=True)
+PLAIN = replace(STARTTLS, starttls=False)
+
+
+def seen(*ports: PortSeen, names: tuple[str, ...] = ()) -> Survey:
+    """What a look around at one server saw."""
+    shown = (Certificate(f"sha256:{'0' * 64}", names=names),) if names else ()
+    return Survey(
+        (
+            ServerSeen(
+                "dc1.example.com:636", "ok", 1, (AddressSeen("192.0.2.1", "", ports),), 0, shown
+            ),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("ports", "said"),
+    [
+        ((SHUT, STARTTLS, TLS), "correct the port (636 is open: choose LDAPS), or"),
+        ((SHUT, STARTTLS), "correct the port (389 is open: choose STARTTLS), or"),
+        ((SHUT, PLAIN), "correct the port, or"),
+        ((SHUT,), "correct the port, or"),
+    ],
+)
+def test_a_port_that_would_do_is_named(ports: tuple[PortSeen, ...], said: str) -> None:
+    """Nobody has to draw the conclusion; and nobody is told to give up encryption."""
+    assert said in answer("reach.refused", Case(SETTINGS, survey=seen(*ports))).fix
+
+
+def test_the_name_to_enter_is_the_certificate_s() -> None:
+    """One that can be entered: a wildcard is none."""
+    named = seen(TLS, names=("*.x.local", "dc1.x.local"))
+    bare = seen(TLS, names=("*.x.local",))
+
+    fixes = [answer("secure.wrong_name", Case(SETTINGS, survey=each)).fix for each in (named, bare)]
+
+    assert fixes == [
+        "Enter dc1.x.local as the name in the certificate, or use it as the server.",
+        "Enter a name from the certificate as the name in the certificate, or use it as the server.",
+    ]
+
+
+def test_all_stages_are_told_of() -> None:
+    """Whoever reads the answer finds every stage, in its order."""
+    reach = StageResult(Stage.REACH, StageState.FAILED, 3, "reach.refused")
+    name = StageResult(Stage.NAME, StageState.OK, 1)
+
+    told = answer("reach.refused", Case(SETTINGS, stages=[name, reach]))
+    unplanned = answer("settings.no_filter", Case(SETTINGS))
+
+    assert [each.stage for each in told.stages] == list(Stage)
+    assert [each.state for each in told.stages][:3] == ["ok", "ok", "failed"]
+    assert [each.state for each in unplanned.stages] == ["failed", *["not_tried"] * 7]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("name.timed_out", True),
+        ("reach.refused", True),
+        ("secure.wrong_name", True),
+        ("sign_in.locked", False),
+        ("settings.no_filter", False),
+        ("ok", False),
+        ("internal", False),
+    ],
+)
+def test_only_what_can_be_seen_from_outside_is_looked_into(code: str, *, expected: bool) -> None:
+    """Nobody's server is looked around at without a reason."""
+    assert calls_for_survey(code) is expected
+
+
+def test_what_the_server_says_outweighs_the_type_chosen() -> None:
+    """A wrong type is a usual slip, and must not bring the wrong lines."""
+    as_ad = replace(SETTINGS, type="active_directory")
+
+    assert kinds(as_ad, OPENLDAP) == {ServerType.OPENLDAP}
+    assert kinds(as_ad, None) == {ServerType.ACTIVE_DIRECTORY, ServerType.SAMBA_AD}
+    assert kinds(as_ad, RootDse()) == kinds(as_ad, None)
+    assert ServerType.DS389 in kinds(SETTINGS, None)
+    assert ServerType.UNKNOWN not in kinds(replace(SETTINGS, type="custom"), None)
+
+
+def test_a_server_that_was_read_outweighs_a_look_around() -> None:
+    """Of several servers, the one that was read is the one to put right."""
+    windows = RootDse(capabilities=frozenset({"1.2.840.113556.1.4.800"}))
+    case = Case(SETTINGS, survey=Survey(root=windows), profile=Profile(OPENLDAP))
+
+    labels = [each.label for each in answer("read.size_limit", case).commands]
+
+    assert [label.partition(",")[0] for label in labels] == ["OpenLDAP"]
+
+
+def test_the_largest_answer_fits_into_a_message() -> None:
+    """A farm of servers with many addresses must not cost anybody the answer."""
+    sign, long = "\U0001f600", f"cn={'x' * 4000},dc=x"
+    certificates = tuple(
+        Certificate(f"sha256:{number:064}", sign * 100, (sign * 100,) * 10, sign * 100)
+        for number in range(CERTIFICATES_COUNT)
+    )
+    versions = dict.fromkeys(("TLS 1.3", "TLS 1.2", "TLS 1.1", "TLS 1.0"))
+    port = replace(TLS, tls=Encryption("secure.wrong_name", "TLS 1.3", versions, "x" * 71))
+    addresses = (AddressSeen("2001:db8::ffff:ffff:ffff:ffff", "", (port,) * 4),) * ADDRESSES_COUNT
+    server = ServerSeen("x" * 253, "ok", 1, addresses, 0, certificates)
+    settings = replace(SETTINGS, type="custom", bind_name=long, search_bases=(long,))
+
+    for code in FINDINGS:
+        told = answer(code, Case(settings, survey=Survey((server,) * 5)))
+        assert len(orjson.dumps(finding_payload(told))) < MESSAGE_BYTES - ENVELOPE_BYTES
+
+
+def test_a_server_s_words_are_shown_only_where_they_are_ours() -> None:
+    """A server may write anything."""
+    ours = answer("base.ambiguous", Case(SETTINGS, detail="dc=a, dc=b"))
+    theirs = answer("sign_in.locked", Case(SETTINGS, detail="call 555-EVIL"))
+
+    assert ours.seen == "dc=a, dc=b"
+    assert "EVIL" not in repr(theirs)

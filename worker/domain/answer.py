@@ -1,0 +1,158 @@
+"""A failure, what was seen on the way and a look around, to the one answer that everybody gets.
+
+``directory.test``, a failed run and ``rollcall check`` ask here, so that the same fault is told in the same words.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.domain.addresses import display_domain
+from worker.domain.cures import cures, place_of
+from worker.domain.detect import FITS, detect, misfit
+from worker.domain.failures import Finding, Stage, StageResult, StageState
+from worker.domain.findings import OK, finding
+from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.model import DirectorySettings
+from worker.domain.plan import ReadPlan
+from worker.domain.reasons import IN_SHORT
+from worker.domain.server import Profile, RootDse, ServerType
+from worker.domain.survey import ServerSeen, Speech, Survey, told
+from worker.domain.told import Report
+
+
+NOT_TESTED = "settings.not_tested"
+"""The code of a test that was not made: it says nothing of the settings."""
+SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
+"""Stages whose faults a look around explains."""
+OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
+"""Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
+FIT_MATTERS = frozenset(
+    {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
+)
+"""Findings whose first check is whether the type chosen fits the server."""
+DOMAINS_NAMED_COUNT = 10
+"""Foreign domains named in a finding; a preview lists more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is known when an answer is to be given."""
+
+    settings: DirectorySettings
+    plan: ReadPlan | None = None
+    """None if the settings could not be made into one."""
+    stages: Sequence[StageResult] = ()
+    seen: str = ""
+    """What the reading came to, in words of ours."""
+    detail: str = ""
+    """Private; shown only where it is ours."""
+    survey: Survey = field(default_factory=Survey)
+    profile: Profile | None = None
+    """What the server said of itself after the sign-in; None if nobody came so far."""
+    egress: tuple[str, ...] = ()
+    report: Report | None = None
+
+
+def calls_for_survey(code: str) -> bool:
+    """Whether a look around has something to add to what went wrong."""
+    return code.partition(".")[0] in SURVEYED
+
+
+def answer(code: str, case: Case) -> Finding:
+    """Return what is told of a code."""
+    settings, plan = case.settings, case.plan
+    detected = detect(case.profile.root, case.profile.known) if case.profile else None
+    root = case.profile.root if case.profile else case.survey.root
+    found = finding(
+        code,
+        seen=_seen(code, case),
+        until=case.detail,
+        stages=whole(code, case),
+        ldapsearch=ldapsearch_line(plan, settings.servers[0]) if plan else "",
+        egress=case.egress,
+        **_figures(case.survey.servers),
+    )
+    place = place_of(settings, plan, root, case.egress)
+    advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
+    return replace(
+        found,
+        checks=(advice, *found.checks) if advice else found.checks,
+        detected=detected,
+        servers=case.survey.servers,
+        commands=cures(code, place, kinds(settings, root)),
+        report=case.report,
+    )
+
+
+def kinds(settings: DirectorySettings, root: RootDse | None) -> frozenset[ServerType]:
+    """Return what the server may be: what it shows itself to be, else all that the type chosen is for."""
+    shown = detect(root).server if root is not None else ServerType.UNKNOWN
+    if shown is not ServerType.UNKNOWN:
+        return frozenset({shown})
+    unknown = frozenset({ServerType.UNKNOWN})
+    fitting = frozenset(server for server, presets in FITS.items() if settings.type in presets)
+    return fitting - unknown or frozenset(ServerType) - unknown
+
+
+def whole(code: str, case: Case) -> list[StageResult]:
+    """Return all stages: those nobody told of are the settings, which were well if there is a plan, and what nobody came to."""
+    told_of = {each.stage for each in case.stages}
+    stages = list(case.stages)
+    if Stage.SETTINGS not in told_of and code != NOT_TESTED:
+        stages[:0] = _settings(code, case)
+    if Stage.ADDRESSES not in told_of and code.startswith(f"{Stage.ADDRESSES}."):
+        stages.append(StageResult(Stage.ADDRESSES, StageState.FAILED, 0, code))
+    missing = [stage for stage in Stage if stage not in {each.stage for each in stages}]
+    return [*stages, *(StageResult(stage, StageState.NOT_TRIED, 0) for stage in missing)]
+
+
+def _seen(code: str, case: Case) -> str:
+    """Return what was seen: of the reading, then of the servers, all or those that are not well."""
+    around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
+    said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
+    return "; ".join(filter(None, (said, told(around))))
+
+
+def _settings(code: str, case: Case) -> list[StageResult]:
+    """Return the first stage where nobody told of it: it went well if there was a second."""
+    if case.plan is not None:
+        return [StageResult(Stage.SETTINGS, StageState.OK, 0, case.plan.filter)]
+    if code.startswith(f"{Stage.SETTINGS}."):
+        return [StageResult(Stage.SETTINGS, StageState.FAILED, 0, code)]
+    return [StageResult(Stage.SETTINGS, StageState.OK, 0)] if case.stages else []
+
+
+def _figures(servers: Sequence[ServerSeen]) -> dict[str, str]:
+    """Return what a sentence can name because it was seen: the name of a certificate, a port that would do."""
+    names = (name for server in servers for shown in server.certificates for name in shown.names)
+    name = next((name for name in names if "*" not in name), None)
+    doors = [port for server in servers for port in server.ports if not port.configured]
+    door = next((port for port in doors if port.speaks is Speech.TLS), None)
+    door = door or next((port for port in doors if port.starttls), None)
+    figures = {"name": name} if name else {}
+    if door is not None:
+        way = "LDAPS" if door.speaks is Speech.TLS else "STARTTLS"
+        figures["port"] = f"port ({door.port} is open: choose {way})"
+    return figures
+
+
+def _unwell(servers: Sequence[ServerSeen]) -> list[ServerSeen]:
+    """Return the servers that would not do if they were needed."""
+    return [server for server in servers if not server.is_well]
+
+
+def addresses_seen(
+    entries: int, addresses: int, foreign: Mapping[str, int], ignored: Mapping[str, int]
+) -> str:
+    """Say what a whole reading came to, in figures and names of domains; of one without addresses, what was not taken."""
+    if addresses or not foreign:
+        others = (
+            "" if addresses else ", ".join(f"{IN_SHORT[why]} ({n})" for why, n in ignored.items())
+        )
+        return f"{entries} entries, {addresses} addresses" + (
+            f"; not taken: {others}" if others else ""
+        )
+    most_first = sorted(foreign.items(), key=lambda each: (-each[1], each[0]))
+    named = [f"{display_domain(name)} ({count})" for name, count in most_first]
+    more = ["…"] if len(named) > DOMAINS_NAMED_COUNT else []
+    return f"{entries} entries, in " + ", ".join(named[:DOMAINS_NAMED_COUNT] + more)
