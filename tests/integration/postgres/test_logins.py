@@ -358,6 +358,29 @@ async def test_a_lost_plan_leaves_logins_as_they_are_until_it_is_back(house: Hou
     }
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "made"),
+    [(Tier.ENTERPRISE, Tier.STANDARD, False), (Tier.STANDARD, Tier.ENTERPRISE, True)],
+    ids=["lost", "gained"],
+)
+async def test_the_plan_that_counts_is_the_one_at_the_end_of_the_run(
+    house: House,
+    before: Tier,
+    after: Tier,
+    made: bool,  # noqa: FBT001 - the table's column
+) -> None:
+    """A run may take half an hour, and the plan may change in that time."""
+    await house.founded(asking())
+    await house.save_tenant(tier=before)
+    await house.request()
+    run = await house.claim()
+    await house.save_tenant(tier=after)
+
+    await house.conclude(run, house.snapshot(run, person("ada", ADA)))
+
+    assert await logins(house) == ({ADA: active(ADA)} if made else {})
+
+
 async def test_switched_off_logins_stay_as_they_are(house: House) -> None:
     """Switching off means: look after them yourselves."""
     await house.founded(asking())
