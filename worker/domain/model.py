@@ -274,7 +274,9 @@ class Limits:
     entries: int = 2_000_000
     values_per_entry: int = 20_000
     allow_networks: tuple[str, ...] = ()
-    """Networks (CIDR) that may be dialled although they are private or reserved."""
+    """Networks (CIDR) that may be dialled although they are private, reserved or our own."""
+    own_networks: tuple[str, ...] = ()
+    """Networks (CIDR) of our own, which are not dialled although they are public."""
     allow_private: bool = False
     """True on the command line only, where an admin reads a directory at home."""
 
