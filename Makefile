@@ -1,6 +1,6 @@
 # The same verbs for all: each works on a bare Debian 12 and is fast the second time.
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap stack stack-stop test findings lint demo bench disasters load model clean
+.PHONY: help bootstrap stack stack-stop test findings lint demo bench disasters load model fuzz clean
 
 BIN := .venv/bin
 STACK := $(BIN)/python -B -m tests.stack
@@ -35,6 +35,9 @@ bench: bootstrap ## measure against the reference pipeline; writes .results/benc
 
 model: bootstrap ## random histories of one customer, many more than in the suite; writes .results/model.json
 	@$(STACK) run -- $(BIN)/python -m tests.model
+
+fuzz: bootstrap ## spoil what servers and platforms send, more than in the suite (FUZZ_SECONDS=120); writes .results/fuzz.json
+	@$(BIN)/python -m tests.fuzz
 
 load: bootstrap ## two days of 10,000 directories on a test clock, triggered by replicas that die; writes .results/load.json
 	@$(STACK) run -- $(BIN)/python -m tests.load

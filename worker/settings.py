@@ -170,8 +170,15 @@ class Settings(BaseSettings):
     allow_networks: Annotated[
         Networks,
         _setting(
-            "Private or reserved networks that may be dialled all the same.",
+            "Networks that may be dialled although they are private, reserved or our own.",
             "Enter networks as 10.0.0.0/8 with commas between.",
+        ),
+    ] = ()
+    own_networks: Annotated[
+        Networks,
+        _setting(
+            "Public networks of our own, which are never dialled; ROLLCALL_EGRESS_IPS are among them.",
+            "Enter networks as 198.51.100.0/24 with commas between.",
         ),
     ] = ()
     reply_prefixes: Annotated[
@@ -430,6 +437,7 @@ class Settings(BaseSettings):
             entries=self.entries,
             values_per_entry=self.values_per_entry,
             allow_networks=self.allow_networks,
+            own_networks=(*self.own_networks, *self.egress_ips),
         )
 
     def test_limits(self) -> Limits:

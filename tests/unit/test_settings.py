@@ -150,6 +150,7 @@ def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(settings.keys) == 2
     assert settings.egress_ips == ("192.0.2.1", "2001:db8::/32")
     assert settings.limits().allow_networks == ("10.0.0.0/8",)
+    assert settings.limits().own_networks == ("192.0.2.1", "2001:db8::/32")
     assert settings.reply_prefixes == ("platform.", "billing.")
     assert settings.log_level == "debug"
 

@@ -672,6 +672,33 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _AGAIN,
             _LATER,
         ),
+        "read.endless": Row(
+            "The server goes round in circles: it gives the same part of the list again and again. Nothing was changed.",
+            (
+                "Does a load balancer or proxy stand between here and the server?",
+                "Do other programs read the whole list from this server?",
+                _LOG,
+            ),
+            "Connect to one directory server itself, without a proxy, or bring the server's software up to date.",
+            _LATER,
+        ),
+        "read.unasked": Row(
+            "The server sent answers that nobody asked for. Nothing was changed.",
+            (
+                "Is it a directory server, and does it answer other programs properly?",
+                "Does something between here and the server mix up connections, such as a proxy or a load balancer?",
+            ),
+            "Connect to the directory server itself, without a proxy, or bring its software up to date.",
+            _LATER,
+        ),
+        "read.too_many_references": Row(
+            "The server names thousands of other servers instead of giving the entries itself. Nothing was changed.",
+            (
+                _BASE_TYPED,
+                "Does this server hold the entries itself, or only where to find them?",
+            ),
+            "Enter a server that holds the entries, or a search base whose entries it holds.",
+        ),
         "read.miscounted": Row(
             "The number of entries that arrived is not the number that was sent. Nothing was changed.",
             ("Does something between here and the server change what passes through?",),

@@ -67,6 +67,38 @@ class LoginRole(enum.StrEnum):
     NORMAL = "normal"
 
 
+class LoginState(enum.StrEnum):
+    """Whether a quarantine login may be used."""
+
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    RELEASED = "released"
+    """Deactivated for good: somebody else has the user name now."""
+
+
+class LoginReason(enum.StrEnum):
+    """Why a quarantine login is not active."""
+
+    DISABLED = "disabled"
+    GONE = "gone"
+    NOT_WANTED = "not_wanted"
+    """The form does not ask for logins of its kind any more."""
+    DECIDED = "decided"
+    UNDONE = "undone"
+
+
+class LoginChange(enum.StrEnum):
+    """What became of a quarantine login; of several the first here."""
+
+    CREATED = "created"
+    RELEASED = "released"
+    REACTIVATED = "reactivated"
+    DEACTIVATED = "deactivated"
+    RENAMED = "renamed"
+    CHANGED = "changed"
+    """Its addresses, its role, or the directory that it belongs to."""
+
+
 class Trigger(enum.StrEnum):
     """Who asked for a run."""
 
@@ -242,7 +274,9 @@ class Limits:
     entries: int = 2_000_000
     values_per_entry: int = 20_000
     allow_networks: tuple[str, ...] = ()
-    """Networks (CIDR) that may be dialled although they are private or reserved."""
+    """Networks (CIDR) that may be dialled although they are private, reserved or our own."""
+    own_networks: tuple[str, ...] = ()
+    """Networks (CIDR) of our own, which are not dialled although they are public."""
     allow_private: bool = False
     """True on the command line only, where an admin reads a directory at home."""
 

@@ -22,8 +22,8 @@ from worker.domain.failures import Unreachable
 
 pytestmark = pytest.mark.integration
 
-NameAnswer = Callable[[str, str], dns.rcode.Rcode | str | None]
-"""Name and record type to an address, a response code, or None for no answer at all."""
+NameAnswer = Callable[[str, str], dns.rcode.Rcode | str | tuple[str, ...] | None]
+"""Name and record type to an address or several, a response code, or None for no answer at all."""
 
 
 class NameServer(asyncio.DatagramProtocol):
@@ -51,11 +51,11 @@ class NameServer(asyncio.DatagramProtocol):
             return
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
-        if isinstance(said, str):
-            if said:
-                response.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, said))
-        else:
-            response.set_rcode(said)
+        addresses = (said,) if isinstance(said, str) else said
+        if isinstance(addresses, dns.rcode.Rcode):
+            response.set_rcode(addresses)
+        elif any(addresses):
+            response.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *addresses))
         self._transport.sendto(response.to_wire(), addr)
 
 

@@ -228,19 +228,20 @@ async def test_empty_pages_are_no_end() -> None:
 
 @pytest.mark.proves("read.too_many_entries")
 async def test_a_cookie_that_never_ends_is_bounded() -> None:
-    """A broken server must not keep a worker for ever."""
+    """A broken server must not keep a worker for ever, whoever it makes up."""
 
     async def search(client: Client, request: Request) -> None:
-        await client.send(person(request.id, 1), done(request.id, cookie=b"again"))
+        await client.send(person(request.id, request.id), done(request.id, cookie=b"again"))
 
     assert await code_when(search, limits=replace(LOOPBACK, entries=500)) == "read.too_many_entries"
 
 
 @pytest.mark.proves("read.run_deadline")
-async def test_empty_pages_for_ever_end_at_the_runs_deadline() -> None:
+async def test_slow_pages_for_ever_end_at_the_runs_deadline() -> None:
     """Not even entries to count: time is the last bound."""
 
     async def search(client: Client, request: Request) -> None:
+        await asyncio.sleep(0.05)  # the server's slowness is what is tested
         await client.send(done(request.id, cookie=b"again"))
 
     assert await code_when(search, limits=replace(LOOPBACK, run_s=0.5)) == "read.run_deadline"

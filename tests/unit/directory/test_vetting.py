@@ -57,6 +57,16 @@ def test_a_network_can_be_allowed_by_name() -> None:
     assert vet(ip_address("10.8.1.1"), limits)
 
 
+def test_our_own_public_networks_are_not_dialled() -> None:
+    """What listens beside us trusts its neighbours; in no disguise, and unless it is allowed."""
+    limits = replace(SERVICE, own_networks=("8.8.8.0/24", "2a00:1::1"))
+
+    for address in ("8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808", "2a00:1::1"):
+        assert vet(ip_address(address), limits)
+    assert vet(ip_address("8.8.4.4"), limits) is None
+    assert vet(ip_address("8.8.8.8"), replace(limits, allow_networks=("8.8.8.8/32",))) is None
+
+
 def test_allowing_a_gateway_allows_nothing_behind_it() -> None:
     """A host on IPv6 alone may need NAT64, not the private networks it could reach."""
     limits = replace(SERVICE, allow_networks=("64:ff9b::/96",))

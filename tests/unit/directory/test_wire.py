@@ -122,6 +122,14 @@ def test_a_notice_answers_nothing() -> None:
         ((person(1, 1) * 600 + done(1)) * 2, "read.too_many_entries"),
         (entry(1, "cn=x", {"a": [b"xxxxxxxx"] * 501}), "read.too_many_values"),
         (entry(1, "cn=x", {f"a{n}": [b""] for n in range(257)}), "read.malformed"),
+        (message(1, b"\x41\x01x"), "read.unasked"),
+        (message(1, b"\x79\x00"), "read.unasked"),
+        (done(0), "read.unasked"),
+        (reference(1, "ldap://x") * 10_001, "read.too_many_references"),
+        (message(1, b"\x73\x02\x30\x00"), "read.malformed"),
+        (message(1, b"\x65\x07\x01\x01\x00\x04\x00\x04\x00"), "read.malformed"),
+        (message(1, b"\x65\x06\x0a\x00\x04\x00\x04\x00"), "read.malformed"),
+        (message(1, b"\x65\x07\x0a\x01\x00\x04\x00\x04\x00", b"\xa1\x00"), "read.malformed"),
     ],
 )
 def test_what_a_server_may_not_send_is_named(stream: bytes, code: str) -> None:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -23,11 +24,11 @@ import dns.rdatatype
 import dns.resolver
 
 from worker.adapters.directory.secure import check_fingerprint, handshake_failure
+from worker.adapters.directory.shape import SEQUENCE
 from worker.adapters.directory.stages import Progress
 from worker.adapters.directory.vetting import Address, verdicts
 from worker.adapters.directory.wire import (
     EXTENDED_RESPONSE,
-    SEQUENCE,
     header,
     parse_result,
 )
@@ -52,6 +53,8 @@ ROOT_DSE = (
 START_TLS_ANSWER_BYTES = 4096
 TLS_ALERT = 0x15
 PROBE_S = 3.0
+ADDRESSES = 8
+"""Of each kind of one name: a customer's name server could name thousands, and we would knock at each."""
 
 
 class Connector(Protocol):
@@ -146,7 +149,8 @@ async def ask(
         return Answered(fault=Unreachable("name.timed_out", type(exc).__name__))
     except (dns.exception.DNSException, OSError) as exc:
         return Answered(fault=Unreachable("name.failed", type(exc).__name__))
-    return Answered(tuple(ip_address(record.to_text()) for record in answer.rrset or ()))
+    records = islice(answer.rrset or (), ADDRESSES)
+    return Answered(tuple(ip_address(record.to_text()) for record in records))
 
 
 def numeric(host: str) -> Address | None:

@@ -7,10 +7,12 @@ Values that come in ranges (Active Directory gives at most ``MaxValRange`` at on
 import asyncio
 import re
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from worker.adapters.directory.lean import NAME
-from worker.adapters.directory.session import RawEntry, Session
+from worker.adapters.directory.session import Answer, RawEntry, Session
+from worker.adapters.directory.wire import WireResult
 from worker.domain.failures import Stage, Unfinished
 from worker.ports.directory import Entry, Page
 
@@ -31,19 +33,22 @@ class Entries:
         self._usual = frozenset(self._names.values())
         self._values = values
 
-    async def page(self, raw: list[RawEntry]) -> Page:
-        """Return the entries, complete. Raises Unfinished ``read.too_many_values``, ``read.range``."""
+    async def page(self, answer: Answer) -> Page:
+        """Return the entries, complete. Raises Unfinished ``read.too_many_values``, ``read.range``, ``read.miscounted``."""
         page: Page = []
-        usual = self._usual
+        usual, raw, counted = self._usual, answer.entries, Counted()
         for first in range(0, len(raw), ENTRIES_PER_TURN):
             if first:
                 await asyncio.sleep(0)
-            for values in raw[first : first + ENTRIES_PER_TURN]:
+            some = raw[first : first + ENTRIES_PER_TURN]
+            counted.add(some)
+            for values in some:
                 name = values.pop(NAME)
                 if usual.issuperset(values):
                     page.append((name, values))
                 else:  # another spelling, an option, or values in ranges
                     page.append(await self._unusual(name, values))
+        counted.compare(answer.result)
         return page
 
     async def _unusual(self, name: str, raw: RawEntry) -> Entry:
@@ -97,6 +102,28 @@ class Entries:
         if entry is None:
             raise Unfinished("read.range", f"'{name}' is gone")
         return {key.lower(): values for key, values in entry.items() if key != NAME}
+
+
+class Counted:
+    """Counts what the library gave, to be held against the wire: it drops what it cannot read without a word."""
+
+    def __init__(self) -> None:
+        self._attributes = self._values = self._names = 0
+
+    def add(self, raw: list[RawEntry]) -> None:
+        """Take some entries, their names among them under ``NAME``."""
+        self._attributes += sum(map(len, raw)) - len(raw)
+        self._names += sum(map(len, chain.from_iterable(raw)))
+        everything = chain.from_iterable(map(dict.values, raw))
+        self._values += sum(map(len, everything)) - sum(len(entry[NAME]) for entry in raw)
+
+    def compare(self, result: WireResult) -> None:
+        """Compare. Raises Unfinished ``read.miscounted``."""
+        given, sent = (self._attributes, self._values), (result.attributes, result.values)
+        if given != sent:
+            raise Unfinished(
+                "read.miscounted", f"attributes and values: {sent} sent, {given} given"
+            )
 
 
 def octets(value: Any) -> bytes:

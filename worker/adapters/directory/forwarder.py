@@ -8,11 +8,13 @@ import asyncio
 import os
 import shutil
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from typing_extensions import override
 
+from worker.adapters.directory.questions import Questions
 from worker.adapters.directory.wire import Bounds, Framer, WireResult
 from worker.domain.failures import DirectoryFailure
 
@@ -74,10 +76,11 @@ class Forwarder:
 
     def __init__(self, bounds: Bounds) -> None:
         self._framer = Framer(bounds)
+        self._questions = Questions()
         self.far = Side(self, is_far=True)
         self.near = Side(self, is_far=False)
         self.failure: DirectoryFailure | None = None
-        """The bound of ours that was hit, when one was."""
+        """The bound of ours that was hit, or what came unasked."""
         self.fault: Exception | None = None
         """Why the far side was lost; None also when it simply hung up."""
         self.last_result: WireResult | None = None
@@ -111,6 +114,15 @@ class Forwarder:
         """Entries of the answer that is under way, or has come and was not taken."""
         return self._framer.entries_waiting
 
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes of the same."""
+        return self._framer.bytes_waiting
+
+    def expect_pages(self, *, of_entries: int) -> None:
+        """From now on let no page have more entries than so many."""
+        self._framer.page_entries = of_entries
+
     def take_result(self) -> WireResult | None:
         """Return the oldest result not taken yet: there is one before the library can see it."""
         if not self._framer.results:
@@ -143,13 +155,17 @@ class Forwarder:
             side.transport.abort()
 
     def from_server(self, data: bytes) -> None:
-        """Count and bound, then hand on; a bound that is hit closes both sides.
+        """Count, bound and hold to what was asked, then hand on; what does not pass closes both sides.
 
         The far side is read from the start, though a server has nothing to say before it is asked:
         an alert of TLS 1.3 (no client certificate) must be heard before a write fails.
         """
+        known = len(self._framer.results)
         try:
             self._framer.feed(data)
+            self._questions.check(
+                islice(self._framer.results, known, None), is_listing=self._framer.is_listing
+            )
         except DirectoryFailure as failure:
             self.failure = failure
             self.close()
@@ -158,7 +174,8 @@ class Forwarder:
             self.near.transport.write(data)
 
     def from_client(self, data: bytes) -> None:
-        """Hand on to the server."""
+        """Note what is asked, and hand on to the server."""
+        self._questions.feed(data)
         if self.far.transport is not None and not self.far.is_lost:
             self.far.transport.write(data)
 

@@ -32,6 +32,8 @@ TURN_S = 0.005
 """Reading per turn of the loop, before other tasks get theirs."""
 ENTRIES_PER_TURN = 1_000
 """Answers of more entries than this are read in a thread: 1,000 take about 12 ms."""
+BYTES_PER_TURN = 512 * 1024
+"""And answers of more bytes: few entries may have many values."""
 STEPS_PER_LOOK = 16
 """Messages taken before asking again for the time and whether there is more: a vain step costs no more than asking."""
 STEPS_TO_FAIL = 20
@@ -55,6 +57,11 @@ class Source(Protocol):
     @property
     def entries_waiting(self) -> int:
         """Entries of the answer that is under way, or has come and was not taken."""
+        ...
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes of the same."""
         ...
 
     def close(self) -> None:
@@ -159,7 +166,7 @@ class Watch:
     def _ready(self) -> None:
         if self.done.done():  # cancelled in this very turn
             self.stop()
-        elif self._connection.source.entries_waiting > ENTRIES_PER_TURN:
+        elif is_large(self._connection.source):
             self._loop.remove_reader(self._watched)
             self._aside = self._loop.run_in_executor(None, self._read)
             self._aside.add_done_callback(self._back)
@@ -217,6 +224,11 @@ class Watch:
 
     def _has_more(self) -> bool:
         return self._connection.fileno() == self._watched and bool(self._poller.poll(0))
+
+
+def is_large(source: Source) -> bool:
+    """Tell whether an answer takes longer than a turn of the loop may."""
+    return source.entries_waiting > ENTRIES_PER_TURN or source.bytes_waiting > BYTES_PER_TURN
 
 
 @contextmanager

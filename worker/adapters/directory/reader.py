@@ -68,6 +68,8 @@ PAGE_TOO_LARGE = frozenset({"read.size_limit", "read.admin_limit"})
 SMALLEST_PAGE = 10
 UNPAGED_ENTRIES = 50_000
 """A server without paging gives all at once, and all of it is in memory: that has an end."""
+EMPTY_PAGES = 1_000
+"""In a row; a server that walks a large tree for few entries sends some."""
 ANSWER_BYTES = 128 * 1024 * 1024
 """Of one page: 500 entries of 256 KiB."""
 
@@ -247,9 +249,10 @@ class WholeListing:
         """Give page after page; the one after is asked for before each is given."""
         with self._progress.stage(Stage.READ) as step:
             for base in self._opened.bases:
-                answer = await self._first(base)
+                answer, sense = await self._first(base), PageSense()
                 while True:
-                    page = await self._entries.page(answer.entries)
+                    page = await self._entries.page(answer)
+                    sense.check(page)
                     asked = self._session.request_next(answer)
                     self._given += len(page)
                     self._references += answer.result.references
@@ -261,6 +264,7 @@ class WholeListing:
             if self._given == 0:
                 await self._learn()
                 raise Unfinished("read.nothing_found", "success, and no entry")
+            self._session.check_line()
             step.seen = f"{self._given} entries"
         proof = self._prove()
         await self._learn()
@@ -315,6 +319,31 @@ class WholeListing:
                 ):
                     raise
                 search = smaller
+
+
+class PageSense:
+    """Notices pages that lead nowhere, within one search.
+
+    Not by the cookie: 389 Directory Server and Samba send the same one with every page of a search. But
+    an entry is found once, so the same page again means a server that goes round, or lost its place.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._empty = 0
+
+    def check(self, page: Page) -> None:
+        """Take one page. Raises Unfinished ``read.endless``."""
+        if not page:
+            self._empty += 1
+            if self._empty > EMPTY_PAGES:
+                raise Unfinished("read.endless", f"{self._empty} pages without an entry")
+            return
+        self._empty = 0
+        names = hash(tuple(name for name, _ in page))
+        if names in self._seen:
+            raise Unfinished("read.endless", f"a page that came before, from '{page[0][0]}'")
+        self._seen.add(names)
 
 
 def target_for(plan: ReadPlan, server: Server) -> Target:

@@ -198,9 +198,13 @@ class Session:
             text, names = search.filter, list(search.attributes)
             if search.page_size == 0:
                 return connection.search(search.base, 2, text, names)  # type: ignore[no-any-return]
+            self._forwarder.expect_pages(of_entries=max(PAGED_ENTRIES, search.page_size))
             return connection.paged_search(search.base, 2, text, names, page_size=search.page_size)  # type: ignore[no-any-return]
 
-        return await self._page(connection.ask(begin), is_first=True)
+        answer = await self._page(connection.ask(begin), is_first=True)
+        if answer.result.cookie is None and len(answer.entries) == search.page_size:
+            raise Unfinished("read.cookie", "a full page that does not say whether it is the last")
+        return answer
 
     async def next_page(self, message_id: int) -> "Answer":
         """Return the page asked for by ``request_next``."""
@@ -210,12 +214,12 @@ class Session:
         doing = Doing(Stage.READ, is_first_page=is_first)
         found = await self._await(operation, doing, within_s=self._limits.page_s)
         result = self._result(Stage.READ, is_first_page=is_first)
-        if not isinstance(found, list) and result.entries > PAGED_ENTRIES:
-            raise Unfinished("read.no_paging", f"{result.entries} entries in one page")
         entries: list[RawEntry] = list(found)
         check_count(result, len(entries))
         if result.cookie and isinstance(found, list):
             raise Unfinished("read.cookie", "a page, though none was asked for")
+        if not is_first and result.cookie is None:
+            raise Unfinished("read.cookie", "a page that does not say whether it is the last")
         return Answer(entries, result, None if isinstance(found, list) else found)
 
     def request_next(self, answer: "Answer") -> int | None:
@@ -229,6 +233,11 @@ class Session:
         if message_id is None:
             raise Unfinished("read.cookie", "the library lost the cookie that the server sent")
         return message_id
+
+    def check_line(self) -> None:
+        """Make sure that nothing came after the last answer. Raises Unfinished ``read.unasked``."""
+        if self._forwarder.failure is not None:
+            raise self._forwarder.failure
 
     @property
     def entries_digest(self) -> bytes:

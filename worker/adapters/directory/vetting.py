@@ -73,13 +73,19 @@ def vet(address: Address, limits: Limits) -> str | None:
     if disguised is not None and (reason := vet(disguised, limits)):
         return reason
     special = next((entry for entry in SPECIAL if address in entry.network), None)
-    if special is None and in_public_space(address):
+    is_own = is_in(address, limits.own_networks)
+    if special is None and in_public_space(address) and not is_own:
         return None
-    if any(address in ip_network(network) for network in limits.allow_networks):
+    if is_in(address, limits.allow_networks):
         return None
     if limits.allow_private and special is not None and special.at_home:
         return None
-    return special.why if special else "reserved"
+    return special.why if special else "our own" if is_own else "reserved"
+
+
+def is_in(address: Address, networks: Iterable[str]) -> bool:
+    """Tell whether one of these networks (CIDR) holds the address."""
+    return any(address in ip_network(network) for network in networks)
 
 
 def verdicts(addresses: Iterable[Address], limits: Limits) -> dict[str, str | None]:

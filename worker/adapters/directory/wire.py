@@ -1,37 +1,41 @@
 """LDAP messages seen from outside: where each ends, what it is, what a result says (RFC 4511 section 4).
 
 Counts entries and references and enforces every bound on what a server may send. Never decodes
-an entry's values, never waits, never writes.
+a value, never waits, never writes.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from worker.adapters.directory.shape import (
+    LONG_FORM,
+    MAX_LENGTH_BYTES,
+    OCTETS,
+    SEQUENCE,
+    entry_shape,
+)
 from worker.domain.failures import Unfinished
 
 
-SEQUENCE = 0x30
 INTEGER = 0x02
+ENUMERATED = 0x0A
 BIND_RESPONSE = 0x61
 ENTRY = 0x64
 SEARCH_DONE = 0x65
 REFERENCE = 0x73
 EXTENDED_RESPONSE = 0x78
 CONTROLS = 0xA0
+ANSWERS = frozenset({BIND_RESPONSE, ENTRY, SEARCH_DONE, REFERENCE, EXTENDED_RESPONSE})
+"""What may come to what we ask. Anything else is kept from the library: at an operation it does not know, bonsai
+1.5.5 takes the process down (a null pointer), and intermediate responses (RFC 4511 section 4.13) it hoards."""
 
 PAGED_RESULTS = b"1.2.840.113556.1.4.319"
 """RFC 2696."""
 
-LONG_FORM = 0x80
-MAX_LENGTH_BYTES = 4
 MAX_ID_BYTES = 4
 RESULT_BYTES = 64 * 1024
 """A result is a code and some words; more than this is no answer but an attack."""
-INSPECT_BYTES = 2048
-"""Larger entries are looked into. A smaller one cannot hold more than some 250 attributes."""
-ATTRIBUTES = 256
-"""Per entry. libldap looks each one up by walking them all: the cost grows with the square."""
 UNREAD_RESULTS = 16
 
 
@@ -48,6 +52,9 @@ class Bounds:
     answer_bytes: int
     """Between two results: an answer is held in memory as a whole."""
     answer_entries: int
+    answer_elements: int = 1_000_000
+    """Attributes and values between two results: each is an object or two, thirty times its bytes on the wire."""
+    answer_references: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,12 @@ class WireResult:
     """Of the paged results control; None when the control was absent."""
     entries: int = 0
     references: int = 0
+    attributes: int = field(default=0, compare=False)
+    values: int = field(default=0, compare=False)
+    name_bytes: int = field(default=0, compare=False)
+    """Of all attributes' names: the library ends one at a NUL, and would take ``mail\\0x`` for ``mail``."""
+    size_bytes: int = field(default=0, compare=False)
+    """Of the answer that it ends, about."""
 
 
 DIGEST_BYTES = 16
@@ -73,15 +86,19 @@ class Framer:
 
     __slots__ = (
         "_answer_bytes",
+        "_attributes",
         "_bounds",
         "_digest",
         "_entries",
         "_head",
         "_kept",
         "_left",
+        "_name_bytes",
         "_operation",
         "_references",
+        "_values",
         "notice",
+        "page_entries",
         "results",
         "total_bytes",
         "total_entries",
@@ -96,6 +113,11 @@ class Framer:
         self._entries = 0
         self._references = 0
         self._answer_bytes = 0
+        self._attributes = 0
+        self._values = 0
+        self._name_bytes = 0
+        self.page_entries: int | None = None
+        """Most entries of one page, while pages are asked for."""
         self._digest = blake2b(digest_size=DIGEST_BYTES)
         self.results: deque[WireResult] = deque()
         self.notice: WireResult | None = None
@@ -107,6 +129,16 @@ class Framer:
     def entries_waiting(self) -> int:
         """Entries since the last result, and of results not taken."""
         return self._entries + sum(result.entries for result in self.results)
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes since the last result, and of results not taken."""
+        return self._answer_bytes + sum(result.size_bytes for result in self.results)
+
+    @property
+    def is_listing(self) -> bool:
+        """True between the first entry or reference and the result that ends them."""
+        return self._entries + self._references > 0
 
     @property
     def entries_digest(self) -> bytes:
@@ -136,6 +168,13 @@ class Framer:
             raise Unfinished(
                 "read.too_many_entries", f"more than {self._bounds.answer_entries} in one answer"
             )
+        if self._attributes + self._values > self._bounds.answer_elements:
+            raise Unfinished(
+                "read.too_many_bytes",
+                f"more than {self._bounds.answer_elements} values in one answer",
+            )
+        if self.page_entries is not None and self._entries > self.page_entries:
+            raise Unfinished("read.no_paging", f"{self._entries} entries in one page")
 
     def _scan(self, data: bytes) -> None:
         """Walk from header to header; what lies between is stepped over, or kept if it is looked into."""
@@ -152,9 +191,9 @@ class Framer:
                 break
             if stop - at > largest:
                 raise Unfinished("read.message_too_large", f"{stop - at} bytes")
-            if operation == ENTRY and stop - at <= INSPECT_BYTES:
+            if operation == ENTRY and stop <= end:
                 self._entries += 1
-                self._operation = ENTRY
+                self._count(data, start, stop)
             else:
                 if operation != ENTRY:
                     self._digest.update(data[begin:at])
@@ -177,36 +216,69 @@ class Framer:
         return take
 
     def _take(self, data: bytes, start: int, stop: int, operation: int) -> None:
-        """Count a message that is not just another small entry, and keep it if it is looked into."""
+        """Take a message that is not just another whole entry, and keep it until all of it is there."""
+        if operation not in ANSWERS:
+            raise Unfinished("read.unasked", f"operation {operation:#04x}")
         self._operation = operation
-        if operation == REFERENCE:
-            self._references += 1
-            return
         if operation == ENTRY:
             self._entries += 1
         elif stop - start > RESULT_BYTES:
             raise Unfinished("read.message_too_large", f"a result of {stop - start} bytes")
+        if operation == REFERENCE:
+            self._count_reference()
         self._kept = bytearray(data[start:stop])
         if stop <= len(data):
             self._look_into()
 
+    def _count_reference(self) -> None:
+        self._references += 1
+        if self._references > self._bounds.answer_references:
+            raise Unfinished(
+                "read.too_many_references", f"more than {self._bounds.answer_references}"
+            )
+
     def _look_into(self) -> None:
         body, self._kept = bytes(self._kept or b""), None
         if self._operation == ENTRY:
-            bound_entry(body, values=self._bounds.values)
-        elif self._operation in {BIND_RESPONSE, SEARCH_DONE, EXTENDED_RESPONSE}:
+            self._count(body, 0, len(body))
+        elif self._operation == REFERENCE:
+            check_reference(body)
+        else:
             self._take_result(body)
 
+    def _count(self, data: bytes, start: int, stop: int) -> None:
+        """Look into an entry whose contents are these bytes: its operation stands after the message id."""
+        operation = start + 2 + data[start + 1]
+        attributes, values, names = entry_shape(data, operation, stop, values=self._bounds.values)
+        self._attributes += attributes
+        self._values += values
+        self._name_bytes += names
+
     def _take_result(self, body: bytes) -> None:
-        result = parse_result(body, entries=self._entries, references=self._references)
+        result = replace(
+            parse_result(body),
+            entries=self._entries,
+            references=self._references,
+            attributes=self._attributes,
+            values=self._values,
+            name_bytes=self._name_bytes,
+            size_bytes=self._answer_bytes,
+        )
         if result.message_id == 0:
-            self.notice = result
+            self._take_notice(result)
             return
         self.total_entries += self._entries
         self._entries = self._references = self._answer_bytes = 0
+        self._attributes = self._values = self._name_bytes = 0
         if len(self.results) >= UNREAD_RESULTS:
             raise Unfinished("read.malformed", "results nobody asked for")
         self.results.append(result)
+
+    def _take_notice(self, result: WireResult) -> None:
+        """Keep it: the one message that answers nothing (RFC 4511 section 4.4), of one kind."""
+        if result.operation != EXTENDED_RESPONSE:
+            raise Unfinished("read.unasked", f"an answer {result.operation:#04x} to question 0")
+        self.notice = result
 
 
 def header(data: bytes, at: int) -> tuple[int, int, int]:
@@ -247,48 +319,41 @@ def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     return tag, start, start + size
 
 
-def bound_entry(body: bytes, *, values: int) -> None:
-    """Count attributes and values of one entry. Raises Unfinished when there are too many."""
+def contents(data: bytes, at: int, end: int, tag: int) -> tuple[bytes, int]:
+    """Return what is in the element at ``at``, and where it stops. Raises Unfinished ``read.malformed`` at another tag."""
+    found, start, stop = element(data, at, end)
+    if found != tag:
+        raise Unfinished("read.malformed", f"tag {found:#04x} in place of {tag:#04x}")
+    return data[start:stop], stop
+
+
+def check_reference(body: bytes) -> None:
+    """Want a list of URIs (RFC 4511 section 4.5.3). Raises Unfinished ``read.malformed``: it may have been an entry."""
     end = len(body)
     _, _, at = element(body, 0, end)  # message id
-    _, at, end = element(body, at, end)  # the entry
-    _, _, at = element(body, at, end)  # its name
-    _, at, end = element(body, at, end)  # its attributes
-    attributes = counted = 0
+    _, at, end = element(body, at, end)
     while at < end:
-        _, first, at = element(body, at, end)
-        attributes += 1
-        _, _, first = element(body, first, at)  # the type
-        _, first, last = element(body, first, at)  # the set of values
-        while first < last:
-            _, _, first = element(body, first, last)
-            counted += 1
-            if counted > values:
-                raise Unfinished("read.too_many_values", f"more than {values} in one entry")
-        if attributes > ATTRIBUTES:
-            raise Unfinished("read.malformed", f"more than {ATTRIBUTES} attributes in one entry")
+        tag, _, at = element(body, at, end)
+        if tag != OCTETS:
+            raise Unfinished("read.malformed", f"a reference that holds {tag:#04x}")
 
 
-def parse_result(body: bytes, *, entries: int = 0, references: int = 0) -> WireResult:
+def parse_result(body: bytes) -> WireResult:
     """Read an LDAPResult (RFC 4511 section 4.1.9) from the contents of its message. Raises Unfinished ``read.malformed``."""
-    end = len(body)
-    _, start, at = element(body, 0, end)
-    message_id = int.from_bytes(body[start:at], "big")
-    operation, first, at = element(body, at, end)
-    _, start, stop = element(body, first, at)
-    code = int.from_bytes(body[start:stop], "big")
-    _, start, stop = element(body, stop, at)
-    matched = text(body[start:stop])
-    _, start, stop = element(body, stop, at)
+    message_id, at = contents(body, 0, len(body), INTEGER)
+    operation, first, at = element(body, at, len(body))
+    code, first = contents(body, first, at, ENUMERATED)
+    matched, first = contents(body, first, at, OCTETS)
+    diagnostic, _ = contents(body, first, at, OCTETS)
+    if not code:
+        raise Unfinished("read.malformed", "a result without a code")
     return WireResult(
-        message_id,
+        int.from_bytes(message_id, "big"),
         operation,
-        code,
-        matched,
-        text(body[start:stop]),
+        int.from_bytes(code, "big"),
+        text(matched),
+        text(diagnostic),
         cookie_of(body, at),
-        entries,
-        references,
     )
 
 
@@ -297,25 +362,29 @@ def cookie_of(body: bytes, at: int) -> bytes | None:
     if at >= len(body):
         return None
     tag, at, end = element(body, at, len(body))
-    while tag == CONTROLS and at < end:
-        _, first, at = element(body, at, end)
-        _, start, stop = element(body, first, at)
-        if body[start:stop] == PAGED_RESULTS:
-            return last_octets(body[stop:at])
+    if tag != CONTROLS or end != len(body):
+        # what is taken for no control may have been the cookie of a page that is not the last
+        raise Unfinished("read.malformed", f"{tag:#04x} where the controls should be")
+    while at < end:
+        control, at = contents(body, at, end, SEQUENCE)
+        oid, first = contents(control, 0, len(control), OCTETS)
+        if oid == PAGED_RESULTS:
+            return last_octets(control[first:])
     return None
 
 
 def last_octets(control: bytes) -> bytes:
-    """Return the cookie: the last element of the sequence inside the control's last element."""
-    at = 0
-    inner = b""
+    """Return the cookie: the last element of the sequence inside the control's last element (RFC 2696 section 2)."""
+    at, tag, inner = 0, 0, b""
     while at < len(control):
-        _, start, at = element(control, at, len(control))
+        tag, start, at = element(control, at, len(control))
         inner = control[start:at]
-    _, start, end = element(inner, 0, len(inner))
-    _, _, start = element(inner, start, end)  # the server's estimate of the size
-    _, start, end = element(inner, start, end)
-    return inner[start:end]
+    if tag != OCTETS:
+        raise Unfinished("read.malformed", "a paging control without a value")
+    value, _ = contents(inner, 0, len(inner), SEQUENCE)
+    _, at = contents(value, 0, len(value), INTEGER)  # the server's estimate of the size
+    cookie, at = contents(value, at, len(value), OCTETS)
+    return cookie
 
 
 def text(value: bytes) -> str:
