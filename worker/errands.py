@@ -22,7 +22,7 @@ from worker.adapters.secrets import SealedVault
 from worker.adapters.telemetry import configure_logs
 from worker.domain.commands import Envelope, Received
 from worker.domain.failures import StoreFailure
-from worker.domain.model import Change, HoldId, Mode, RunId, RunState, TenantId
+from worker.domain.model import Change, DirectoryId, HoldId, Mode, RunId, RunState, TenantId
 from worker.domain.why import Why
 from worker.flows.ask import (
     AskPorts,
@@ -38,8 +38,10 @@ from worker.flows.ask import (
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
 from worker.ports.reports import (
     ChangeLine,
+    ClaimLine,
     DirectoryLine,
     HoldLine,
+    LoginLine,
     Look,
     RunLine,
     SetLine,
@@ -69,6 +71,14 @@ class History:
 
     runs: tuple[RunLine, ...]
     changes: tuple[ChangeLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """Quarantine logins, and what entries claim for theirs and do not get."""
+
+    logins: tuple[LoginLine, ...]
+    claims: tuple[ClaimLine, ...]
 
 
 class UnknownTenantError(LookupError):
@@ -144,6 +154,17 @@ async def waiting(
         reports = PostgresReports(pool)
         await _know(reports, tenant)
         return await reports.waiting(tenant, of, most=most)
+
+
+async def logins(
+    settings: Settings, tenant: TenantId, directory: DirectoryId | None, *, most: int
+) -> Logins:
+    """Return the logins of a tenant, or of one of its directories. Raises StoreFailure, UnknownTenantError."""
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        await _know(reports, tenant)
+        made = await reports.logins(tenant, directory, most=most)
+        return Logins(tuple(made), tuple(await reports.claims(tenant, directory, most=most)))
 
 
 async def fleet_hold(settings: Settings) -> FleetHold | None:

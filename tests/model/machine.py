@@ -48,6 +48,10 @@ BEGIN
     DELETE FROM rollcall.holding WHERE tenant_id = ANY(mine);
     DELETE FROM rollcall.departure WHERE tenant_id = ANY(mine);
     DELETE FROM rollcall.history WHERE tenant_id = ANY(mine);
+    DELETE FROM rollcall.login WHERE tenant_id = ANY(mine);
+    DELETE FROM rollcall.login_address WHERE tenant_id = ANY(mine);
+    DELETE FROM rollcall.login_conflict WHERE tenant_id = ANY(mine);
+    DELETE FROM rollcall.login_history WHERE tenant_id = ANY(mine);
     DELETE FROM rollcall.directory_revision WHERE directory_id IN (
         SELECT directory_id FROM rollcall.directory WHERE tenant_id = ANY(mine));
     DELETE FROM rollcall.directory WHERE tenant_id = ANY(mine);

@@ -16,7 +16,15 @@ from worker.domain.events import HoldRef
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.findings import finding
 from worker.domain.guard import judge
-from worker.domain.model import ClaimedRun, DirectoryId, Mode, RemovalPolicy, Removals, RunId
+from worker.domain.model import (
+    ClaimedRun,
+    DirectoryId,
+    Logins,
+    Mode,
+    RemovalPolicy,
+    Removals,
+    RunId,
+)
 from worker.domain.outcomes import Failed, Held, Outcome, Previewed, RunStopped, Skipped
 from worker.ports.runs import Snapshot
 
@@ -161,6 +169,7 @@ class Story:
         self._compare_holds(seen)
         self._compare_history(seen)
         await sound(self.house)
+        await self.receiver.compare_logins(self.house)
         self.before, self.looked_at = dict(seen.listed), self.now
 
     def _compare(self, seen: Seen) -> None:
@@ -434,7 +443,7 @@ class Story:
 
     async def save(self, name: str, removals: Removals, *, sync: bool = False) -> None:
         """Save a directory, anew or again."""
-        form = settings(removals=removals)
+        form = settings(removals=removals, type="active_directory", logins=Logins(create=True))
         refused, _ = await self._sent(self.house.save_directory(form, directory=name, sync=sync))
         assert refused is None
         known = self.directories.get(name)

@@ -42,7 +42,8 @@ SELECT
      FROM rollcall.holding h JOIN t USING (tenant_id)
      LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)) AS steps,
     (SELECT json_agg(json_build_array(o.directory_id, (
-        SELECT json_agg(json_build_array(c.address, c.approved)) FROM rollcall.change_set c WHERE c.set_id = o.hold_id)))
+        SELECT json_agg(json_build_array(c.address, c.approved)) FROM rollcall.change_set c
+        WHERE c.set_id = o.hold_id AND c.change <> 'deactivated')))
      FROM rollcall.hold o JOIN t USING (tenant_id) WHERE o.state = 'open') AS holds,
     (SELECT json_agg(json_build_array(h.address, h.change) ORDER BY h.at, h.address)
      FROM rollcall.history h JOIN t USING (tenant_id) WHERE h.at > $4) AS history
@@ -76,6 +77,21 @@ async def sound(house: House) -> None:
     assert await house.fetch(ORPHANS) == []
 
 
+STRAYS = """
+SELECT a.address, l.username FROM rollcall.login_address a JOIN rollcall.login l USING (login_id)
+WHERE l.directory_id <> 0 AND NOT EXISTS (
+    SELECT FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = a.tenant_id AND h.address = a.address AND h.directory_id = l.directory_id AND h.entry_id = l.entry_id
+        AND coalesce(d.step, 'missing') = 'missing')
+"""
+"""Addresses that lead to the login of an entry that does not have them."""
+LOGINS = """
+SELECT l.login_id, l.entry_id, l.username, l.state,
+    ARRAY(SELECT a.address FROM rollcall.login_address a WHERE a.login_id = l.login_id ORDER BY a.address) AS addresses
+FROM rollcall.login l JOIN rollcall.tenant t USING (tenant_id) WHERE t.tenant = $1 AND t.deleted_at IS NULL
+"""
+
+
 @dataclass(slots=True)
 class Receiver:
     """Another service that follows the events of one tenant and keeps a list of its own."""
@@ -86,6 +102,10 @@ class Receiver:
     sequence: int = 0
     parts: list[Mapping[str, Any]] = field(default_factory=list)
     """Of a snapshot that is not whole yet."""
+    logins: dict[str, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
+    """User name, state and addresses of each."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """Whose each login is: the entry, for ever."""
 
     async def follow(self, house: House) -> list[dict[str, Any]]:
         """Take in all that is new; gives it. Raises AssertionError where events contradict each other."""
@@ -106,12 +126,29 @@ class Receiver:
                 f"{data['sequence']} after {self.sequence}"
             )
             self.sequence = data["sequence"]
+        if message["type"] == "rollcall.logins.changed.v1":
+            for each in data["changes"]:
+                told = (each["username"], each["state"], tuple(each["addresses"]))
+                self.logins[each["login"]] = told
         if message["type"] == "rollcall.recipients.changed.v1":
             self._change(data["changes"])
         elif message["type"] == "rollcall.recipients.snapshot.v1":
             self.parts.append(data)
             if data["part"] == data["parts"]:
                 self._compare()
+
+    async def compare_logins(self, house: House) -> None:
+        """What was told of logins is what they are; each is one person's for ever, and leads from their addresses only."""
+        found = await house.fetch(LOGINS, TENANT)
+        stand = {
+            str(each["login_id"]): (each["username"], each["state"], tuple(each["addresses"]))
+            for each in found
+        }
+        assert self.logins == stand
+        for each in found:
+            login, entry = str(each["login_id"]), str(each["entry_id"])
+            assert self.owners.setdefault(login, entry) == entry
+        assert await house.fetch(STRAYS) == []
 
     def _change(self, changes: Sequence[Mapping[str, str]]) -> None:
         self.listed = replayed([(each["address"], each["change"]) for each in changes], self.listed)

@@ -13,6 +13,7 @@ from worker.cli.directory import check, preview
 from worker.cli.exits import EPILOG, Exit, refusals, refuse
 from worker.cli.fleet import fleet
 from worker.cli.keys import keys
+from worker.cli.logins import logins
 from worker.cli.options import AsJson
 from worker.cli.reports import history, status
 from worker.cli.restored import restored
@@ -79,7 +80,7 @@ def show_settings(*, as_json: AsJson = False) -> None:
     )
 
 
-for command in (preview, check, sync, history, status, why, holds, approve, discard, undo):
+for command in (preview, check, sync, history, status, why, logins, holds, approve, discard, undo):
     app.command(epilog=EPILOG)(command)
 for command in (pause, resume, add, remove, republish):
     app.command(epilog=EPILOG)(command)

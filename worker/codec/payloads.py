@@ -15,7 +15,18 @@ from worker.codec.fields import Id
 from worker.domain.events import CHANGES_MAX_COUNT
 from worker.domain.failures import Retry, Stage, StageState
 from worker.domain.guard import SAMPLE
-from worker.domain.model import Change, Kind, Mode, Tier, Trigger
+from worker.domain.logins import ADDRESSES_MAX_COUNT, ClaimCode
+from worker.domain.model import (
+    Change,
+    Kind,
+    LoginChange,
+    LoginReason,
+    LoginRole,
+    LoginState,
+    Mode,
+    Tier,
+    Trigger,
+)
 from worker.domain.server import ServerType
 from worker.domain.survey import PortState, Speech
 
@@ -124,6 +135,27 @@ class SyncProgress(RunMembers):
     addresses: Count
 
 
+class UnmetFacts(Payload):
+    """An address that an entry claims for its login and does not get."""
+
+    address: str
+    code: ClaimCode
+    text: str
+
+
+class LoginCountsFacts(Payload):
+    """What a run did to quarantine logins; all zero where there are none."""
+
+    created: Count
+    renamed: Count
+    deactivated: Count
+    reactivated: Count
+    conflicts: Annotated[Count, Field(description="Claims of entries that are not met.")]
+    unmet: Annotated[
+        tuple[UnmetFacts, ...], Field(max_length=SAMPLE, description="The first of these.")
+    ]
+
+
 class CountsFacts(Payload):
     """What a run read and did; ``addresses`` = added + returned + unchanged."""
 
@@ -138,6 +170,7 @@ class CountsFacts(Payload):
     removed: Count
     held: Count
     ignored: Annotated[Mapping[str, Count], Field(description="Rejected values by reason.")]
+    logins: LoginCountsFacts | None = None
 
 
 class SecondsFacts(Payload):
@@ -441,6 +474,37 @@ class RecipientsSnapshot(Answering):
     recipients: Annotated[tuple[RecipientFacts, ...], Field(max_length=CHANGES_MAX_COUNT)]
 
 
+# --- quarantine logins -------------------------------------------------------
+
+
+class LoginFacts(Payload):
+    """A quarantine login as it stands now: take it whole, whatever the change is called."""
+
+    login: Annotated[UUID, Field(description="Its own for ever, whatever it is called.")]
+    directory: Annotated[Id | None, Field(description="Null: it stays by hand from now on.")]
+    change: LoginChange
+    username: str
+    was: Annotated[str | None, Field(description="Its user name before, if that changed.")]
+    addresses: Annotated[
+        tuple[str, ...],
+        Field(max_length=ADDRESSES_MAX_COUNT, description="All that lead to it now, in order."),
+    ]
+    role: LoginRole
+    state: LoginState
+    reason: Annotated[LoginReason | None, Field(description="Why it is not active.")]
+
+
+class LoginsChanged(Sequenced):
+    """One part of what became of quarantine logins; ``run`` is null where a person's command did it."""
+
+    run: UUID | None
+    directory: Id | None
+    causes: Causes = ()
+    part: Annotated[int, Field(ge=1)]
+    parts: Annotated[int, Field(ge=1)]
+    changes: Annotated[tuple[LoginFacts, ...], Field(max_length=CHANGES_MAX_COUNT)]
+
+
 # --- what a person decided ---------------------------------------------------
 
 
@@ -449,7 +513,9 @@ class HoldApproved(Answering):
 
     directory: Id
     hold: HoldFacts
-    approved: Annotated[Count, Field(description="Addresses approved.")]
+    approved: Annotated[
+        Count, Field(description="Addresses approved, and logins whose address stays.")
+    ]
     grace: Annotated[Count, Field(description="Those of them that entered grace now.")]
 
 
@@ -475,6 +541,14 @@ class UntouchedFacts(SampleFacts):
     text: str
 
 
+class UndoneLoginsFacts(Payload):
+    """What the undo did to quarantine logins."""
+
+    reactivated: Count
+    deactivated: Count
+    renamed: Count
+
+
 class RunUndone(Answering):
     """What the run took is valid again; what it gave leaves through guard and grace. Automatic syncs pause."""
 
@@ -483,6 +557,7 @@ class RunUndone(Answering):
     given_back: SampleFacts
     leaving: SampleFacts
     not_touched: tuple[UntouchedFacts, ...]
+    logins: UndoneLoginsFacts | None = None
 
 
 # --- all directories at once -------------------------------------------------
@@ -548,6 +623,7 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "sync.cancelled": SyncCancelled,
     "recipients.changed": RecipientsChanged,
     "recipients.snapshot": RecipientsSnapshot,
+    "logins.changed": LoginsChanged,
     "hold.approved": HoldApproved,
     "hold.discarded": HoldDiscarded,
     "run.undone": RunUndone,

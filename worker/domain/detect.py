@@ -165,10 +165,12 @@ def _no_attribute(chosen: Preset, detected: Detected) -> str | None:
 
 
 def _instead(chosen: Preset, detected: Detected) -> str:
-    best = next((name for name in detected.types if name not in {chosen.name, "custom"}), None)
-    if best is None:
+    """Name the best type, and the next best: a server may know a schema that nobody uses."""
+    others = [name for name in detected.types if name not in {chosen.name, "custom"}][:2]
+    if not others:
         return "look at filter and attributes again."
-    return f"choose {best} ({PRESETS[best].title})."
+    named = [f"{name} ({PRESETS[name].title})" for name in others]
+    return f"choose {', or if that finds nothing '.join(named)}."
 
 
 def _exchange_misfit(chosen: Preset, detected: Detected) -> str | None:

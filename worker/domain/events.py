@@ -1,7 +1,7 @@
 """What happened, in the past tense: one constructor per event, its payload named field by field.
 
 Who sends an event adds ``epoch`` and ``sequence`` to those that are sequenced. Bulk parts of
-``recipients.changed`` are rendered where the changes lie; their shape is the same as here.
+``recipients.changed`` and ``logins.changed`` are rendered where the changes lie; the schemas hold them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -152,6 +152,20 @@ class RunRef:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginCounts:
+    """What one run did to quarantine logins; a login may count under two of the first four."""
+
+    created: int = 0
+    renamed: int = 0
+    deactivated: int = 0
+    reactivated: int = 0
+    conflicts: int = 0
+    """Claims of the directory's entries that are not met, whichever run met them first."""
+    unmet: tuple[Mapping[str, str], ...] = ()
+    """The first of these, at most 20: each an ``address``, a ``code`` and a ``text``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What one run read and did, in distinct addresses (``entries`` and ``references`` apart)."""
 
@@ -168,6 +182,7 @@ class Counts:
     held: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Rejected values, counted by reason."""
+    logins: LoginCounts = LoginCounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +374,7 @@ class ApprovalFacts:
 
     hold: HoldRef
     approved: int
-    """Addresses approved."""
+    """Addresses approved, and logins whose address stays."""
     grace: int
     """Those of them that entered grace now; the others were in grace before, or nobody is removed here."""
 
@@ -399,12 +414,22 @@ class Untouched:
 
 
 @dataclass(frozen=True, slots=True)
+class UndoneLogins:
+    """What an undo did to quarantine logins; the whole of it is told in ``logins.changed``."""
+
+    reactivated: int = 0
+    deactivated: int = 0
+    renamed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class UndoFacts:
     """What an undo did; the whole of it is told in ``recipients.changed``."""
 
     given_back: Sample
     leaving: Sample
     not_touched: tuple[Untouched, ...]
+    logins: UndoneLogins = UndoneLogins()
 
 
 def run_undone(

@@ -23,7 +23,8 @@ class DomainCount:
     """The figures of one mail domain.
 
     ``recipients``: valid now in the whole tenant. ``leaving``: not present any more in this snapshot, held by
-    no other source, neither decided nor approved by a person. ``left``: gone during the window before.
+    no other source, neither decided nor approved by a person; and who would lose a quarantine login, each person
+    once. ``left``: gone during the window before.
     """
 
     domain: str
@@ -34,6 +35,8 @@ class DomainCount:
     """The first of the addresses that leave, at most ``SAMPLE``."""
     lingering: int = 0
     """In grace for longer than the window: no part of a share any more, and still to be removed."""
+    logins: int = 0
+    """Of ``leaving``: those who keep their address and would lose their quarantine login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,11 @@ class Evidence:
         return self.leaving + sum(count.lingering for count in self.domains)
 
     @property
+    def logins(self) -> int:
+        """How many of those who leave would only lose their quarantine login."""
+        return sum(count.logins for count in self.domains)
+
+    @property
     def sample(self) -> tuple[str, ...]:
         """The first of all that leave."""
         return tuple(address for count in self.domains for address in count.sample)[:SAMPLE]
@@ -124,11 +132,17 @@ class Ruling:
         return bool(self.reasons)
 
 
+def _of_logins(count: int) -> str:
+    if not count:
+        return ""
+    return f" Counted with them: {count} who would only lose their quarantine login, since their mailbox is disabled or another."
+
+
 def _domain_share(evidence: Evidence, removals: Removals) -> list[Found]:
     return [
         Found(
             f"{gone} of {total} addresses of {count.domain} would be gone within {WINDOW_DAYS} days; "
-            f"allowed are {removals.min_count} or {removals.max_share:.0%}.",
+            f"allowed are {removals.min_count} or {removals.max_share:.0%}.{_of_logins(count.logins)}",
             (
                 ("domain", count.domain),
                 ("gone", gone),
@@ -147,7 +161,7 @@ def _domain_share(evidence: Evidence, removals: Removals) -> list[Found]:
 def _domain_half(evidence: Evidence, _: Removals) -> list[Found]:
     return [
         Found(
-            f"{gone} of {total} addresses of {count.domain} would be gone: more than half.",
+            f"{gone} of {total} addresses of {count.domain} would be gone: more than half.{_of_logins(count.logins)}",
             (("domain", count.domain), ("gone", gone), ("of", total)),
             count.sample,
         )
@@ -162,7 +176,7 @@ def _total_count(evidence: Evidence, removals: Removals) -> list[Found]:
     gone = sum(count.leaving + count.left for count in evidence.domains)
     if not evidence.leaving or gone <= removals.max_count:
         return []
-    text = f"{gone} addresses would be gone within {WINDOW_DAYS} days; allowed are {removals.max_count}."
+    text = f"{gone} addresses would be gone within {WINDOW_DAYS} days; allowed are {removals.max_count}.{_of_logins(evidence.logins)}"
     return [Found(text, (("gone", gone), ("max_count", removals.max_count)), evidence.sample)]
 
 
@@ -200,7 +214,7 @@ def _replaced(evidence: Evidence, removals: Removals) -> list[Found]:
 def _leaving(evidence: Evidence, text: str) -> list[Found]:
     if not evidence.waiting:
         return []
-    said = text.format(leaving=evidence.waiting)
+    said = text.format(leaving=evidence.waiting) + _of_logins(evidence.logins)
     return [Found(said, (("leaving", evidence.waiting),), evidence.sample)]
 
 
@@ -346,7 +360,11 @@ class Passage:
 
 PASSES: tuple[Passage, ...] = (
     Passage("first_run", "the first run of a directory", "All it shows is added."),
-    Passage("migrated", "the same addresses under new ids", "Unchanged, with its history."),
+    Passage(
+        "migrated",
+        "the same addresses under new ids",
+        "Unchanged, with its history; where logins are made, theirs would end, and that counts.",
+    ),
     Passage("domain_added", "a domain added", "Its addresses are added by the next run."),
     Passage(
         "domain_taken_off",

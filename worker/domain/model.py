@@ -67,6 +67,38 @@ class LoginRole(enum.StrEnum):
     NORMAL = "normal"
 
 
+class LoginState(enum.StrEnum):
+    """Whether a quarantine login may be used."""
+
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    RELEASED = "released"
+    """Deactivated for good: somebody else has the user name now."""
+
+
+class LoginReason(enum.StrEnum):
+    """Why a quarantine login is not active."""
+
+    DISABLED = "disabled"
+    GONE = "gone"
+    NOT_WANTED = "not_wanted"
+    """The form does not ask for logins of its kind any more."""
+    DECIDED = "decided"
+    UNDONE = "undone"
+
+
+class LoginChange(enum.StrEnum):
+    """What became of a quarantine login; of several the first here."""
+
+    CREATED = "created"
+    RELEASED = "released"
+    REACTIVATED = "reactivated"
+    DEACTIVATED = "deactivated"
+    RENAMED = "renamed"
+    CHANGED = "changed"
+    """Its addresses, its role, or the directory that it belongs to."""
+
+
 class Trigger(enum.StrEnum):
     """Who asked for a run."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from worker.domain.commands import (
     Envelope,
@@ -133,6 +134,31 @@ class SetLine:
     kind: str
     primary: bool
     approved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLine:
+    """One quarantine login; its directory is None where it was made, or stays, by hand."""
+
+    login: UUID
+    directory: DirectoryId | None
+    username: str
+    addresses: Sequence[str]
+    role: str
+    state: str
+    reason: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLine:
+    """An address that an entry claims for its login and does not get, and why."""
+
+    directory: DirectoryId
+    entry: UUID
+    address: str
+    code: str
+    text: str
 
 
 class Reports(Protocol):

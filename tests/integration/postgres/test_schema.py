@@ -12,6 +12,8 @@ import pytest
 import worker.adapters.postgres.pool as db
 from tests.conftest import Servers, in_database
 from tests.integration.postgres.house import TENANT, House, rows
+from tests.integration.postgres.logins import asking
+from worker.adapters.postgres.logins import MAKE
 from worker.adapters.postgres.migrations import all_migrations, migrate, pending
 from worker.adapters.postgres.pool import Pool, open_pool, queries
 from worker.adapters.postgres.reports import PostgresReports
@@ -92,7 +94,14 @@ def test_every_query_says_what_it_does() -> None:
 async def test_every_query_is_understood_by_the_server(house: House) -> None:
     """Also those that no test reaches."""
     async with house.pool.acquire() as connection:
-        for name in ("make_stage", "make_diff", "make_touched", "make_undone", "make_rejected"):
+        for name in (
+            "make_stage",
+            "make_diff",
+            "make_touched",
+            "make_undone",
+            "make_rejected",
+            *MAKE,
+        ):
             await connection.execute(queries()[name].sql)
         for name, query in queries().items():
             try:
@@ -157,6 +166,9 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "run",
             "history",
             "hold",
+            "login",
+            "login_address",
+            "login_conflict",
             "change",
             "parked",
         }
@@ -218,7 +230,7 @@ async def test_the_worker_needs_no_more_than_its_role(owned: str, vault: Vault) 
     try:
         house = await House.open(pool, vault)
         with house.stack:
-            await house.founded()
+            await house.founded(asking())
             await house.sync("jo@example.com", "al@example.com")
             await house.sync_later("jo@example.com")
             await house.request()
@@ -227,9 +239,10 @@ async def test_the_worker_needs_no_more_than_its_role(owned: str, vault: Vault) 
             snapshot = replace(house.snapshot(run, rows("jo@example.com")), rejects=rejects)
             await house.conclude(run, snapshot)
             assert (await PostgresReports(pool).why("x@example.org", TENANT)).ignored
+            await house.undo()
             await house.sweeper.housekeep()
             await house.sweeper.sweep()
-            assert await house.outbox.lead()
+            assert (await house.seen("login"), await house.outbox.lead()) == (2, True)
             assert await house.outbox.next(10)
             assert await pool.fetchval("SELECT count(*) FROM public.rollcall_migration") == len(
                 all_migrations()

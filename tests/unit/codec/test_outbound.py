@@ -109,7 +109,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.command_refused(Refused(errors=(ERROR,), size=3)),
 )
 
-RENDERED_IN_BULK = {"recipients.snapshot"}
+RENDERED_IN_BULK = {"recipients.snapshot", "logins.changed"}
 """By the database alone; its tests hold what it renders to the schema."""
 
 

@@ -243,6 +243,12 @@ def test_a_server_without_the_attribute_is_said_to_have_none() -> None:
         (OPENLDAP, None, "active_directory_no_exchange", "is OpenLDAP"),
         (OPENLDAP, None, "389ds", "is OpenLDAP"),
         (FREEIPA, None, "google", "choose freeipa"),
+        (
+            OPENLDAP,
+            known("mailLocalAddress", "inetLocalMailRecipient"),
+            "zimbra",
+            ", or if that finds nothing openldap (OpenLDAP).",
+        ),
         (AD, AD_CORE, "active_directory", "never extended for Exchange"),
         (AD, AD_CORE, "active_directory", "choose active_directory_no_exchange."),
         (SAMBA, AD_CORE, "active_directory", "choose samba_ad."),

@@ -7,6 +7,7 @@ import asyncpg
 from worker.adapters.postgres import decisions, pool as db
 from worker.adapters.postgres.directory_tests import stop_tests
 from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.login_decisions import end_directory
 from worker.adapters.postgres.run_book import stop_runs
 from worker.adapters.postgres.schedule import Concerned, rearrange, resume_refused
 from worker.codec.stored import dump_settings, load_or_blank
@@ -151,11 +152,10 @@ class PostgresDirectories:
         if command.keep_by_hand:
             await self._hand_over(directory_id)
         settings = load_or_blank(found["settings"].encode())[0]
-        await decisions.depart(
-            self.hand.decision(command.directory),
-            decisions.Departing(directory_id=directory_id),
-            grace=settings.removals.grace,
-        )
+        decision = self.hand.decision(command.directory)
+        departing = decisions.Departing(directory_id=directory_id)
+        await decisions.depart(decision, departing, grace=settings.removals.grace)
+        await end_directory(decision, directory_id, keep_by_hand=command.keep_by_hand)
         await db.run(on, "end_hold", directory_id=directory_id, now=self.hand.now, how="deleted")
         await db.run(on, "forget_ignored", tenant_id=self.hand.tenant_id, directory_id=directory_id)
         await db.run(on, "delete_directory", directory_id=directory_id, now=self.hand.now)

@@ -1,12 +1,13 @@
 """What the guard may know of a complete run, counted in the final transaction once the snapshot is compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import asyncpg
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.endings import RunRow
+from worker.adapters.postgres.logins import RunLogins
 from worker.domain.guard import WINDOW_DAYS, Discarded, DomainCount, Evidence, Replaced
 from worker.domain.model import ClaimedRun
 from worker.ports.runs import Snapshot
@@ -28,6 +29,10 @@ class State:
     rejects_digest: bytes | None
     """Of what the last complete run rejected; None if that was not kept."""
     now: datetime
+    makes_logins: bool
+    """The form asks for logins, and the plan has them."""
+    logins_rule: str | None
+    """By which the directory's logins were settled by the last complete run; None: not all of them were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,16 @@ async def gather(
         fleet_is_held=state.fleet_is_held,
     )
     return Doubt(evidence, absent)
+
+
+async def with_logins(connection: db.Connection, doubt: Doubt, logins: RunLogins) -> Doubt:
+    """Count logins that end as addresses that leave."""
+    hold = await db.row(connection, "open_hold", directory_id=logins.row.directory_id)
+    evidence, discarded = doubt.evidence, doubt.evidence.discarded
+    if hold is not None and hold["discarded_version"] is not None:
+        discarded = await logins.discarded(hold["hold_id"], discarded)
+    domains = await logins.counted(evidence.domains)
+    return replace(doubt, evidence=replace(evidence, domains=domains, discarded=discarded))
 
 
 async def _discarded(connection: db.Connection, hold: asyncpg.Record | None) -> Discarded:

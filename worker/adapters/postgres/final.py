@@ -7,7 +7,7 @@ out every other writer of its recipients, the lease's row shuts out a worker tha
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -16,13 +16,15 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Place, take_places
 from worker.adapters.postgres.decisions import CHANGES_PER_PART
 from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_payload
-from worker.adapters.postgres.evidence import Doubt, State, gather
+from worker.adapters.postgres.evidence import Doubt, State, gather, with_logins
 from worker.adapters.postgres.hold_set import Standing, refresh
+from worker.adapters.postgres.logins import RunLogins, Telling, make_tables, render, tell
 from worker.adapters.postgres.rejects import remember_rejects
 from worker.adapters.postgres.schedule import Concerned, resume_refused
-from worker.domain.events import Counts, Seconds
+from worker.domain.events import Counts, LoginCounts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import Evidence, Ruling
+from worker.domain.logins import are_made, rule_of
 from worker.domain.model import (
     ClaimedRun,
     DirectoryId,
@@ -30,6 +32,7 @@ from worker.domain.model import (
     RemovalPolicy,
     RunState,
     TenantId,
+    Tier,
 )
 from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
 from worker.ports.runs import Snapshot, Spool
@@ -98,7 +101,9 @@ async def _lock(
     valid = (directory["revision_in_force"], directory["revision_pending"])
     if run.revision not in valid or tenant["domain_revision"] != run.domain_revision:
         raise Superseded(code="store.superseded")
-    is_equal = directory["digest"] == snapshot.digest
+    makes_logins = are_made(run.settings, Tier(tenant["tier"]))
+    is_settled = not makes_logins or directory["logins_rule"] == rule_of(run.settings)
+    is_equal = directory["digest"] == snapshot.digest and is_settled
     if snapshot.spool is None and not is_equal:
         # known by the wire, but what it was known by has been set aside meanwhile: read anew
         raise Superseded(code="store.superseded", detail="the last snapshot was set aside")
@@ -120,6 +125,8 @@ async def _lock(
         fleet_is_held=directory["fleet_is_held"],
         rejects_digest=directory["rejects_digest"],
         now=now,
+        makes_logins=makes_logins,
+        logins_rule=directory["logins_rule"],
     )
 
 
@@ -142,8 +149,27 @@ class PostgresFinal:
         self._addresses = 0
         self._sides = _Sides()
         self._doubt = Doubt(Evidence(0, None, (), scope_changed=False, canaries_missing=()), ())
+        self._logins = self._run_logins() if state.makes_logins else None
+        self._login_parts = 0
         self._began = time.monotonic()
         self._compared = self._began
+
+    def _run_logins(self) -> RunLogins:
+        state, run = self._state, self._run
+        everything = state.is_new or state.logins_rule != rule_of(run.settings)
+        return RunLogins(self._connection, state.row, run.settings, everything, self._telling)
+
+    @property
+    def _telling(self) -> Telling:
+        row, run = self._state.row, self._run
+        return Telling(
+            row.tenant,
+            row.directory,
+            self._state.now,
+            run_id=row.run_id,
+            causes=run.causes,
+            traceparent=run.traceparent,
+        )
 
     @property
     def _here(self) -> dict[str, int]:
@@ -158,6 +184,8 @@ class PostgresFinal:
 
     async def compare(self) -> Evidence:
         """Fill ``touched`` with every address that takes a step, and count for the guard."""
+        if self._logins is not None:
+            await make_tables(self._connection)
         if self._state.is_equal:
             await self._compare_equal()
         elif self._state.is_new:
@@ -167,8 +195,15 @@ class PostgresFinal:
         self._doubt = await gather(
             self._connection, self._state, self._run, self._snapshot, addresses=self._addresses
         )
+        if self._logins is not None:
+            await self._weigh_logins(self._logins)
         self._compared = time.monotonic()
         return self._doubt.evidence
+
+    async def _weigh_logins(self, logins: RunLogins) -> None:
+        if not (self._state.is_equal or self._state.is_new):
+            await logins.weigh()
+        self._doubt = await with_logins(self._connection, self._doubt, logins)
 
     async def _compare_equal(self) -> None:
         self._addresses = self._state.applied_addresses or 0
@@ -222,9 +257,10 @@ class PostgresFinal:
             await self._take_steps(ruling)
         counts = await self._count(ruling)
         if self._run.mode is Mode.PREVIEW:
-            return await self._end_preview(counts, ruling)
+            return await self._end_preview(await self._preview_logins(counts, ruling), ruling)
         standing = await self._hold(ruling)
         await self._write_recipients(counts)
+        counts = await self._settle_logins(counts, ruling)
         await remember_rejects(self._connection, self._state, self._snapshot.rejects)
         await self._baseline(ruling)
         return await self._end_applied(counts, ruling, standing)
@@ -263,9 +299,35 @@ class PostgresFinal:
             missing=counted["missing"],
             grace=counted["grace"],
             removed=counted["removed"],
-            held=counted["waiting"] if ruling.is_hold else 0,
+            held=await self._held(counted["waiting"]) if ruling.is_hold else 0,
             ignored=tally.ignored,
         )
+
+    async def _held(self, addresses: int) -> int:
+        return addresses + (await self._logins.waiting() if self._logins is not None else 0)
+
+    async def _settle_logins(self, counts: Counts, ruling: Ruling) -> Counts:
+        """Let logins follow the addresses that are written, and render what is to be told of them."""
+        if self._logins is None:
+            return counts
+        logins = await self._logins.settle(is_held=ruling.is_hold)
+        self._login_parts = await render(
+            self._connection, tenant_id=self._state.row.tenant_id, telling=self._telling
+        )
+        return replace(counts, logins=logins)
+
+    async def _preview_logins(self, counts: Counts, ruling: Ruling) -> Counts:
+        """Do it all, look at the logins, and take it back."""
+        if self._logins is None:
+            return counts
+        attempt = self._connection.transaction()
+        await attempt.start()
+        try:
+            await self._write_recipients(counts)
+            logins: LoginCounts = await self._logins.settle(is_held=ruling.is_hold)
+        finally:
+            await attempt.rollback()
+        return replace(counts, logins=logins)
 
     async def _hold(self, ruling: Ruling) -> Standing | None:
         """Open, refresh or end the directory's hold."""
@@ -345,6 +407,8 @@ class PostgresFinal:
             read_at=self._snapshot.read_at,
             directory_id=self._state.row.directory_id,
         )
+        if self._logins is not None:
+            await self._logins.note()
 
     async def _end_applied(
         self, counts: Counts, ruling: Ruling, standing: Standing | None
@@ -352,7 +416,9 @@ class PostgresFinal:
         changes = counts.added + counts.returned + counts.missing + counts.grace + counts.removed
         parts = -(-changes // CHANGES_PER_PART)
         place = await take_places(
-            self._connection, tenant_id=self._state.row.tenant_id, count=1 + parts
+            self._connection,
+            tenant_id=self._state.row.tenant_id,
+            count=1 + parts + self._login_parts,
         )
         seconds = self._seconds()
         await self._end(
@@ -369,6 +435,9 @@ class PostgresFinal:
         )
         if parts:
             await self._write_changed_events(place, parts)
+        if self._login_parts:
+            after = Place(place.epoch, place.sequence + 1 + parts)
+            await tell(self._connection, self._telling, after, parts=self._login_parts)
         row, this = self._state.row, self._concerned
         await resume_refused(this, row.tenant, row.directory, causes=self._run.causes)
         if ruling.is_hold:

@@ -7,6 +7,7 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import tell_changes
 from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.login_decisions import let_go
 from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.decisions import HoldRecord
@@ -76,8 +77,10 @@ class PostgresHolds:
         await db.run(on, "name_changes")
         await db.run(on, "approve_departures", **here)
         counted = await db.only(on, "count_changes")
-        await tell_changes(self.hand.decision(hold.directory), directory_id)
-        return ApprovalFacts(_ref(hold), approved, counted["grace"])
+        decision = self.hand.decision(hold.directory)
+        await tell_changes(decision, directory_id)
+        logins = await let_go(decision, hold_id=hold.hold, directory_id=directory_id)
+        return ApprovalFacts(_ref(hold), approved + logins, counted["grace"])
 
     async def discard(self, hold: HoldRecord) -> Event:
         """Keep everyone; the hold stands, and is told again when its set changes."""

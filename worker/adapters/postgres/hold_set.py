@@ -56,13 +56,17 @@ async def _refreshed(connection: db.Connection, state: State) -> Standing:
     if known is None:
         hold, is_discarded = HoldRef(HoldId(uuid4()), 1), False
     else:
-        differs = await db.only(connection, "hold_differs", hold_id=known["hold_id"])
+        query = "hold_differs_with_logins" if state.makes_logins else "hold_differs"
+        differs = await db.only(connection, query, hold_id=known["hold_id"])
         hold = HoldRef(HoldId(known["hold_id"]), known["version"] + differs["differs"])
         is_discarded = not differs["differs"] and _is_discarded(known)
         if not differs["is_old"]:
             return Standing(hold, is_discarded)
     await db.run(connection, "empty_set", set_id=hold.id)
-    await db.run(connection, "fill_hold_set", set_id=hold.id, tenant_id=state.row.tenant_id)
+    here = {"set_id": hold.id, "tenant_id": state.row.tenant_id}
+    await db.run(connection, "fill_hold_set", **here)
+    if state.makes_logins:
+        await db.run(connection, "fill_hold_logins", **here)
     return Standing(hold, is_discarded)
 
 

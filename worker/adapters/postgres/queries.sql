@@ -82,6 +82,7 @@ FROM rollcall.tenant WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
 -- name: lock_directory
 -- Second lock: the directory as it stands now, against a save or delete that came meanwhile.
 SELECT directory, revision_in_force, revision_pending, digest, scope, applied_addresses, accepted_canaries, rejects_digest,
+    CASE WHEN logins_run = last_good_run THEN logins_rule END AS logins_rule, -- else a run went by that did not look at logins
     deleted_at IS NOT NULL AS is_deleted,
     EXISTS (SELECT FROM rollcall.fleet_hold WHERE released_at IS NULL) AS fleet_is_held
 FROM rollcall.directory WHERE tenant_id = :tenant_id AND directory_id = :directory_id FOR NO KEY UPDATE
@@ -499,13 +500,14 @@ WITH begun AS (
     FROM rollcall.directory i
     WHERE r.run_id = :run_id AND i.directory_id = r.directory_id
     RETURNING r.*, i.directory, i.paused, i.deleted_at, i.digest, i.applied_rows, i.applied_ignored,
-        CASE WHEN i.rejects_digest IS NOT NULL THEN i.wire_digest END AS wire_digest -- else what it rejects is still to be kept
+        CASE WHEN i.rejects_digest IS NOT NULL THEN i.wire_digest END AS wire_digest, -- else what it rejects is still to be kept
+        CASE WHEN i.logins_run = i.last_good_run THEN i.logins_rule END AS logins_rule
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
     begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
     v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
-    begun.digest, begun.wire_digest, begun.applied_rows, begun.applied_ignored,
+    begun.digest, begun.wire_digest, begun.applied_rows, begun.applied_ignored, begun.logins_rule,
     ARRAY(SELECT command_id FROM rollcall.run_cause c WHERE c.run_id = begun.run_id ORDER BY number) AS causes,
     ARRAY(SELECT domain FROM rollcall.domain d WHERE d.tenant_id = begun.tenant_id AND d.removed_at IS NULL ORDER BY domain) AS domains
 FROM begun
@@ -837,6 +839,539 @@ WHERE i.directory_id = r.directory_id AND NOT EXISTS (
     AND NOT EXISTS ( -- nor has a person approved a later one, which counts since then
     SELECT FROM rollcall.hold o JOIN rollcall.run held ON held.run_id = o.run_id
     WHERE o.directory_id = r.directory_id AND o.ended_how = 'approved' AND o.ended_at > r.finished_at AND held.undone_at IS NULL)
+
+-- ============================================================================
+-- quarantine logins, where a directory asks for them
+-- ============================================================================
+
+-- name: make_ending
+-- One row an active login that the snapshot gives no right to any more; "counted": nothing else of its person is counted as leaving.
+CREATE TEMP TABLE IF NOT EXISTS ending (
+    login_id uuid NOT NULL,
+    username text COLLATE "C" NOT NULL,
+    counted  boolean NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: make_login_candidate
+-- Entries whose login may not be what it should be.
+CREATE TEMP TABLE IF NOT EXISTS login_candidate (
+    entry_id uuid NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: make_login_shown
+-- The valid addresses of these.
+CREATE TEMP TABLE IF NOT EXISTS login_shown (
+    address    text COLLATE "C" NOT NULL,
+    entry_id   uuid NOT NULL,
+    kind       smallint NOT NULL,
+    is_primary boolean NOT NULL,
+    enabled    boolean NOT NULL,
+    present    boolean NOT NULL   -- else missing: valid, and on its way out
+) ON COMMIT DELETE ROWS
+
+-- name: make_login_entry
+-- One row each of these that has a login or is to have one: what it has, and what it is to be.
+CREATE TEMP TABLE IF NOT EXISTS login_entry (
+    entry_id     uuid NOT NULL,
+    login_id     uuid NOT NULL,
+    was_username text COLLATE "C",          -- NULL: to be created
+    was_state    text,
+    was_role     text,
+    taken_over   boolean NOT NULL,          -- from "by hand" or a deleted directory
+    leads        boolean NOT NULL,          -- of a kind that is wanted, with a valid address
+    addresses    bigint NOT NULL,
+    becomes      text NOT NULL,             -- active, deactivated
+    reason       text,
+    claim        text COLLATE "C",          -- the user name it is to have; NULL: the one it has
+    conflict     text,                      -- why it does not get it
+    holder       uuid,                      -- the login that has it
+    readdressed  boolean NOT NULL DEFAULT false
+) ON COMMIT DELETE ROWS
+
+-- name: make_login_step
+-- One row a login that was changed: what it was.
+CREATE TEMP TABLE IF NOT EXISTS login_step (
+    login_id     uuid NOT NULL,
+    change       text NOT NULL,
+    was_username text COLLATE "C",
+    was_state    text
+) ON COMMIT DELETE ROWS
+
+-- name: fill_ending
+-- Active logins whose entry the snapshot shows as disabled, or of a kind not asked for, or not at all although other entries have
+-- its addresses now. Who is gone with an address goes by that address.
+WITH shown AS (
+    SELECT entry_id, bool_or(enabled) AS enabled, min(kind) AS kind FROM stage GROUP BY entry_id
+), departing AS (
+    SELECT DISTINCT g.entry_id FROM diff g WHERE g.side = 'g' AND NOT EXISTS (SELECT FROM stage s WHERE s.address = g.address)
+), leaving AS (
+    SELECT DISTINCT h.entry_id FROM touched t
+    JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = t.address
+    WHERE t.becomes <> 'present' AND t.elsewhere IS DISTINCT FROM 'valid'
+)
+INSERT INTO ending (login_id, username, counted)
+SELECT l.login_id, l.username, NOT EXISTS (SELECT FROM leaving g WHERE g.entry_id = l.entry_id)
+FROM rollcall.login l
+LEFT JOIN shown s USING (entry_id)
+LEFT JOIN departing p USING (entry_id)
+WHERE l.directory_id = :directory_id AND l.state = 'active'
+    AND ((s.entry_id IS NULL AND p.entry_id IS NULL) OR NOT s.enabled OR NOT s.kind = ANY(:kinds::smallint[]))
+
+-- name: count_ending
+-- For the guard, by the domain of the user name: logins that would be deactivated now, and those that runs deactivated in the window
+-- before, as far as they are not counted by an address that left.
+WITH leaving AS (
+    SELECT split_part(username, '@', 2) AS domain, count(*) AS leaving, (array_agg(username ORDER BY username))[1:20] AS sample
+    FROM ending WHERE counted GROUP BY 1
+), gone AS (
+    SELECT split_part(l.username, '@', 2) AS domain, count(*) AS gone
+    FROM rollcall.login l
+    WHERE l.directory_id = :directory_id AND l.state = 'deactivated' AND l.reason IN ('disabled', 'not_wanted', 'gone')
+        AND l.since > :window_from AND NOT l.approved
+        AND NOT EXISTS (SELECT FROM touched t WHERE t.address = l.username AND t.becomes <> 'present')
+        AND NOT EXISTS (SELECT FROM rollcall.departure d
+                        WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = l.username)
+    GROUP BY 1
+)
+SELECT j.domain, coalesce(m.recipients, 0) AS recipients, coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone,
+    coalesce(j.sample, '{}') AS sample
+FROM (leaving FULL JOIN gone USING (domain)) AS j
+LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id AND m.removed_at IS NULL
+ORDER BY j.domain COLLATE "C"
+
+-- name: count_discarded_logins
+-- Those that would still be deactivated of a hold that a person discarded.
+SELECT count(*) AS kept, coalesce((array_agg(e.username ORDER BY e.username))[1:20], '{}') AS sample
+FROM ending e JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = e.username AND c.change = 'deactivated' AND NOT c.approved
+
+-- name: count_ending_only
+-- Of the logins that wait, those whose user name does not wait as an address.
+SELECT count(*) AS waiting FROM ending e
+WHERE NOT EXISTS (SELECT FROM touched t WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND t.elsewhere IS DISTINCT FROM 'valid')
+
+-- name: hold_differs_with_logins
+-- As hold_differs, with the logins that wait: an address that came back, of which only a login waits now, is another set.
+WITH before AS (
+    SELECT address, approved, change = 'deactivated' AS is_login FROM rollcall.change_set WHERE set_id = :hold_id
+), leaving AS (
+    SELECT address, approved FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
+), after AS (
+    SELECT address, approved, false AS is_login FROM leaving
+    UNION ALL SELECT username, false, true FROM ending e WHERE NOT EXISTS (SELECT FROM leaving l WHERE l.address = e.username)
+), differing AS (
+    (TABLE before EXCEPT TABLE after) UNION ALL (TABLE after EXCEPT TABLE before)
+)
+SELECT count(*) FILTER (WHERE NOT approved) > 0 AS differs, count(*) > 0 AS is_old FROM differing
+
+-- name: fill_hold_logins
+-- The logins that wait for a person with it, by their user names.
+INSERT INTO rollcall.change_set (set_id, tenant_id, address, change, kind, is_primary)
+SELECT :set_id, :tenant_id, username, 'deactivated', 0, true FROM ending
+ON CONFLICT (set_id, address) DO NOTHING
+
+-- name: all_login_candidates
+-- Every entry that is there, or has a login.
+INSERT INTO login_candidate (entry_id)
+SELECT entry_id FROM rollcall.holding WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+UNION SELECT entry_id FROM rollcall.login WHERE directory_id = :directory_id
+
+-- name: changed_login_candidates
+-- Entries of which a run changed something, and those that did not get what they claim.
+INSERT INTO login_candidate (entry_id)
+SELECT entry_id FROM diff
+UNION SELECT h.entry_id FROM touched t
+    JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = t.address
+    WHERE t.becomes IS DISTINCT FROM t.was
+UNION SELECT entry_id FROM rollcall.login_conflict WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+
+-- name: analyze_login_candidate
+-- As for the other temporary tables: without it the planner guesses.
+ANALYZE login_candidate
+
+-- name: fill_login_shown
+-- Their valid addresses.
+INSERT INTO login_shown (address, entry_id, kind, is_primary, enabled, present)
+SELECT h.address, h.entry_id, h.kind, h.is_primary, h.enabled, d.step IS NULL
+FROM login_candidate c
+JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.entry_id = c.entry_id
+LEFT JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = h.address
+WHERE coalesce(d.step, 'missing') = 'missing'
+
+-- name: analyze_login_shown
+-- As above.
+ANALYZE login_shown
+
+-- name: fill_login_entries
+-- The rule of domain.logins, first half: who has a login or is to have one, whether it is active, and by which name. The primary address is the
+-- one that the directory calls so; of several the one that is the user name already, else the first by its bytes; without any all are asked.
+-- Where it is not told, but guessed, the user name stays as long as it is shown.
+-- A login is known by its entry's id, also one that the same entry had in a directory that is deleted, or that stayed by hand.
+WITH own AS (
+    SELECT DISTINCT ON (c.entry_id) c.entry_id, l.login_id, l.username, l.state, l.role, l.directory_id <> :directory_id AS taken_over
+    FROM login_candidate c
+    JOIN rollcall.login l ON l.tenant_id = :tenant_id AND l.entry_id = c.entry_id
+    LEFT JOIN rollcall.directory i ON i.directory_id = l.directory_id
+    WHERE l.directory_id IN (:directory_id, 0) OR i.deleted_at IS NOT NULL
+    ORDER BY c.entry_id, (l.directory_id = :directory_id) DESC, (l.state = 'active') DESC, l.since DESC, l.login_id
+), seen AS (
+    SELECT s.entry_id, bool_or(s.present) AS present, count(*) AS addresses,
+        coalesce(min(s.kind) FILTER (WHERE s.present), min(s.kind)) AS kind,
+        coalesce(bool_or(s.enabled) FILTER (WHERE s.present), bool_or(s.enabled)) AS enabled,
+        substr(min(CASE WHEN NOT s.is_primary AND :told THEN '1' ELSE '0' END || CASE WHEN s.address = o.username THEN '0' ELSE '1' END
+            || CASE WHEN s.is_primary THEN '0' ELSE '1' END || s.address) FILTER (WHERE s.present), 4) AS claim
+    FROM login_shown s LEFT JOIN own o USING (entry_id)
+    GROUP BY s.entry_id
+), judged AS (
+    SELECT entry_id, o.login_id, o.username, o.state, o.role, o.taken_over, coalesce(s.present, false) AS present, s.claim,
+        coalesce(s.addresses, 0) AS addresses, s.kind IS NOT NULL AND s.kind = ANY(:kinds::smallint[]) AS leads,
+        CASE WHEN s.kind IS NULL THEN 'gone' WHEN NOT s.kind = ANY(:kinds::smallint[]) THEN 'not_wanted' WHEN NOT s.enabled THEN 'disabled' END AS reason
+    FROM own o FULL JOIN seen s USING (entry_id)
+)
+INSERT INTO login_entry (entry_id, login_id, was_username, was_state, was_role, taken_over, leads, addresses, becomes, reason, claim)
+SELECT entry_id, coalesce(login_id, gen_random_uuid()), username, state, role, coalesce(taken_over, false), leads, addresses,
+    CASE WHEN reason IS NULL THEN 'active'
+         WHEN state = 'active' AND (NOT :deactivates OR (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id))) THEN 'active'
+         ELSE 'deactivated' END,
+    reason, CASE WHEN present AND leads AND (claim IS DISTINCT FROM username OR state = 'released') THEN claim END
+FROM judged
+WHERE (login_id IS NOT NULL OR (present AND reason IS NULL)) AND NOT (taken_over IS TRUE AND reason IS NOT NULL)
+
+-- name: analyze_login_entry
+-- As above.
+ANALYZE login_entry
+
+-- name: drop_lost_addresses
+-- What an entry does not show any more leads to its login no longer.
+WITH gone AS (
+    DELETE FROM rollcall.login_address a USING login_entry e
+    WHERE a.tenant_id = :tenant_id AND a.login_id = e.login_id
+        AND NOT (e.leads AND EXISTS (SELECT FROM login_shown s WHERE s.entry_id = e.entry_id AND s.address = a.address))
+    RETURNING a.login_id
+)
+UPDATE login_entry e SET readdressed = true FROM (SELECT DISTINCT login_id FROM gone) g WHERE e.login_id = g.login_id
+
+-- name: release_names
+-- A name that someone claims and that belonged to somebody who has been gone for long enough: the old login gives it up.
+WITH freed AS (
+    UPDATE rollcall.login u SET state = 'released', since = :now
+    FROM login_entry e
+    WHERE u.tenant_id = :tenant_id AND u.username = e.claim AND u.login_id <> e.login_id
+        AND u.state = 'deactivated' AND u.directory_id <> 0 AND u.since <= :now::timestamptz - :kept::interval
+        AND NOT EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = u.login_id)
+        AND NOT EXISTS (SELECT FROM login_entry x WHERE x.login_id = u.login_id AND x.becomes = 'active')
+    RETURNING u.login_id, u.username
+), told AS (
+    DELETE FROM login_entry x USING freed WHERE x.login_id = freed.login_id
+)
+INSERT INTO login_step (login_id, change, was_username, was_state) SELECT DISTINCT login_id, 'released', username, 'deactivated' FROM freed
+
+-- name: name_conflicts
+-- Who does not get the name it claims: nobody takes one that another login has, or an address that leads to another; of two that
+-- claim one at once neither gets it.
+WITH shared AS (
+    SELECT s.address FROM login_shown s JOIN login_entry e USING (entry_id) WHERE e.leads AND s.present GROUP BY s.address HAVING count(*) > 1
+), found AS (
+    SELECT e.entry_id,
+        CASE WHEN u.directory_id = 0 THEN 'name_by_hand'
+             WHEN u.login_id IS NOT NULL AND coalesce(x.becomes, u.state) = 'deactivated'
+                AND NOT EXISTS (SELECT FROM rollcall.login_address k WHERE k.login_id = u.login_id) THEN 'name_kept'
+             WHEN u.login_id IS NOT NULL THEN 'name_in_use'
+             WHEN a.login_id <> e.login_id THEN 'address_in_use'
+             WHEN a.login_id IS NULL AND h.address IS NOT NULL THEN 'address_shared' END AS conflict,
+        coalesce(u.login_id, a.login_id) AS holder
+    FROM login_entry e
+    LEFT JOIN rollcall.login u ON u.tenant_id = :tenant_id AND u.username = e.claim AND u.state <> 'released' AND u.login_id <> e.login_id
+    LEFT JOIN login_entry x ON x.login_id = u.login_id
+    LEFT JOIN rollcall.login_address a ON a.tenant_id = :tenant_id AND a.address = e.claim
+    LEFT JOIN shared h ON h.address = e.claim
+    WHERE e.claim IS NOT NULL AND (u.login_id IS NOT NULL OR a.login_id IS NOT NULL OR h.address IS NOT NULL)
+)
+UPDATE login_entry e SET conflict = f.conflict, holder = f.holder FROM found f WHERE f.entry_id = e.entry_id AND f.conflict IS NOT NULL
+
+-- name: trim_addresses
+-- Of an entry with very many addresses the first by their bytes lead to its login; what is over leads nowhere.
+DELETE FROM login_shown s USING (
+    SELECT o.entry_id, o.address, o.present, row_number() OVER (PARTITION BY o.entry_id ORDER BY o.address = coalesce(e.claim, e.was_username) DESC, o.address) AS place
+    FROM login_shown o JOIN login_entry e USING (entry_id) WHERE e.addresses > :most
+) over WHERE s.entry_id = over.entry_id AND s.address = over.address AND over.place > :most
+
+-- name: lead_addresses
+-- Every address of an entry leads to its login, unless it leads elsewhere, another entry claims it at the same time, or people made a login of that name.
+WITH claimed AS (
+    SELECT s.address, e.login_id, count(*) OVER (PARTITION BY s.address) AS claims
+    FROM login_shown s
+    JOIN login_entry e USING (entry_id)
+    WHERE e.leads AND (e.was_state IN ('active', 'deactivated') OR (e.becomes = 'active' AND e.claim IS NOT NULL AND e.conflict IS NULL))
+), fresh AS (
+    INSERT INTO rollcall.login_address (tenant_id, address, login_id)
+    SELECT :tenant_id, c.address, c.login_id FROM claimed c
+    WHERE c.claims = 1
+        AND NOT EXISTS (SELECT FROM rollcall.login_address a WHERE a.tenant_id = :tenant_id AND a.address = c.address)
+        AND NOT EXISTS (SELECT FROM rollcall.login u WHERE u.tenant_id = :tenant_id AND u.directory_id = 0 AND u.username = c.address AND u.login_id <> c.login_id)
+    RETURNING login_id
+)
+UPDATE login_entry e SET readdressed = true FROM (SELECT DISTINCT login_id FROM fresh) f WHERE e.login_id = f.login_id AND e.was_username IS NOT NULL
+
+-- name: step_logins
+-- What becomes of each, if anything does.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT login_id,
+    CASE WHEN was_username IS NULL THEN 'created'
+         WHEN becomes = 'active' AND was_state <> 'active' THEN 'reactivated'
+         WHEN becomes = 'deactivated' AND was_state = 'active' THEN 'deactivated'
+         WHEN claim IS NOT NULL AND conflict IS NULL AND claim <> was_username THEN 'renamed'
+         ELSE 'changed' END,
+    was_username, was_state
+FROM login_entry
+WHERE (was_username IS NULL AND conflict IS NULL)
+    OR (was_state = 'released' AND becomes = 'active' AND claim IS NOT NULL AND conflict IS NULL)
+    OR (was_state IN ('active', 'deactivated') AND (becomes <> was_state OR (claim IS NOT NULL AND conflict IS NULL) OR readdressed OR taken_over OR was_role <> :role))
+
+-- name: create_logins
+-- Those that are new.
+INSERT INTO rollcall.login (login_id, tenant_id, directory_id, entry_id, username, role, state, since)
+SELECT e.login_id, :tenant_id, :directory_id, e.entry_id, e.claim, :role, 'active', :now
+FROM login_entry e JOIN login_step USING (login_id)
+WHERE e.was_username IS NULL
+
+-- name: change_logins
+-- The others, as they are from now on.
+UPDATE rollcall.login l SET directory_id = :directory_id, role = :role, state = e.becomes,
+    username = CASE WHEN e.conflict IS NULL THEN coalesce(e.claim, l.username) ELSE l.username END,
+    reason = CASE e.becomes WHEN 'active' THEN NULL ELSE CASE WHEN l.state = 'active' THEN e.reason ELSE coalesce(l.reason, e.reason) END END,
+    since = CASE WHEN l.state <> e.becomes THEN :now ELSE l.since END,
+    approved = l.approved AND e.becomes = l.state
+FROM login_entry e JOIN login_step USING (login_id)
+WHERE l.login_id = e.login_id AND e.was_username IS NOT NULL
+
+-- name: drop_login_conflicts
+-- What was claimed before by those looked at now.
+DELETE FROM rollcall.login_conflict o
+WHERE o.tenant_id = :tenant_id AND o.directory_id = :directory_id AND (:everything OR EXISTS (SELECT FROM login_candidate c WHERE c.entry_id = o.entry_id))
+
+-- name: keep_login_conflicts
+-- What they claim now and do not get, and which login has it.
+INSERT INTO rollcall.login_conflict (tenant_id, directory_id, entry_id, address, code, login_id, seen_at)
+SELECT :tenant_id, :directory_id, e.entry_id, e.claim, e.conflict, e.holder, :now FROM login_entry e WHERE e.conflict IS NOT NULL
+UNION ALL
+SELECT DISTINCT ON (e.entry_id, s.address) :tenant_id::integer, :directory_id::integer, e.entry_id, s.address,
+    CASE WHEN u.login_id IS NOT NULL THEN 'name_by_hand' WHEN a.login_id IS NOT NULL THEN 'address_in_use' ELSE 'address_shared' END,
+    coalesce(u.login_id, a.login_id), :now::timestamptz
+FROM login_entry e
+JOIN login_shown s USING (entry_id)
+LEFT JOIN rollcall.login_address a ON a.tenant_id = :tenant_id AND a.address = s.address
+LEFT JOIN rollcall.login u ON u.tenant_id = :tenant_id AND u.directory_id = 0 AND u.username = s.address
+WHERE e.leads AND (e.was_state IN ('active', 'deactivated') OR (e.becomes = 'active' AND e.claim IS NOT NULL AND e.conflict IS NULL))
+    AND a.login_id IS DISTINCT FROM e.login_id
+    AND NOT (e.conflict IS NOT NULL AND s.address = e.claim)
+UNION ALL
+SELECT :tenant_id::integer, :directory_id::integer, e.entry_id, coalesce(e.claim, e.was_username), 'too_many_addresses', e.login_id, :now::timestamptz
+FROM login_entry e WHERE e.leads AND e.addresses > :most AND e.conflict IS NULL AND coalesce(e.claim, e.was_username) IS NOT NULL
+ON CONFLICT (tenant_id, directory_id, entry_id, address) DO NOTHING
+
+-- name: count_login_conflicts
+-- How many claims of a directory's entries are not met, and the first of them.
+SELECT count(*) AS conflicts,
+    coalesce((array_agg(address ORDER BY address, entry_id))[1:20], '{}') AS addresses, coalesce((array_agg(code ORDER BY address, entry_id))[1:20], '{}') AS codes
+FROM rollcall.login_conflict WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+
+-- name: count_login_entries
+-- Whether there is anything to look at, and whether an entry has very many addresses.
+SELECT count(*) AS entries, coalesce(max(addresses), 0) AS most_addresses FROM login_entry
+
+-- name: count_login_steps
+-- The counts of the outcome, and the size in bytes of what is to be told.
+SELECT count(*) AS changes, count(*) FILTER (WHERE change = 'created') AS created,
+    count(*) FILTER (WHERE s.was_username IS NOT NULL AND l.username <> s.was_username) AS renamed,
+    count(*) FILTER (WHERE change = 'deactivated') AS deactivated, count(*) FILTER (WHERE change = 'reactivated') AS reactivated
+FROM login_step s JOIN rollcall.login l USING (login_id)
+
+-- name: write_login_history
+-- One row a change, naming the run or the person's command.
+INSERT INTO rollcall.login_history (at, tenant_id, directory_id, run_id, command, login_id, change, was_username, username, was_state, state)
+SELECT :now, :tenant_id, l.directory_id, :run_id, :command, s.login_id, s.change, s.was_username, l.username, s.was_state, l.state
+FROM login_step s JOIN rollcall.login l USING (login_id)
+
+-- name: note_logins
+-- By which rule, and by which run, the logins of a directory are what they should be.
+UPDATE rollcall.directory SET logins_rule = :rule, logins_run = :run_id WHERE directory_id = :directory_id
+
+-- name: make_login_line
+-- One row a change as it is told, and the part that tells it.
+CREATE TEMP TABLE IF NOT EXISTS login_line (
+    part integer NOT NULL,
+    line text NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: fill_login_lines
+-- What became of each login, rendered; a part ends when it has so many bytes, so a part is never larger than that and one line more.
+INSERT INTO login_line (part, line)
+SELECT (sum(octet_length(line)) OVER (ORDER BY username, login_id) - octet_length(line)) / :part_bytes::bigint, line
+FROM (
+    SELECT l.username, l.login_id,
+        '{"login":"' || l.login_id || '","directory":' || coalesce(to_json(i.directory)::text, 'null') || ',"change":"' || s.change ||
+        '","username":' || to_json(l.username) || ',"was":' || CASE WHEN s.was_username <> l.username THEN to_json(s.was_username)::text ELSE 'null' END ||
+        ',"addresses":' || coalesce(a.addresses::text, '[]') ||
+        ',"role":"' || l.role || '","state":"' || l.state || '","reason":' || coalesce(to_json(l.reason)::text, 'null') || '}' AS line
+    FROM login_step s
+    JOIN rollcall.login l USING (login_id)
+    LEFT JOIN rollcall.directory i USING (directory_id)
+    LEFT JOIN (
+        SELECT o.login_id, json_agg(o.address ORDER BY o.address) AS addresses
+        FROM login_step m JOIN rollcall.login_address o USING (login_id) WHERE o.tenant_id = :tenant_id GROUP BY 1
+    ) a USING (login_id)
+) rendered
+
+-- name: count_login_parts
+-- How many parts they make: their numbers may have gaps.
+SELECT count(DISTINCT part) AS parts FROM login_line
+
+-- name: write_login_events
+-- All logins.changed of a run or a command, rendered in bulk.
+INSERT INTO rollcall.outbox (event_id, tenant, type, routing_key, traceparent, body, created_at)
+SELECT e.event_id, :tenant, 'rollcall.logins.changed.v1', 'logins.changed.' || :tenant, :traceparent,
+    '{"specversion":"1.0","id":"' || e.event_id || '","source":"rollcall","type":"rollcall.logins.changed.v1","subject":' ||
+    to_json(:tenant::text) || ',"time":"' || to_char(:now::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"' ||
+    coalesce(',"traceparent":' || to_json(:traceparent::text), '') ||
+    ',"datacontenttype":"application/json","data":{"run":' || coalesce(to_json(:run_id::uuid)::text, 'null') ||
+    ',"directory":' || coalesce(to_json(:directory::text)::text, 'null') ||
+    ',"causes":' || :causes || ',"part":' || e.place || ',"parts":' || :parts::integer || ',"epoch":' || :epoch::integer ||
+    ',"sequence":' || :first::bigint + e.place - 1 || ',"changes":[' || e.changes || ']}}',
+    :now
+FROM (
+    SELECT gen_random_uuid() AS event_id, row_number() OVER (ORDER BY part) AS place, string_agg(line, ',') AS changes
+    FROM login_line GROUP BY part
+) e
+ORDER BY e.place
+
+-- name: has_logins
+-- Whether a tenant has any login: most have none, and need no more statements.
+SELECT EXISTS (SELECT FROM rollcall.login WHERE tenant_id = :tenant_id) AS has_logins
+
+-- name: drop_decided_addresses
+-- Addresses that a decision let go, of logins whose entry shows them nowhere else; of one by hand, if nobody holds the address any more.
+WITH gone AS (
+    DELETE FROM rollcall.login_address a USING touched t, rollcall.login l
+    WHERE t.becomes IN ('grace', 'removed') AND a.tenant_id = :tenant_id AND a.address = t.address AND l.login_id = a.login_id
+        AND NOT EXISTS (
+            SELECT FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+            WHERE h.tenant_id = :tenant_id AND h.address = a.address AND (l.directory_id = 0 OR (h.directory_id = l.directory_id AND h.entry_id = l.entry_id))
+                AND coalesce(d.step, 'missing') = 'missing')
+    RETURNING a.login_id
+)
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'changed', l.username, l.state FROM (SELECT DISTINCT login_id FROM gone) g JOIN rollcall.login l USING (login_id)
+
+-- name: step_directory_logins
+-- All logins of a directory that is deleted, as far as they are still active or lead anywhere.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'changed', l.username, l.state FROM rollcall.login l
+WHERE l.directory_id = :directory_id AND (l.state = 'active' OR EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = l.login_id))
+
+-- name: end_directory_logins
+-- They are deactivated, and lead from nowhere.
+WITH gone AS (
+    DELETE FROM rollcall.login_address a USING rollcall.login l WHERE l.directory_id = :directory_id AND a.tenant_id = :tenant_id AND a.login_id = l.login_id
+), conflicts AS (
+    DELETE FROM rollcall.login_conflict WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+)
+UPDATE rollcall.login SET state = 'deactivated', reason = 'decided', since = :now WHERE directory_id = :directory_id AND state = 'active'
+
+-- name: step_kept_logins
+-- All logins of a directory that is deleted and hands its addresses over to "by hand".
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT login_id, 'changed', username, state FROM rollcall.login WHERE directory_id = :directory_id AND state = 'active'
+
+-- name: keep_logins_by_hand
+-- They stay as they are, and no run touches them.
+WITH conflicts AS (
+    DELETE FROM rollcall.login_conflict WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+)
+UPDATE rollcall.login SET directory_id = 0 WHERE directory_id = :directory_id AND state = 'active'
+
+-- name: step_approved_logins
+-- The logins of a hold's set that are still active.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'deactivated', l.username, l.state
+FROM rollcall.change_set c
+JOIN rollcall.login l ON l.tenant_id = :tenant_id AND l.username = c.address AND l.state = 'active' AND l.directory_id = :directory_id
+WHERE c.set_id = :hold_id AND c.change = 'deactivated' AND NOT c.approved
+
+-- name: end_approved_logins
+-- They are deactivated by a person's word, and do not count again.
+UPDATE rollcall.login l SET state = 'deactivated', since = :now, approved = true,
+    reason = CASE WHEN EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = l.login_id) THEN 'disabled' ELSE 'gone' END
+FROM login_step s WHERE s.login_id = l.login_id AND s.change = 'deactivated'
+
+-- name: end_lost_logins
+-- Those to which no address leads any more are deactivated; "approved" where a person let it happen.
+UPDATE rollcall.login l SET state = 'deactivated', since = :now, reason = :reason, approved = true
+FROM login_step s
+WHERE s.login_id = l.login_id AND s.change = 'changed' AND l.state = 'active' AND l.directory_id <> 0
+    AND NOT EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = l.login_id)
+
+-- name: name_login_steps
+-- What a decision changed, by what came of it; one row a login.
+WITH told AS (
+    DELETE FROM login_step RETURNING login_id, was_username, was_state
+)
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT DISTINCT ON (t.login_id) t.login_id,
+    CASE WHEN l.state = 'active' AND t.was_state <> 'active' THEN 'reactivated'
+         WHEN l.state <> 'active' AND t.was_state = 'active' THEN 'deactivated'
+         WHEN l.username <> t.was_username THEN 'renamed' ELSE 'changed' END, t.was_username, t.was_state
+FROM told t JOIN rollcall.login l USING (login_id)
+ORDER BY t.login_id
+
+-- name: clear_login_steps
+-- Ready for the next decision of the same transaction.
+DELETE FROM login_step
+
+-- name: clear_login_lines
+-- The same of what was rendered.
+DELETE FROM login_line
+
+-- name: step_undone_logins
+-- Logins that a run changed and that are still as it left them.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'changed', l.username, l.state
+FROM rollcall.login_history w JOIN rollcall.login l USING (login_id)
+WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.change IN ('created', 'renamed', 'deactivated', 'reactivated')
+    AND l.directory_id = :directory_id AND l.state = w.state AND l.username = w.username
+
+-- name: undo_logins
+-- They are what they were before: whom it deactivated is active, whom it created or let return is not, and a name goes back unless somebody has it.
+UPDATE rollcall.login l SET
+    username = CASE WHEN w.was_username IS NULL OR EXISTS (
+            SELECT FROM rollcall.login u
+            WHERE u.tenant_id = :tenant_id AND u.username = w.was_username AND u.state <> 'released' AND u.login_id <> l.login_id)
+        THEN l.username ELSE w.was_username END,
+    state = CASE WHEN w.was_state = 'active' THEN 'active' ELSE 'deactivated' END,
+    reason = CASE WHEN w.was_state = 'active' THEN NULL WHEN l.state = 'active' THEN 'undone' ELSE l.reason END,
+    since = CASE WHEN (coalesce(w.was_state, '') = 'active') <> (l.state = 'active') THEN :now ELSE l.since END,
+    approved = false
+FROM login_step s, rollcall.login_history w
+WHERE s.login_id = l.login_id AND w.login_id = l.login_id AND w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id
+    AND w.change IN ('created', 'renamed', 'deactivated', 'reactivated')
+
+-- name: lead_again
+-- The addresses that an undo gave back lead to the logins that it gave back, as far as they lead nowhere.
+INSERT INTO rollcall.login_address (tenant_id, address, login_id)
+SELECT DISTINCT ON (h.address) :tenant_id::integer, h.address, l.login_id
+FROM login_step s
+JOIN rollcall.login l ON l.login_id = s.login_id AND l.state = 'active'
+JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = l.directory_id AND h.entry_id = l.entry_id
+LEFT JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = h.directory_id AND d.address = h.address
+WHERE coalesce(d.step, 'missing') = 'missing'
+    AND NOT EXISTS (SELECT FROM rollcall.login u WHERE u.tenant_id = :tenant_id AND u.directory_id = 0 AND u.username = h.address)
+ORDER BY h.address, l.login_id
+ON CONFLICT (tenant_id, address) DO NOTHING
+
+-- name: count_undone_logins
+-- What an undo did to logins.
+SELECT count(*) FILTER (WHERE change = 'reactivated') AS reactivated, count(*) FILTER (WHERE change = 'deactivated') AS deactivated,
+    count(*) FILTER (WHERE l.username <> s.was_username) AS renamed
+FROM login_step s JOIN rollcall.login l USING (login_id)
 
 -- ============================================================================
 -- by hand
@@ -1280,8 +1815,8 @@ WHERE d.tenant_id = :tenant_id AND d.directory_id = 0 AND d.decided AND split_pa
     AND d.left_at = (SELECT max(m.removed_at) FROM rollcall.domain m WHERE m.tenant_id = :tenant_id AND m.domain = :domain)
 
 -- name: forget_digests
--- A change that the next run must compare against: no snapshot counts as equal.
-UPDATE rollcall.directory SET digest = NULL WHERE tenant_id = :tenant_id AND (:directory_id::integer IS NULL OR directory_id = :directory_id)
+-- A change that the next run must compare against: no snapshot counts as equal, and logins are looked at anew.
+UPDATE rollcall.directory SET digest = NULL, logins_rule = NULL WHERE tenant_id = :tenant_id AND (:directory_id::integer IS NULL OR directory_id = :directory_id)
 
 -- name: touch_decided
 -- The addresses that a decision about one domain or one directory concerns, as far as they are valid now.
@@ -1667,6 +2202,26 @@ WHERE (h.tenant_id, h.address, h.directory_id, h.entry_id) = (old.tenant_id, old
 DELETE FROM rollcall.ignored WHERE (tenant_id, directory_id, address, reason) IN (
     SELECT tenant_id, directory_id, address, reason FROM rollcall.ignored WHERE tenant_id = :tenant_id LIMIT :most)
 
+-- name: purge_logins
+-- A bounded bite of a deleted tenant's logins, with what leads to them.
+WITH old AS (SELECT login_id FROM rollcall.login WHERE tenant_id = :tenant_id LIMIT :most), a AS (
+    DELETE FROM rollcall.login_address a USING old WHERE a.login_id = old.login_id
+)
+DELETE FROM rollcall.login l USING old WHERE l.login_id = old.login_id
+
+-- name: purge_login_conflicts
+-- A bounded bite of what a deleted tenant's entries claimed.
+DELETE FROM rollcall.login_conflict WHERE (tenant_id, directory_id, entry_id, address) IN (
+    SELECT tenant_id, directory_id, entry_id, address FROM rollcall.login_conflict WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_login_history
+-- A bounded bite of what became of a deleted tenant's logins.
+DELETE FROM rollcall.login_history WHERE ctid IN (SELECT ctid FROM rollcall.login_history WHERE tenant_id = :tenant_id LIMIT :most)
+
+-- name: purge_old_login_history
+-- What became of logins long ago; a bounded bite.
+DELETE FROM rollcall.login_history WHERE ctid IN (SELECT ctid FROM rollcall.login_history WHERE at < :before LIMIT :most)
+
 -- name: purge_history
 -- A bounded bite of a deleted tenant's history.
 DELETE FROM rollcall.history WHERE tenant_id = :tenant_id AND (tableoid, ctid) IN (
@@ -1760,6 +2315,18 @@ ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :m
 -- All that is known of one address, as one document.
 SELECT (jsonb_build_object('asked', :asked::text) || to_jsonb(w) || jsonb_build_object('next', coalesce(w.next, '[]')))::text AS told
 FROM api.why(:asked, :tenant) w
+
+-- name: report_logins
+-- Quarantine logins of a tenant, by user name.
+SELECT l.login, l.directory, l.username, l.addresses, l.role, l.state, l.reason, l.since FROM api.login l
+WHERE l.tenant = :tenant AND (:directory::text IS NULL OR l.directory = :directory)
+ORDER BY l.username, l.since DESC, l.login LIMIT :most
+
+-- name: report_claims
+-- What a tenant's entries claim for their logins and do not get.
+SELECT c.directory, c.entry, c.address, c.code FROM api.login_conflict c
+WHERE c.tenant = :tenant AND (:directory::text IS NULL OR c.directory = :directory)
+ORDER BY c.address, c.directory, c.entry LIMIT :most
 
 -- name: report_tenant
 -- Whether there is such a tenant.

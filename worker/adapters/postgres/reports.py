@@ -8,6 +8,7 @@ import orjson
 from worker.adapters.postgres import pool as db
 from worker.codec.stored import load_why
 from worker.domain.commands import Envelope, FieldError
+from worker.domain.logins import CLAIM_TEXTS, ClaimCode
 from worker.domain.model import (
     Change,
     DirectoryId,
@@ -22,8 +23,10 @@ from worker.domain.why import Why
 from worker.ports.reports import (
     Answered,
     ChangeLine,
+    ClaimLine,
     DirectoryLine,
     HoldLine,
+    LoginLine,
     Look,
     RunLine,
     SetLine,
@@ -103,6 +106,28 @@ class PostgresReports:
         async with db.transaction(self.pool) as connection:
             found = await db.rows(connection, "report_set", tenant=tenant, of=of, most=most)
         return [SetLine(**dict(each)) for each in found]
+
+    async def logins(
+        self, tenant: TenantId, directory: DirectoryId | None, *, most: int
+    ) -> list[LoginLine]:
+        """Return quarantine logins, by user name. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(
+                connection, "report_logins", tenant=tenant, directory=directory, most=most
+            )
+        return [LoginLine(**dict(each)) for each in found]
+
+    async def claims(
+        self, tenant: TenantId, directory: DirectoryId | None, *, most: int
+    ) -> list[ClaimLine]:
+        """Return what entries claim for their logins and do not get, by address. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(
+                connection, "report_claims", tenant=tenant, directory=directory, most=most
+            )
+        return [
+            ClaimLine(**dict(each), text=CLAIM_TEXTS[ClaimCode(each["code"])]) for each in found
+        ]
 
     async def why(self, asked: str, tenant: TenantId | None) -> Why:
         """Return all that is known of one address; with a tenant, what that tenant's directories rejected.

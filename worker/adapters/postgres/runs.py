@@ -21,6 +21,7 @@ from worker.domain.commands import Sealed
 from worker.domain.events import RunRef
 from worker.domain.failures import LeaseLost, RequestFailure
 from worker.domain.findings import finding, is_tried_again
+from worker.domain.logins import are_made, rule_of
 from worker.domain.model import (
     ClaimedRun,
     Credentials,
@@ -141,7 +142,7 @@ class PostgresRuns:
             queued_at=begun["queued_at"],
             queue_s=max(0.0, (now - begun["run_after"]).total_seconds()),
             traceparent=begun["traceparent"],
-            last=_last_applied(begun),
+            last=_last_applied(begun, settings, tier),
             skip=begun["cancel_reason"]
             or skip_reason(trigger, tier=tier, paused=begun["paused"], deleted=begun["is_deleted"]),
         )
@@ -355,9 +356,13 @@ async def merge_into_queued(connection: db.Connection, run_id: UUID, *, now: dat
     return True
 
 
-def _last_applied(begun: asyncpg.Record) -> LastApplied | None:
+def _last_applied(
+    begun: asyncpg.Record, settings: DirectorySettings, tier: Tier
+) -> LastApplied | None:
     if begun["digest"] is None or begun["wire_digest"] is None:
         return None
+    if are_made(settings, tier) and begun["logins_rule"] != rule_of(settings):
+        return None  # all logins are looked at anew, which takes the rows
     return LastApplied(
         digest=begun["digest"],
         wire_digest=begun["wire_digest"],

@@ -18,6 +18,9 @@ KEPT = timedelta(days=30)
 HELD_FOR = timedelta(minutes=3)
 """How long one worker keeps house before another may take over."""
 
+LOGIN_HISTORY_KEPT = timedelta(days=396)
+"""13 months."""
+
 BITE = 5_000
 """Rows one statement may delete, so that no lock is held long."""
 
@@ -26,6 +29,9 @@ TENANTS_AT_MOST = 50
 PURGES = (
     "purge_holdings",
     "purge_ignored",
+    "purge_logins",
+    "purge_login_conflicts",
+    "purge_login_history",
     "purge_history",
     "purge_holds",
     "purge_runs",
@@ -88,6 +94,8 @@ class PostgresSweeper:
             async with db.transaction(self.pool) as connection:
                 await db.run(connection, query, before=now - KEPT, most=self.bite)
         async with db.transaction(self.pool) as connection:
+            old = now - LOGIN_HISTORY_KEPT
+            await db.run(connection, "purge_old_login_history", before=old, most=self.bite)
             await db.run(connection, "purge_sets", now=now, most=self.bite)
             await db.run(connection, "purge_sign_ins", before=now - KEPT, most=self.bite)
             deleted = await db.rows(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from worker.adapters.postgres import decisions, pool as db
 from worker.adapters.postgres.directory_tests import stop_tests
 from worker.adapters.postgres.hand import DECIDED_GRACE, Hand
+from worker.adapters.postgres.login_decisions import let_go
 from worker.adapters.postgres.run_book import stop_runs
 from worker.adapters.postgres.schedule import Concerned, rearrange
 from worker.domain import events
@@ -112,6 +113,7 @@ class PostgresTenants:
             await db.run(on, "shrink_baseline", tenant_id=tenant_id, domain=name)
             departing = decisions.Departing(domain=name)
             await decisions.depart(self.hand.decision(), departing, grace=DECIDED_GRACE)
+            await let_go(self.hand.decision())
             await db.run(on, "take_off_domain", tenant_id=tenant_id, domain=name, now=self.hand.now)
         for domain in changes.added:
             await db.run(

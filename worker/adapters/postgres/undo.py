@@ -5,12 +5,14 @@ run. Nothing leaves by an undo itself.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import asyncpg
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import BY_HAND, tell_changes
 from worker.adapters.postgres.hand import Hand
+from worker.adapters.postgres.login_decisions import undo as undo_logins
 from worker.adapters.postgres.schedule import PAUSED_BY_REFUSALS, Concerned, rearrange
 from worker.domain import events
 from worker.domain.decisions import RunRecord
@@ -31,6 +33,8 @@ async def undo(hand: Hand, run: RunRecord) -> Done:
         await db.run(on, table)
     facts = await _weigh(hand, found)
     await _take_steps(hand, found, run)
+    logins = await undo_logins(hand.decision(run.directory), found)
+    facts = replace(facts, logins=logins)
     await _give_back_adopted(hand, found)
     await _set_back(hand, found)
     told = events.run_undone(

@@ -1,0 +1,63 @@
+"""``logins``: the quarantine logins of a tenant, and what its mailboxes claim and do not get."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from worker import errands
+from worker.cli import screen
+from worker.cli.exits import refusals
+from worker.cli.options import AsJson
+from worker.domain.model import DirectoryId, TenantId
+from worker.ports.reports import ClaimLine, LoginLine
+from worker.settings import load
+
+
+NEEDS = ("database_url",)
+MOST_MAX = 1_000_000
+LOGIN_COLUMNS = ("user name", "directory", "state", "why", "role", "since (UTC)", "addresses")
+CLAIM_COLUMNS = ("address", "directory", "entry", "what is in the way")
+
+
+def logins(
+    tenant: Annotated[str, typer.Argument(help="The tenant.")],
+    *,
+    directory: Annotated[
+        str | None, typer.Option("--directory", help="Only those of this directory.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST_MAX, help="Lines at most.")
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show quarantine logins, and the addresses that mailboxes claim for theirs and do not get."""
+    with refusals():
+        of = DirectoryId(directory) if directory else None
+        found = asyncio.run(errands.logins(load(needs=NEEDS), TenantId(tenant), of, most=limit))
+    if as_json:
+        screen.as_json(found)
+        return
+    screen.table(LOGIN_COLUMNS, map(_login, found.logins))
+    if not found.logins:
+        screen.say("There are no logins.")
+    if len(found.logins) == limit:
+        screen.say(f"The first {limit:,} are shown; --limit shows more.")
+    if found.claims:
+        screen.table(CLAIM_COLUMNS, map(_claim, found.claims), title="claimed and not given")
+
+
+def _login(each: LoginLine) -> tuple[object, ...]:
+    return (
+        each.username,
+        each.directory or "by hand",
+        each.state,
+        each.reason,
+        each.role,
+        each.since,
+        ", ".join(each.addresses),
+    )
+
+
+def _claim(each: ClaimLine) -> tuple[object, ...]:
+    return (each.address, each.directory, each.entry, each.text)
