@@ -23,7 +23,15 @@ from tests.integration.postgres.logins import (
 from worker.domain.commands import DeleteDirectory, DeleteTenant, RemoveRecipients
 from worker.domain.failures import LeaseLost
 from worker.domain.guard import Ruling
-from worker.domain.model import Address, ClaimedRun, DirectoryId, RemovalPolicy, Removals
+from worker.domain.logins import ADDRESSES_MAX_COUNT
+from worker.domain.model import (
+    Address,
+    ClaimedRun,
+    DirectoryId,
+    RemovalPolicy,
+    Removals,
+    Tier,
+)
 from worker.domain.outcomes import Applied, Held, Unchanged
 from worker.ports.runs import Snapshot
 
@@ -341,6 +349,80 @@ async def test_what_was_undone_wrongly_is_done_again_by_the_next_run(house: Hous
     await house.sync_later(*shown)
 
     assert await logins(house) == {BOB: active(BOB, ADA), CLEO: active(CLEO)}
+
+
+async def test_an_undo_gives_a_shared_address_to_neither(house: House) -> None:
+    """Two mailboxes show it, and it led to nobody's login: an undo must not choose one of them."""
+    info = "info@example.com"
+    both = [*person("ada", ADA, info), *person("bob", BOB, info)]
+    away = [each._replace(enabled=False) for each in both]
+    await house.founded(asking())
+    await house.sync(*both, *OTHERS)
+    await house.sync_later(*away, *OTHERS)
+
+    await house.undo()
+
+    assert await logins(house) == {ADA: active(ADA), BOB: active(BOB)}
+    await house.sync_later(*both, *OTHERS)
+    assert await logins(house) == {ADA: active(ADA), BOB: active(BOB)}
+
+
+async def test_an_undo_lets_nobody_in_whose_address_is_a_successor_s_by_now(house: House) -> None:
+    """A leaver's login bears the name of an address at which somebody else gets mail."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA), *OTHERS)
+    for _ in range(2):
+        await house.sync_later(*OTHERS)
+    departure = await house.last_run()
+    await house.sync_later(*person("new", ADA), *OTHERS)
+
+    await house.undo(departure)
+
+    assert await logins(house) == {ADA: ended("gone", ADA)}
+    assert (await house.last("run.undone"))["logins"]["reactivated"] == 0
+
+
+async def test_an_undo_lets_nobody_in_whose_domain_was_taken_off(house: House) -> None:
+    """A person took the domain away after the run: that stands."""
+    gone = "ada@example.net"
+    await house.save_tenant("example.com", "example.net", tier=Tier.ENTERPRISE)
+    await house.save_directory(asking())
+    await house.sync(*person("ada", gone), *person("bob", "bob@example.net"), *OTHERS)
+    for _ in range(2):
+        await house.sync_later(*person("bob", "bob@example.net"), *OTHERS)
+    await house.save_tenant("example.com", tier=Tier.ENTERPRISE)
+
+    await house.undo()
+
+    assert (await logins(house))[gone] == ended("gone", gone)
+
+
+async def test_an_undo_gives_back_no_name_whose_mail_another_login_gets(house: House) -> None:
+    """The address became somebody else's alias in the same run."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA), *person("bob", BOB), *OTHERS)
+    await house.sync_later(*person("ada", CLEO), *person("bob", BOB, ADA), *OTHERS)
+    before = await logins(house)
+
+    await house.undo()
+
+    assert before == {CLEO: active(CLEO), BOB: active(BOB, ADA)}
+    assert set(await logins(house)) == {CLEO, BOB}
+
+
+async def test_an_undo_leads_no_more_addresses_to_a_login_than_a_run_does(house: House) -> None:
+    """Else one line of an event would be larger than a message may be."""
+    many = [f"a{number:03}@example.com" for number in range(ADDRESSES_MAX_COUNT + 20)]
+    await house.founded(asking())
+    others = crowd(ADDRESSES_MAX_COUNT * 2)
+    await house.sync(*person("ada", ADA, *many), *others)
+    for _ in range(2):
+        await house.sync_later(*others)
+    assert (await logins(house))[ADA].addresses == ()
+
+    await house.undo()
+
+    assert len((await logins(house))[ADA].addresses) == ADDRESSES_MAX_COUNT
 
 
 # --- what people take away ---------------------------------------------------

@@ -12,6 +12,7 @@ from worker.adapters.postgres.announce import take_places
 from worker.adapters.postgres.decisions import Decision
 from worker.adapters.postgres.logins import Telling, make_tables, render, tell
 from worker.domain.events import UndoneLogins
+from worker.domain.logins import ADDRESSES_MAX_COUNT
 from worker.domain.model import LoginReason
 
 
@@ -66,7 +67,7 @@ async def undo(decision: Decision, found: asyncpg.Record) -> UndoneLogins:
     }
     await db.run(on, "step_undone_logins", directory_id=found["directory_id"], **of_run)
     await db.run(on, "undo_logins", now=decision.now, **of_run)
-    await db.run(on, "lead_again", tenant_id=decision.tenant_id)
+    await db.run(on, "lead_again", tenant_id=decision.tenant_id, most=ADDRESSES_MAX_COUNT)
     counted = await _tell(decision)
     return UndoneLogins(counted["reactivated"], counted["deactivated"], counted["renamed"])
 

@@ -1403,19 +1403,27 @@ DELETE FROM login_step
 DELETE FROM login_line
 
 -- name: step_undone_logins
--- Logins that a run changed and that are still as it left them.
+-- Logins that a run changed and that are still as it left them. Nobody is let in again who has no valid address by now: it may be
+-- somebody else's.
 INSERT INTO login_step (login_id, change, was_username, was_state)
 SELECT l.login_id, 'changed', l.username, l.state
 FROM rollcall.login_history w JOIN rollcall.login l USING (login_id)
 WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.change IN ('created', 'renamed', 'deactivated', 'reactivated')
     AND l.directory_id = :directory_id AND l.state = w.state AND l.username = w.username
+    AND (w.state = 'active' OR l.entry_id IN (
+        SELECT h.entry_id FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'))
 
 -- name: undo_logins
--- They are what they were before: whom it deactivated is active, whom it created or let return is not, and a name goes back unless somebody has it.
+-- They are what they were before: whom it deactivated is active, whom it created or let return is not, and a name goes back unless somebody has it,
+-- or gets the mail of that address.
 UPDATE rollcall.login l SET
     username = CASE WHEN w.was_username IS NULL OR EXISTS (
             SELECT FROM rollcall.login u
             WHERE u.tenant_id = :tenant_id AND u.username = w.was_username AND u.state <> 'released' AND u.login_id <> l.login_id)
+        OR EXISTS (
+            SELECT FROM rollcall.login_address a
+            WHERE a.tenant_id = :tenant_id AND a.address = w.was_username AND a.login_id <> l.login_id)
         THEN l.username ELSE w.was_username END,
     state = CASE WHEN w.was_state = 'active' THEN 'active' ELSE 'deactivated' END,
     reason = CASE WHEN w.was_state = 'active' THEN NULL WHEN l.state = 'active' THEN 'undone' ELSE l.reason END,
@@ -1426,16 +1434,25 @@ WHERE s.login_id = l.login_id AND w.login_id = l.login_id AND w.tenant_id = :ten
     AND w.change IN ('created', 'renamed', 'deactivated', 'reactivated')
 
 -- name: lead_again
--- The addresses that an undo gave back lead to the logins that it gave back, as far as they lead nowhere.
+-- The addresses that an undo gave back lead to the logins that it gave back, as far as they lead nowhere, and the entry of no other login
+-- shows them: of two that do neither gets one, as in a run.
+WITH valid AS (
+    SELECT h.address, l.login_id, l.username FROM rollcall.login l
+    JOIN rollcall.holding h ON h.tenant_id = l.tenant_id AND h.directory_id = l.directory_id AND h.entry_id = l.entry_id
+    LEFT JOIN rollcall.departure d ON d.tenant_id = h.tenant_id AND d.directory_id = h.directory_id AND d.address = h.address
+    WHERE l.tenant_id = :tenant_id AND l.state <> 'released' AND h.tenant_id = :tenant_id AND coalesce(d.step, 'missing') = 'missing'
+), placed AS (
+    SELECT v.address, v.login_id, count(*) OVER (PARTITION BY v.address) AS claims,
+        row_number() OVER (PARTITION BY v.login_id ORDER BY v.address = v.username DESC, v.address) AS place
+    FROM valid v
+)
 INSERT INTO rollcall.login_address (tenant_id, address, login_id)
-SELECT DISTINCT ON (h.address) :tenant_id::integer, h.address, l.login_id
-FROM login_step s
-JOIN rollcall.login l ON l.login_id = s.login_id AND l.state = 'active'
-JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = l.directory_id AND h.entry_id = l.entry_id
-LEFT JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = h.directory_id AND d.address = h.address
-WHERE coalesce(d.step, 'missing') = 'missing'
-    AND NOT EXISTS (SELECT FROM rollcall.login u WHERE u.tenant_id = :tenant_id AND u.directory_id = 0 AND u.username = h.address)
-ORDER BY h.address, l.login_id
+SELECT :tenant_id::integer, p.address, p.login_id
+FROM placed p
+JOIN login_step s USING (login_id)
+JOIN rollcall.login l ON l.login_id = p.login_id AND l.state = 'active'
+WHERE p.claims = 1 AND p.place <= :most::bigint
+    AND NOT EXISTS (SELECT FROM rollcall.login u WHERE u.tenant_id = :tenant_id AND u.directory_id = 0 AND u.username = p.address)
 ON CONFLICT (tenant_id, address) DO NOTHING
 
 -- name: count_undone_logins
