@@ -239,6 +239,22 @@ async def test_settings_that_come_into_force_under_a_smaller_plan_are_paused(hou
     ]
 
 
+async def test_what_an_older_release_stopped_without_a_word_is_told_after_the_upgrade(
+    house: House,
+) -> None:
+    """It set the plan and took the time away; nobody was told why."""
+    await house.founded(EVERY_SIX_HOURS)
+    await house.pool.execute("UPDATE rollcall.tenant SET tier = 'basic'")
+    await house.pool.execute("UPDATE rollcall.directory SET next_sync_at = NULL")
+
+    for _ in range(2):
+        assert await house.schedule.arrange(10) == 0
+        await house.schedule.recheck(10)
+
+    assert await seen(house) == Seen("paused", PAUSED, None)
+    assert await told(house) == ["paused"]
+
+
 # --- a reseller and its tenants ---------------------------------------------------
 
 

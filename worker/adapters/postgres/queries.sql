@@ -1672,6 +1672,20 @@ WHERE i.next_sync_at IS NULL AND i.deleted_at IS NULL AND i.paused IS NULL AND (
 ORDER BY i.directory_id LIMIT :most
 FOR NO KEY UPDATE OF i SKIP LOCKED
 
+-- name: ask_unsaid_pauses
+-- Tenants with a directory that is to be synced by itself, that the plan has stopped, and of which nobody was told: an older release
+-- stops it without saying why.
+INSERT INTO rollcall.plan_check (tenant_id, asked_at)
+SELECT DISTINCT i.tenant_id, :now::timestamptz
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+WHERE i.next_sync_at IS NULL AND i.plan_pause IS NULL AND i.deleted_at IS NULL AND t.deleted_at IS NULL
+    AND NOT t.tier = ANY(:tiers::text[]) AND NOT coalesce(rollcall.tier_of(t.reseller) = ANY(:tiers::text[]), false)
+    AND (v.settings -> 'schedule' ->> 'automatic')::boolean
+ORDER BY i.tenant_id
+ON CONFLICT (tenant_id) DO NOTHING
+
 -- name: write_appointments
 -- When each is due next; who is not due by itself any more has no trigger on its way either.
 WITH told AS (

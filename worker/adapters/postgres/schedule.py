@@ -200,12 +200,11 @@ class PostgresSchedule:
         return most
 
     async def arrange(self, most: int) -> int:
-        """Give a time to those that should have one and have none."""
-        now = await self.clock.now()
+        """Give a time to those that should have one and have none; have the others looked at that an older release stopped."""
+        now, tiers = await self.clock.now(), having(Right.AUTOMATIC_SYNC)
         async with db.transaction(self.pool) as connection:
-            found = await db.rows(
-                connection, "unarranged_directories", tiers=having(Right.AUTOMATIC_SYNC), most=most
-            )
+            await db.run(connection, "ask_unsaid_pauses", tiers=tiers, now=now)
+            found = await db.rows(connection, "unarranged_directories", tiers=tiers, most=most)
             await _write(
                 connection,
                 [
