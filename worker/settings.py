@@ -368,7 +368,7 @@ class Settings(BaseSettings):
         int,
         Field(ge=2, le=120),
         _setting(
-            "How many months what happened is kept: history of addresses, runs, holds that ended.",
+            "How many months what happened is kept: history of addresses and logins, runs, holds that ended.",
             "Enter a whole number from 2 to 120.",
         ),
     ] = 13

@@ -549,6 +549,21 @@ async def test_what_became_of_logins_is_kept_for_thirteen_months(house: House) -
     assert await house.value("SELECT count(*) FROM rollcall.login") == 20
 
 
+async def test_what_became_of_logins_goes_by_the_months_that_the_operator_sets(
+    house: House,
+) -> None:
+    """Whoever must keep less keeps less of people's names too; whoever must keep more has all of it."""
+    await house.founded(asking())
+    await house.sync(*OTHERS)
+    house.clock.forward(days=70)
+
+    await replace(house.sweeper, history_months=3).housekeep()
+    assert len(await house.whole("login_history")) == 20
+
+    await replace(house.sweeper, history_months=2).housekeep()
+    assert await house.whole("login_history") == []
+
+
 # --- faults ------------------------------------------------------------------
 
 

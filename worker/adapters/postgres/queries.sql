@@ -2389,8 +2389,9 @@ DELETE FROM rollcall.login_conflict WHERE (tenant_id, directory_id, entry_id, ad
 DELETE FROM rollcall.login_history WHERE ctid IN (SELECT ctid FROM rollcall.login_history WHERE tenant_id = :tenant_id LIMIT :most)
 
 -- name: purge_old_login_history
--- What became of logins long ago; a bounded bite.
-DELETE FROM rollcall.login_history WHERE ctid IN (SELECT ctid FROM rollcall.login_history WHERE at < :before LIMIT :most)
+-- What became of logins before the time that is kept; a bounded bite.
+DELETE FROM rollcall.login_history WHERE ctid IN (
+    SELECT ctid FROM rollcall.login_history WHERE at < :now::timestamptz - make_interval(months => :months::integer) LIMIT :most)
 
 -- name: purge_history
 -- A bounded bite of a deleted tenant's history.

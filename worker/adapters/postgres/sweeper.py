@@ -19,9 +19,6 @@ KEPT = timedelta(days=30)
 HELD_FOR = timedelta(minutes=3)
 """How long one worker keeps house before another may take over."""
 
-LOGIN_HISTORY_KEPT = timedelta(days=396)
-"""13 months."""
-
 BITE = 5_000
 """Rows one statement may delete, so that no lock is held long."""
 
@@ -30,7 +27,7 @@ TENANTS_AT_MOST = 50
 HISTORY_MONTHS = 13
 """How long what happened is kept: a year, and the month that it is compared with."""
 
-PAST = ("purge_old_runs", "purge_old_holds")
+PAST = ("purge_old_login_history", "purge_old_runs", "purge_old_holds")
 """Goes with the history that is as old."""
 
 PURGES = (
@@ -104,8 +101,6 @@ class PostgresSweeper:
             async with db.transaction(self.pool) as connection:
                 await db.run(connection, query, before=now - KEPT, most=self.bite)
         async with db.transaction(self.pool) as connection:
-            old = now - LOGIN_HISTORY_KEPT
-            await db.run(connection, "purge_old_login_history", before=old, most=self.bite)
             await db.run(connection, "purge_sets", now=now, most=self.bite)
             await db.run(connection, "purge_sign_ins", before=now - KEPT, most=self.bite)
             deleted = await db.rows(
