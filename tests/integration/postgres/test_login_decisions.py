@@ -382,6 +382,18 @@ async def test_an_undo_lets_nobody_in_whose_address_is_a_successor_s_by_now(hous
     assert (await house.last("run.undone"))["logins"]["reactivated"] == 0
 
 
+async def test_an_undo_lets_in_whom_the_run_had_under_another_id(house: House) -> None:
+    """The address was never gone; the run that is undone took it for somebody else's."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ada again", ADA), *OTHERS)
+    assert await logins(house) == {ADA: ended("gone", ADA)}
+
+    await house.undo()
+
+    assert (await logins(house))[ADA].state == "active"
+
+
 async def test_an_undo_lets_nobody_in_whose_domain_was_taken_off(house: House) -> None:
     """A person took the domain away after the run: that stands."""
     gone = "ada@example.net"

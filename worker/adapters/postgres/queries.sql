@@ -1403,8 +1403,8 @@ DELETE FROM login_step
 DELETE FROM login_line
 
 -- name: step_undone_logins
--- Logins that a run changed and that are still as it left them. Nobody is let in again who has no valid address by now: it may be
--- somebody else's.
+-- Logins that a run changed and that are still as it left them. Nobody is let in again who has no valid address by now, and whose name
+-- is none that another entry had by then: it may be a successor's.
 INSERT INTO login_step (login_id, change, was_username, was_state)
 SELECT l.login_id, 'changed', l.username, l.state
 FROM rollcall.login_history w JOIN rollcall.login l USING (login_id)
@@ -1412,7 +1412,11 @@ WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.chang
     AND l.directory_id = :directory_id AND l.state = w.state AND l.username = w.username
     AND (w.state = 'active' OR l.entry_id IN (
         SELECT h.entry_id FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
-        WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'))
+        WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'
+    ) OR EXISTS (
+        SELECT FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = l.username AND h.since <= :at
+            AND coalesce(d.step, 'missing') = 'missing'))
 
 -- name: undo_logins
 -- They are what they were before: whom it deactivated is active, whom it created or let return is not, and a name goes back unless somebody has it,
