@@ -144,6 +144,32 @@ def test_a_server_written_ldaps_contradicts_another_encryption(security: str) ->
     assert codes(refused(message("directory.save", form))) == [("servers.1", "server.scheme")]
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_field_contradicts_nothing(blank: str) -> None:
+    """Pages send an empty text for a field that nobody filled in."""
+    blanks = dict.fromkeys(
+        ("password_sealed", "client_certificate", "client_key", "client_key_sealed"), blank
+    )
+
+    assert saved(**blanks) == saved()
+
+
+def test_a_blank_filter_is_missing_where_one_is_needed() -> None:
+    """A custom directory without a filter would be saved, and then fail at each sync."""
+    form = FORM | {"type": "custom", "filter": " ", "address_attributes": ["mail"]}
+
+    assert codes(refused(message("directory.save", form))) == [("filter", "filter.missing")]
+
+
+def test_a_key_beside_a_blank_certificate_has_none() -> None:
+    """The certificate has to be entered as well."""
+    form = FORM | {"client_certificate": "", "client_key_sealed": "A" * 80}
+
+    assert codes(refused(message("directory.save", form))) == [
+        ("client_certificate", "key.without_certificate")
+    ]
+
+
 @pytest.mark.parametrize("security", [["none"], {"a": 1}, 7])
 def test_an_encryption_that_is_none_contradicts_nothing(security: object) -> None:
     """One fault is told once."""
