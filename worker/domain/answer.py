@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
 from worker.domain.cures import cures, place_of
-from worker.domain.detect import FITS, detect, misfit
+from worker.domain.detect import FITS, detect, is_fit_to_show, misfit
 from worker.domain.failures import Finding, Stage, StageResult, StageState
 from worker.domain.findings import OK, finding
 from worker.domain.ldapsearch import ldapsearch_line
-from worker.domain.model import DirectorySettings
+from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
 from worker.domain.server import Profile, RootDse, ServerType
 from worker.domain.survey import ServerSeen, Speech, Survey, told
+from worker.domain.syntax import normal_dn
 from worker.domain.told import Report
 
 
@@ -63,16 +64,17 @@ def answer(code: str, case: Case) -> Finding:
     settings, plan = case.settings, case.plan
     detected = detect(case.profile.root, case.profile.known) if case.profile else None
     root = case.profile.root if case.profile else case.survey.root
+    server = _server_to_ask(settings, case.survey)
     found = finding(
         code,
         seen=_seen(code, case),
         until=case.detail,
         stages=whole(code, case),
-        ldapsearch=ldapsearch_line(plan, settings.servers[0]) if plan else "",
+        ldapsearch=ldapsearch_line(_with_base(plan, root), server) if plan else "",
         egress=case.egress,
         **_figures(case.survey.servers),
     )
-    place = place_of(settings, plan, root, case.egress)
+    place = replace(place_of(settings, plan, root, case.egress), server=server)
     advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
     return replace(
         found,
@@ -82,6 +84,20 @@ def answer(code: str, case: Case) -> Finding:
         commands=cures(code, place, kinds(settings, root)),
         report=case.report,
     )
+
+
+def _server_to_ask(settings: DirectorySettings, survey: Survey) -> Server:
+    """Return the server to try lines at: the first that does what the settings want, as far as that was seen."""
+    seen = zip(settings.servers, survey.servers, strict=False)
+    return next((server for server, each in seen if each.is_well), settings.servers[0])
+
+
+def _with_base(plan: ReadPlan, root: RootDse | None) -> ReadPlan:
+    """Return the plan with the base that the server names, where the settings name none."""
+    if plan.bases or root is None:
+        return plan
+    contexts = [each for each in root.data_contexts if normal_dn(each) and is_fit_to_show(each)]
+    return replace(plan, bases=plan.preset.bases_in(contexts))
 
 
 def kinds(settings: DirectorySettings, root: RootDse | None) -> frozenset[ServerType]:
