@@ -14,12 +14,12 @@ from worker.codec.fields import (
     AddressText,
     AttributeText,
     BindNameText,
+    CertificateNameText,
     CertificateText,
     DnText,
     FilterText,
     FingerprintText,
     Form,
-    HostText,
     Id,
     KeyText,
     Line,
@@ -388,7 +388,7 @@ class DirectoryForm(Form):
         ),
     ] = TrustForm()
     certificate_name: Annotated[
-        HostText | None,
+        CertificateNameText | None,
         BLANK_IS_ABSENT,
         shown(
             "Name in the certificate",

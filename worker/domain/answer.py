@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
-from worker.domain.cures import cures, place_of
+from worker.domain.cures import PLAIN_HOST, cures, place_of
 from worker.domain.detect import FITS, detect, is_fit_to_show, misfit
 from worker.domain.failures import Finding, Stage, StageResult, StageState
 from worker.domain.findings import OK, finding
@@ -141,7 +141,8 @@ def _settings(code: str, case: Case) -> list[StageResult]:
 def _figures(servers: Sequence[ServerSeen]) -> dict[str, str]:
     """Return what a sentence can name because it was seen: the name of a certificate, a port that would do."""
     names = (name for server in servers for shown in server.certificates for name in shown.names)
-    name = next((name for name in names if "*" not in name), None)
+    # a wildcard, or words in a common name, cannot be entered
+    name = next(filter(PLAIN_HOST.match, names), None)
     doors = [port for server in servers for port in server.ports if not port.configured]
     door = next((port for port in doors if port.speaks is Speech.TLS), None)
     door = door or next((port for port in doors if port.starttls), None)

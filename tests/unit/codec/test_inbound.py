@@ -244,6 +244,44 @@ def test_brackets_around_a_filter_may_be_left_out(change: dict[str, str], field:
     assert saved(**change).settings.filter == field
 
 
+def test_a_filter_may_be_pasted_with_its_lines_broken() -> None:
+    """Pages and mails break long ones."""
+    assert saved(filter="(&(a=b)\r\n   (c=d))").settings.filter == "(&(a=b) (c=d))"
+
+
+@pytest.mark.parametrize(
+    "before", ["", "sha256:", "SHA256 Fingerprint=", "sha256 Fingerprint=", "SHA-256: "]
+)
+def test_a_fingerprint_is_understood_as_openssl_prints_it(before: str) -> None:
+    """The line to copy for a certificate prints it so."""
+    form = saved(trust={"fingerprint": before + ":".join(["AB"] * 32)})
+
+    assert form.settings.trust.fingerprint == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("entered", "kept"),
+    [
+        (" DC1.example.com. ", "dc1.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ],
+)
+def test_a_certificate_may_be_for_a_name_or_an_address(entered: str, kept: str) -> None:
+    """Whatever the doctor says to enter can be entered."""
+    assert saved(certificate_name=entered).settings.certificate_name == kept
+
+
+@pytest.mark.parametrize("entered", ["dc1.example.com:636", "*.example.com", "1:2:3"])
+def test_a_name_in_the_certificate_is_one_without_a_port(entered: str) -> None:
+    """The answer says so: the servers' own would ask for a port."""
+    (error,) = refused(message("directory.save", FORM | {"certificate_name": entered})).errors
+
+    assert (error.field, error.code) == ("certificate_name", "server.syntax")
+    assert error.message.startswith("Enter one host name without a port, ")
+
+
 @pytest.mark.parametrize(
     ("field", "entered", "code"),
     [

@@ -65,7 +65,7 @@ def test_a_port_that_would_do_is_named(ports: tuple[PortSeen, ...], said: str) -
 def test_the_name_to_enter_is_the_certificate_s() -> None:
     """One that can be entered: a wildcard is none."""
     named = seen(TLS, names=("*.x.local", "dc1.x.local"))
-    bare = seen(TLS, names=("*.x.local",))
+    bare = seen(TLS, names=("*.x.local", "Our LDAP server"))
 
     fixes = [answer("secure.wrong_name", Case(SETTINGS, survey=each)).fix for each in (named, bare)]
 
