@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
-from worker.domain.cures import PLAIN_HOST, cures, place_of
-from worker.domain.detect import FITS, detect, is_fit_to_show, misfit
+from worker.domain.cures import PLAIN_HOST, Place, cures, place_of
+from worker.domain.detect import FITS, detect, is_fit_to_show, lacks, misfit
 from worker.domain.failures import Finding, Stage, StageResult, StageState
 from worker.domain.findings import OK, finding
 from worker.domain.ldapsearch import ldapsearch_line
@@ -74,7 +74,8 @@ def answer(code: str, case: Case) -> Finding:
         egress=case.egress,
         **_figures(case.survey.servers),
     )
-    place = replace(place_of(settings, plan, root, case.egress), server=server)
+    known = case.profile.known if case.profile else None
+    place = _known_there(place_of(settings, plan, root, case.egress), server, known)
     advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
     return replace(
         found,
@@ -90,6 +91,15 @@ def _server_to_ask(settings: DirectorySettings, survey: Survey) -> Server:
     """Return the server to try lines at: the first that does what the settings want, as far as that was seen."""
     seen = zip(settings.servers, survey.servers, strict=False)
     return next((server for server, each in seen if each.is_well), settings.servers[0])
+
+
+def _known_there(place: Place, server: Server, known: frozenset[str] | None) -> Place:
+    """Return what lines are filled in with at this server: a rule for an attribute it does not know, it refuses whole."""
+    return replace(
+        place,
+        server=server,
+        attributes=tuple(name for name in place.attributes if not lacks(known, name)),
+    )
 
 
 def _with_base(plan: ReadPlan, root: RootDse | None) -> ReadPlan:

@@ -26,6 +26,7 @@ FILLED = re.compile(r"\[\[([a-z_]+)\]\]")
 NO_HOST = "YOUR-SERVER"
 NO_BASE = "YOUR-SEARCH-BASE"
 NO_DN = "DN-OF-THE-ACCOUNT"
+NO_ADMIN = "DN-OF-THE-ADMINISTRATOR"
 NO_NAME = "NAME-OF-THE-ACCOUNT"
 NO_TRUSTEE = "DOMAIN\\NAME-OF-THE-ACCOUNT"
 
@@ -377,8 +378,9 @@ CURES: tuple[Cure, ...] = (
     Cure(
         _PASSWORD,
         _OPENLDAP,
-        "OpenLDAP, on the server as root: a new password",
-        "ldappasswd -Q -Y EXTERNAL -H ldapi:/// -S [[dn_sh]]",
+        # not as root: by Debian's own rules root may change the configuration, but no password
+        "OpenLDAP, on the server: a new password, set by its administrator",
+        f"ldappasswd -x -H ldapi:/// -D {NO_ADMIN} -W -S [[dn_sh]]",
     ),
     Cure(
         _PASSWORD,

@@ -193,6 +193,11 @@ def _without(detected: Detected) -> str:
     return "samba_ad" if detected.server is ServerType.SAMBA_AD else NO_EXCHANGE
 
 
+def lacks(known: frozenset[str] | None, name: str) -> bool:
+    """Whether a server's schema is known not to have a name."""
+    return _has(known, name) is False
+
+
 def _has(known: frozenset[str] | None, name: str) -> bool | None:
     """Whether the schema has a name; None when that is not known."""
     if known is None or name.lower() not in _ASKED:

@@ -135,6 +135,18 @@ def test_the_line_searches_below_the_base_that_the_server_named() -> None:
     assert " -b cn=users,cn=accounts,dc=corp,dc=example " in answer("ok", case).ldapsearch
 
 
+def test_rights_are_asked_for_what_the_server_knows() -> None:
+    """OpenLDAP refuses a whole rule for one attribute that its schema has not."""
+    form = replace(SETTINGS, type="zimbra")
+    plan = make_plan(form, Credentials(None), Limits())
+    profile = Profile(OPENLDAP, frozenset({"mail", "zimbramailalias"}))
+
+    commands = answer("read.nothing_found", Case(form, plan, profile=profile)).commands
+
+    (rule,) = (each.text for each in commands if "olcAccess" in each.text)
+    assert ",displayName,zimbraMailAlias,entryUUID by " in rule
+
+
 @pytest.mark.parametrize("base", ["", "no name", "dc=\x1b[2J", f"dc={'x' * 1_000}"])
 def test_what_is_no_base_is_not_put_into_the_line(base: str) -> None:
     """A server may write anything."""

@@ -179,6 +179,13 @@ def test_openldap_s_limits_are_lifted_for_the_account() -> None:
     assert document(text)["olcLimits"].startswith(f'{{0}}dn.exact="{DN}" size.soft=unlimited ')
 
 
+def test_openldap_s_administrator_sets_a_password() -> None:
+    """Root may not: Debian's own rules give it the configuration, and nobody else's password."""
+    (line,) = lines("sign_in.wrong_password", ServerType.OPENLDAP, place=OF_OPENLDAP)
+
+    assert line == f"ldappasswd -x -H ldapi:/// -D DN-OF-THE-ADMINISTRATOR -W -S {DN}"
+
+
 def test_rights_are_given_for_what_is_read_and_no_more() -> None:
     """Never the password's attribute."""
     (access,) = lines("read.not_allowed", ServerType.OPENLDAP, place=OF_OPENLDAP)
