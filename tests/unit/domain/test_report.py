@@ -151,6 +151,8 @@ def test_a_second_server_that_would_not_do_is_told() -> None:
 def test_references_are_told() -> None:
     """People who are missing may be there."""
     assert codes(READING, references=3) == ["references"]
+    (one,) = report(preview(references=1), READING).warnings
+    assert " in one place, " in one.text
 
 
 @pytest.mark.parametrize(
