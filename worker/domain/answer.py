@@ -59,6 +59,11 @@ def calls_for_survey(code: str) -> bool:
     return code.partition(".")[0] in SURVEYED
 
 
+def is_worth_a_look(code: str, settings: DirectorySettings) -> bool:
+    """Whether to look around: where that explains the fault, and where the server that was read hides what ails another."""
+    return calls_for_survey(code) or len(settings.servers) > 1
+
+
 def answer(code: str, case: Case) -> Finding:
     """Return what is told of a code."""
     settings, plan = case.settings, case.plan
