@@ -244,6 +244,14 @@ def test_brackets_around_a_filter_may_be_left_out(change: dict[str, str], field:
     assert saved(**change).settings.filter == field
 
 
+def test_a_sign_that_cannot_be_seen_is_named() -> None:
+    """What one should enter looks just like what was entered."""
+    (error,) = refused(message("directory.save", FORM | {"name": "Head\toffice"})).errors
+
+    assert error.code == "value.control_character"
+    assert "cannot be seen" in error.message
+
+
 def test_a_filter_may_be_pasted_with_its_lines_broken() -> None:
     """Pages and mails break long ones."""
     assert saved(filter="(&(a=b)\r\n   (c=d))").settings.filter == "(&(a=b) (c=d))"
