@@ -126,7 +126,7 @@ def _expiry(survey: Survey) -> Iterator[Caution]:
     if until is None or survey.at is None or until - survey.at > EXPIRES_SOON:
         return
     yield Caution(
-        "certificate_expires",
+        "certificate_expiring",
         f"The certificate ends on {until:%Y-%m-%d}. Renew it before, or syncs will fail from then on.",
     )
 

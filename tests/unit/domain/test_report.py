@@ -107,7 +107,7 @@ def test_a_connection_in_clear_is_told() -> None:
     ]
 
 
-@pytest.mark.parametrize(("days", "expected"), [(30, ["certificate_expires"]), (31, [])])
+@pytest.mark.parametrize(("days", "expected"), [(30, ["certificate_expiring"]), (31, [])])
 def test_a_certificate_that_ends_within_thirty_days_is_told(days: int, expected: list[str]) -> None:
     """Before syncs fail, not after."""
     survey = replace(WELL, servers=(server(), server("b.example:636", days=days)))
