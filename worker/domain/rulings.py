@@ -25,6 +25,12 @@ FIELD_OF = {Right.AUTOMATIC_SYNC: "schedule.automatic", Right.LOGINS: "logins.cr
 """The field of the form that asks for a right."""
 PASSWORD_REQUIRED = FieldError("password", "required", "Enter the password of the bind account.")
 
+PASSWORD_AGAIN = FieldError(
+    "password",
+    "password.again",
+    "Enter the password again: servers, security or trust were changed.",
+)
+
 KEY_REQUIRED = FieldError(
     "client_key",
     "required",
@@ -234,13 +240,9 @@ def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tupl
     if known is None or not (known.has_password or known.has_client_key):
         return (PASSWORD_REQUIRED,)
     if not goes_to_the_same_place(command.settings, known.settings):
-        return (
-            FieldError(
-                "password",
-                "password.again",
-                "Enter the password again: servers, security or trust were changed.",
-            ),
-        )
+        # whose key alone signs in is asked for that, by key_errors
+        is_by_key = command.settings.client_certificate is not None and not known.has_password
+        return () if is_by_key else (PASSWORD_AGAIN,)
     if not (keeps_password(command, known) or keeps_client_key(command, known)):
         return (PASSWORD_REQUIRED,)
     return ()

@@ -285,6 +285,17 @@ def test_a_client_certificate_wants_its_key(known: DirectoryRecord | None) -> No
     assert directory_errors(replace(command, client_key=Sealed(b"k")), known, TENANT) == ()
 
 
+def test_who_signs_in_by_certificate_is_not_asked_for_a_password() -> None:
+    """There never was one: moved elsewhere, it is the key that has to be entered again."""
+    form = replace(FORM, client_certificate="pem")
+    known = replace(KNOWN, settings=form, has_password=False, has_client_key=True)
+    moved = replace(LEFT_OUT, settings=replace(form, servers=(Server("other.example"),)))
+    bare = replace(moved, settings=replace(moved.settings, client_certificate=None))
+
+    assert told(directory_errors(moved, known, TENANT)) == [("client_key", "required")]
+    assert told(directory_errors(bare, known, TENANT)) == [("password", "password.again")]
+
+
 def test_a_client_key_stays_with_its_certificate() -> None:
     """A key is of no use, and no business, elsewhere."""
     form = replace(FORM, client_certificate="pem")

@@ -137,7 +137,9 @@ class Attempt:
         session = self._session = Session(forwarder, self._plan, run_deadline=self._deadline)
         root = await self._sign_in(session, target, line)
         bases = await self._prove_bases(session, root)
-        log.info("directory.search", ldapsearch=ldapsearch_line(self._plan, server))
+        log.info(
+            "directory.search", ldapsearch=ldapsearch_line(replace(self._plan, bases=bases), server)
+        )
         return WholeListing(
             session,
             self._plan,
