@@ -76,6 +76,20 @@ async def test_an_expiring_certificate_is_told_once_and_when_it_is_renewed(house
     assert await house.seen("warning") == 0
 
 
+async def test_a_warning_that_stands_shows_the_time_that_is_true_now(house: House) -> None:
+    """A certificate of a few weeks was renewed by another of a few weeks: told once, and never out of date."""
+    await house.founded(FORM)
+    until = house.clock.at + timedelta(days=10)
+    await reads(house, "ada@example.com", until=until)
+    await look(house)
+
+    await reads(house, "ada@example.com", until=until + timedelta(days=12))
+    await look(house)
+
+    assert await house.value("SELECT at FROM api.warning") == until + timedelta(days=12)
+    assert await told(house) == [("begun", "certificate_expiring")]
+
+
 async def test_an_expiring_password_is_told_beside_it(house: House) -> None:
     """Each cause by itself."""
     await house.founded(FORM)

@@ -2277,7 +2277,8 @@ FROM (
 -- name: watched_directories
 -- A page of the living directories with settings in force, with what warnings go by and what was warned of.
 SELECT i.directory_id, i.tenant_id, i.directory, i.certificate_until, i.password_until, i.last_good_at, i.expected_since, i.scheduled_hours, i.failed_in_a_row,
-    coalesce(v.settings -> 'notify', '[]')::text AS notify, ARRAY(SELECT cause FROM rollcall.warning w WHERE w.directory_id = i.directory_id) AS standing
+    coalesce(v.settings -> 'notify', '[]')::text AS notify, ARRAY(SELECT cause FROM rollcall.warning w WHERE w.directory_id = i.directory_id ORDER BY cause) AS standing,
+    ARRAY(SELECT at FROM rollcall.warning w WHERE w.directory_id = i.directory_id ORDER BY cause) AS standing_at
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
 JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
@@ -2287,6 +2288,10 @@ ORDER BY i.directory_id LIMIT :most
 -- name: write_warning
 -- Told once, until it is over.
 INSERT INTO rollcall.warning (directory_id, cause, at, told_at) VALUES (:directory_id, :cause, :at, :now)
+
+-- name: move_warning
+-- It stands, by another time: a certificate or password that was renewed, and is about to expire again.
+UPDATE rollcall.warning SET at = :at WHERE directory_id = :directory_id AND cause = :cause
 
 -- name: clear_warning
 -- It is over.

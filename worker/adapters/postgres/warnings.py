@@ -24,7 +24,7 @@ async def warn(pool: db.Pool, now: datetime, *, page: int) -> int:
         async with db.transaction(pool) as connection:
             found = await db.rows(connection, "watched_directories", after=after, most=page)
         for record in found:
-            if _wanted(record, now).keys() != _standing(record):
+            if _wanted(record, now) != _standing(record):
                 await _settle(pool, record, now)
                 told += 1
         if len(found) < page:
@@ -47,6 +47,8 @@ async def _settle(pool: db.Pool, seen: asyncpg.Record, now: datetime) -> None:
                 await _warn(connection, name, found[0], (cause, wanted[cause]), now)
             if cause in standing and cause not in wanted:
                 await _clear(connection, name, found[0], cause, now)
+            if cause in wanted and cause in standing and wanted[cause] != standing[cause]:
+                await _move(connection, found[0], cause, wanted[cause])
 
 
 async def _warn(
@@ -69,6 +71,12 @@ async def _warn(
     )
     place = await take_places(on, tenant_id=record["tenant_id"], count=1)
     await announce(on, told, now=now, place=place)
+
+
+async def _move(on: db.Connection, record: asyncpg.Record, cause: Cause, at: datetime) -> None:
+    """Keep what is seen of it true; it was told once, and is not over."""
+    which = {"directory_id": record["directory_id"], "cause": cause}
+    await db.run(on, "move_warning", at=at, **which)
 
 
 async def _clear(
@@ -98,5 +106,5 @@ def _wanted(record: asyncpg.Record, now: datetime) -> Mapping[Cause, datetime]:
     return warnings(watched, now)
 
 
-def _standing(record: asyncpg.Record) -> set[str]:
-    return set(record["standing"])
+def _standing(record: asyncpg.Record) -> Mapping[str, datetime]:
+    return dict(zip(record["standing"], record["standing_at"], strict=True))
