@@ -49,6 +49,10 @@ def refusals() -> Iterator[None]:
         refuse(str(wrong), Exit.USAGE)
     except UnknownTenantError:
         refuse("There is no such tenant.", Exit.USAGE)
+    except screen.UnwritableError as stopped:
+        if stopped.is_reader_gone:  # "| head" has what it wanted
+            raise typer.Exit(Exit.OK) from stopped
+        refuse(f"The answer cannot be written: {stopped}.", Exit.USAGE)
     except Failure as failure:
         refuse(told(failure), code_of(failure))
 

@@ -4,6 +4,7 @@ Names and addresses come from strangers' directories: nothing of theirs may stee
 """
 
 import csv
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,14 @@ PIPE_WIDTH = 1_000
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A spreadsheet takes what begins so for a formula (OWASP, CSV Injection; the last four are the same in full width)."""
+
+
+class UnwritableError(Exception):
+    """What is printed cannot be taken: the reader has gone, or the disk is full."""
+
+    def __init__(self, broken: OSError) -> None:
+        super().__init__(broken.strerror)
+        self.is_reader_gone = isinstance(broken, BrokenPipeError)
 
 
 def say(*lines: str) -> None:
@@ -75,16 +84,31 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def csv_rows(columns: Sequence[str]) -> Callable[[Iterable[Sequence[object]]], None]:
-    """Return what prints rows, none of which is kept; the head comes before the first, if only an empty page."""
+    """Return what prints rows, none of which is kept; the head comes before the first, if only an empty page.
+
+    It raises UnwritableError.
+    """
     writer = csv.writer(sys.stdout, lineterminator="\r\n")
     head = [columns]
 
     def tell(rows: Iterable[Sequence[object]]) -> None:
-        if head:
-            writer.writerow(head.pop())
-        writer.writerows([harmless(cell(value)) for value in row] for row in rows)
+        try:
+            if head:
+                writer.writerow(head.pop())
+            writer.writerows([harmless(cell(value)) for value in row] for row in rows)
+            sys.stdout.flush()
+        except OSError as broken:
+            _let_go_of_output()
+            raise UnwritableError(broken) from broken
 
     return tell
+
+
+def _let_go_of_output() -> None:
+    """Have Python's own flush at the end not stumble over the same."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def cell(value: object) -> str:

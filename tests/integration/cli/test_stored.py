@@ -2,8 +2,10 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +182,21 @@ def test_runs_go_into_a_spreadsheet_with_what_an_admin_asks(program: Program, te
     ]
     assert all(float(each["seconds"]) >= 0 for each in rows)
     assert (none.code, none.out) == (Exit.USAGE, "")
+
+
+def test_an_export_whose_reader_has_gone_blames_no_database(program: Program, tenant: str) -> None:
+    """``| head`` takes the first lines and goes; a full disk takes nothing, and that is said."""
+    program("sync", tenant, "hq")
+    reader, gone = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(gone, "w") as pipe, Path("/dev/full").open("w", encoding="utf-8") as full:
+        left = program.into(pipe, "history", tenant, "--csv")
+        no_room = program.into(full, "history", tenant, "--csv")
+
+    assert (left.code, left.err) == (Exit.OK, "")
+    assert no_room.code == Exit.USAGE
+    assert no_room.err == "The answer cannot be written: No space left on device.\n"
 
 
 def test_a_reseller_sees_its_own(program: Program, tenant: str) -> None:
