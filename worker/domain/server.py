@@ -78,13 +78,15 @@ class RootDse:
 
 
 _NAME = re.compile(rb"\bNAME *").search
+DEFINITION_BYTES = 2_000
+"""Looked at of one definition: its names stand at the beginning."""
 _CLOSED_BY = {b"'": b"'", b"(": b")"}
 
 
 def schema_names(definitions: Iterable[bytes]) -> Iterator[str]:
     """Give the names in definitions of attributes and classes (RFC 4512 sections 4.1.1 and 4.1.2), in lower case."""
     for definition in definitions:
-        names = _named(definition).replace(b"'", b" ")
+        names = _named(definition[:DEFINITION_BYTES]).replace(b"'", b" ")
         yield from names.decode("utf-8", "replace").lower().split()
 
 
