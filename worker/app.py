@@ -123,7 +123,7 @@ def build(settings: Settings, *, pool: Pool, telemetry: PrometheusTelemetry) -> 
         orders=PostgresOrders(pool, clock, telemetry, timedelta(seconds=settings.command_wait_s)),
         intake=PostgresIntake(pool, clock, vault),
         outbox=outbox,
-        sweeper=PostgresSweeper(pool, clock, runs),
+        sweeper=PostgresSweeper(pool, clock, runs, history_months=settings.history_months),
         fleet=PostgresFleet(pool, clock, settings.fleet_limits()),
         schedule=PostgresSchedule(pool, clock),
         sign_ins=PostgresSignIns(pool, clock, vault),

@@ -43,6 +43,7 @@ from worker.ports.reports import (
     HoldLine,
     LoginLine,
     Look,
+    ReadinessLine,
     RunLine,
     SetLine,
     Standing,
@@ -61,6 +62,8 @@ class Status:
 
     directories: tuple[DirectoryLine, ...]
     backlog: Backlog
+    readiness: tuple[ReadinessLine, ...] = ()
+    """Of the domains of the tenant asked for."""
     fleet: FleetHold | None = None
     """The hold over all directories, if one stands."""
 
@@ -193,6 +196,28 @@ async def history(settings: Settings, look: Look, *, with_changes: bool) -> Hist
         return History(tuple(runs), tuple(changes))
 
 
+async def export(
+    settings: Settings,
+    look: Look,
+    *,
+    runs: Callable[[Sequence[RunLine]], None] | None = None,
+    changes: Callable[[Sequence[ChangeLine]], None] | None = None,
+) -> None:
+    """Tell all runs or changes page by page, the first empty, in bounded memory.
+
+    Raises StoreFailure, UnknownTenantError, before anything is told.
+    """
+    async with _store(settings) as pool:
+        reports = PostgresReports(pool)
+        await _know(reports, look.tenant)
+        if runs is not None:
+            runs(())
+            await reports.every_run(look, runs)
+        if changes is not None:
+            changes(())
+            await reports.every_change(look, changes)
+
+
 async def _previewed(reports: PostgresReports, run: RunLine, look: Look) -> list[ChangeLine]:
     """What a preview would have changed, for as long as it is kept."""
     at = run.finished_at or run.queued_at
@@ -202,15 +227,20 @@ async def _previewed(reports: PostgresReports, run: RunLine, look: Look) -> list
     ]
 
 
-async def status(settings: Settings, tenant: TenantId | None, *, most: int) -> Status:
+async def status(
+    settings: Settings, tenant: TenantId | None, *, reseller: str | None = None, most: int
+) -> Status:
     """Return how directories and queues stand. Raises StoreFailure, UnknownTenantError."""
     async with _store(settings) as pool:
         reports = PostgresReports(pool)
         if tenant is not None:
             await _know(reports, tenant)
-        directories = await reports.directories(tenant, most=most)
+        directories = await reports.directories(tenant, reseller=reseller, most=most)
         fleet = PostgresFleet(pool, PostgresClock(pool), settings.fleet_limits())
-        return Status(tuple(directories), await reports.backlog(), await fleet.standing())
+        ready = [] if tenant is None else await reports.readiness(tenant)
+        return Status(
+            tuple(directories), await reports.backlog(), tuple(ready), await fleet.standing()
+        )
 
 
 async def why(settings: Settings, asked: str, tenant: TenantId | None) -> Why:

@@ -362,6 +362,17 @@ class Settings(BaseSettings):
         Seconds, _setting("What counts as at once, in seconds.", _ENTER_SECONDS)
     ] = _FLEET.window.total_seconds()
 
+    # --- how long it is kept -------------------------------------------------
+
+    history_months: Annotated[
+        int,
+        Field(ge=2, le=120),
+        _setting(
+            "How many months what happened is kept: history of addresses, runs, holds that ended.",
+            "Enter a whole number from 2 to 120.",
+        ),
+    ] = 13
+
     # --- how it is watched ---------------------------------------------------
 
     health_host: Annotated[

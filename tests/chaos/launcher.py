@@ -266,6 +266,10 @@ class HaltingSchedule:
         """Arrange as usual."""
         return await self.schedule.arrange(most)
 
+    async def recheck(self, most: int) -> int:
+        """Look again as usual."""
+        return await self.schedule.recheck(most)
+
 
 @dataclass(frozen=True, slots=True)
 class ClockAhead:

@@ -16,6 +16,7 @@ class MemorySchedule:
     due: list[Message] = field(default_factory=list)
     waiting: list[Message] = field(default_factory=list)
     unarranged: int = 0
+    unchecked: int = 0
     faults: list[StoreFailure] = field(default_factory=list)
     looked: int = 0
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
@@ -38,6 +39,12 @@ class MemorySchedule:
         self.waiting = [each for each in self.waiting if each not in messages]
         if not self.waiting and not self.due:
             self.emptied.set()
+
+    async def recheck(self, most: int) -> int:
+        """Look at some."""
+        checked = min(most, self.unchecked)
+        self.unchecked -= checked
+        return checked
 
     async def arrange(self, most: int) -> int:
         """Give a time to some."""

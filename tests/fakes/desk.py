@@ -90,8 +90,9 @@ class MemoryDirectories:
     async def pause(self, directory: DirectoryId, reason: str | None) -> Event:
         """Pause or resume."""
         self.paused.append(reason)
-        told = events.directory_paused if reason else events.directory_resumed
-        return told(ACME, directory, causes=CAUSES)
+        if reason is None:
+            return events.directory_resumed(ACME, directory, causes=CAUSES)
+        return events.directory_paused(ACME, directory, causes=CAUSES, reason=reason)
 
     async def delete(self, command: DeleteDirectory) -> Done:
         """Delete it."""

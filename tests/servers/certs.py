@@ -23,7 +23,8 @@ KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 SHORT_KEY = ("-newkey", "rsa:1024", "-nodes")
 """Of the last century: RSA with 1024 bits."""
 MAY_ISSUE = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
-LIFETIME = timedelta(days=30)
+LIFETIME = timedelta(days=90)
+"""Longer than the time ahead of which an expiring certificate is warned of: nobody here is to be warned but on purpose."""
 # openssl ca wants a file for everything it is asked
 CA_CONF = """
 [ca]
@@ -61,7 +62,14 @@ class Authority:
     ) -> Self:
         """Make one; an existing one in that directory is replaced."""
         _prepare(directory)
-        made = ("-keyout", directory / "ca.key", "-out", directory / "ca.pem", "-days", "30")
+        made = (
+            "-keyout",
+            directory / "ca.key",
+            "-out",
+            directory / "ca.pem",
+            "-days",
+            str(LIFETIME.days),
+        )
         added = [each for line in extensions for each in ("-addext", line)]
         # without a configuration of Debian's, which would add extensions of its own
         conf = ("-config", directory / "ca.cnf")
@@ -146,7 +154,7 @@ def self_signed(directory: Path, *, hosts: Sequence[str] = LOOPBACK) -> Certific
     directory.mkdir(parents=True, exist_ok=True)
     cert, key = directory / "self-signed.pem", directory / "self-signed.key"
     names = "subjectAltName=" + ",".join(map(_alternative, hosts))
-    files = ("-keyout", key, "-out", cert, "-days", "30")
+    files = ("-keyout", key, "-out", cert, "-days", str(LIFETIME.days))
     _openssl("req", "-x509", *KEY, *files, "-subj", "/CN=self-signed", "-addext", names)
     return Certificate(cert=cert, key=key, ca=cert)
 
@@ -172,6 +180,16 @@ def fingerprint(cert: Path) -> str:
     """SHA-256 of the certificate's DER form, in lower-case hex without colons."""
     der = ssl.PEM_cert_to_DER_cert(cert.read_text(encoding="utf-8"))
     return hashlib.sha256(der).hexdigest()
+
+
+def expiry(cert: Path) -> datetime:
+    """Until when it is valid, as openssl says."""
+    arguments = ("x509", "-in", cert, "-noout", "-enddate")
+    done = subprocess.run(
+        ["/usr/bin/openssl", *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    seconds = ssl.cert_time_to_seconds(done.stdout.strip().removeprefix("notAfter="))
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _prepare(directory: Path) -> None:

@@ -122,7 +122,7 @@ def _show_finding(diagnosis: Diagnosis) -> None:
     if _is_bad(diagnosis):
         findings.show(told, detail=diagnosis.detail, refused_sign_ins=diagnosis.refused_sign_ins)
         return
-    screen.say(f"{diagnosis.finding.headline} {diagnosis.finding.seen}.")
+    screen.say(f"{diagnosis.finding.headline} {diagnosis.finding.seen.removesuffix('.')}.")
     if isinstance(told["report"], Mapping):
         findings.show_report(told["report"])
     findings.show_servers(told["servers"])

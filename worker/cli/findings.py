@@ -1,6 +1,6 @@
 """How a finding is shown: by the doctor, by a preview that could not be made, by a failed run. Fit for a ticket."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -71,17 +71,23 @@ def show_commands(commands: object) -> None:
 
 
 def show_servers(servers: object) -> None:
-    """Print each port that was looked at."""
-    rows = [
-        (server["server"], address["address"], *_port(port))
-        for server in _listed(servers)
-        for address in _listed(server["addresses"])
-        for port in _listed(address["ports"])
-    ]
+    """Print each port that was looked at, and what was not: a name unknown, an address that may not be dialled."""
+    rows = [(server["server"], *row) for server in _listed(servers) for row in _looked_at(server)]
     if rows:
         columns = ("server", "address", "port", "state", "ms", "speaks", "encryption")
         screen.say("")
         screen.table(columns, rows)
+
+
+def _looked_at(server: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    if server["name"] != OK:
+        yield "", "", server["name"], server["milliseconds"], "", ""
+    for address in _listed(server["addresses"]):
+        if not address["ports"]:
+            kept_from = f"{address['forbidden']}: not dialled" if address["forbidden"] else ""
+            yield address["address"], "", kept_from or "not reached in time", "", "", ""
+        for port in _listed(address["ports"]):
+            yield address["address"], *_port(port)
 
 
 def _port(port: Mapping[str, Any]) -> tuple[object, ...]:

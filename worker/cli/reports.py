@@ -14,7 +14,7 @@ from worker.cli.fleet import fleet_words
 from worker.cli.options import AsJson
 from worker.domain.addresses import normal_address
 from worker.domain.model import DirectoryId, RunId, TenantId
-from worker.ports.reports import ChangeLine, DirectoryLine, Look, RunLine
+from worker.ports.reports import ChangeLine, DirectoryLine, Look, ReadinessLine, RunLine
 from worker.ports.runs import Backlog
 from worker.settings import load
 
@@ -27,6 +27,7 @@ RUN_COLUMNS = (
     "trigger",
     "mode",
     "state",
+    "seconds",
     "entries",
     "addresses",
     "added",
@@ -37,7 +38,31 @@ RUN_COLUMNS = (
     "why",
     "run",
 )
-CHANGE_COLUMNS = ("at (UTC)", "directory", "change", "address", "run")
+EXPORT_COLUMNS = (
+    "queued (UTC)",
+    "started (UTC)",
+    "finished (UTC)",
+    "directory",
+    "trigger",
+    "mode",
+    "attempt",
+    "state",
+    "verdict",
+    "seconds",
+    "entries",
+    "addresses",
+    "added",
+    "returned",
+    "unchanged",
+    "missing",
+    "grace",
+    "removed",
+    "held",
+    "why",
+    "run",
+)
+CHANGE_COLUMNS = ("at (UTC)", "directory", "by", "change", "address", "run")
+SHOWN_COUNT = 50
 DIRECTORY_COLUMNS = (
     "tenant",
     "directory",
@@ -50,6 +75,16 @@ DIRECTORY_COLUMNS = (
     "queued",
     "running",
     "next (UTC)",
+)
+
+READINESS_COLUMNS = (
+    "domain",
+    "catch-all",
+    "automatic",
+    "complete runs in a row",
+    "stable since (UTC)",
+    "addresses",
+    "by kind",
 )
 
 Tenant = Annotated[str, typer.Argument(help="The tenant.")]
@@ -66,7 +101,12 @@ def history(  # noqa: PLR0913 - each is an option of the command line
     changes: Annotated[
         bool, typer.Option("--changes", help="What became of addresses, instead of runs.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_MAX, help="Lines at most.")] = 50,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, max=MOST_MAX, help="Lines at most; by default 50, with --csv all."
+        ),
+    ] = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Answer as CSV that a spreadsheet shows as it is.")
     ] = False,
@@ -79,16 +119,19 @@ def history(  # noqa: PLR0913 - each is an option of the command line
             DirectoryId(directory) if directory else None,
             RunId(run) if run else None,
             _normal(address),
-            limit,
+            limit if as_csv else limit or SHOWN_COUNT,
         )
         with_changes = changes or address is not None or run is not None
+        if as_csv and run is None:
+            _export(look, with_changes=with_changes)
+            return
         found = asyncio.run(errands.history(load(needs=NEEDS), look, with_changes=with_changes))
     if run is not None and not found.runs:
         refuse("This tenant has no such run.", Exit.USAGE)
     if as_json:
         screen.as_json(found)
     elif as_csv:
-        _as_csv(found, with_changes=with_changes)
+        screen.as_csv(CHANGE_COLUMNS, map(_change, found.changes))
     else:
         _show_history(found, with_changes=with_changes)
 
@@ -102,11 +145,15 @@ def _normal(address: str | None) -> str | None:
     return normal
 
 
-def _as_csv(found: errands.History, *, with_changes: bool) -> None:
+def _export(look: Look, *, with_changes: bool) -> None:
+    """Print as it comes, so that a million lines take no more memory than a thousand."""
+    settings = load(needs=NEEDS)
     if with_changes:
-        screen.as_csv(CHANGE_COLUMNS, map(_change, found.changes))
+        tell = screen.csv_rows(CHANGE_COLUMNS)
+        asyncio.run(errands.export(settings, look, changes=lambda page: tell(map(_change, page))))
     else:
-        screen.as_csv(RUN_COLUMNS, map(run_row, found.runs))
+        tell = screen.csv_rows(EXPORT_COLUMNS)
+        asyncio.run(errands.export(settings, look, runs=lambda page: tell(map(_run, page))))
 
 
 def _show_history(found: errands.History, *, with_changes: bool) -> None:
@@ -130,17 +177,44 @@ def show_runs(runs: Iterable[RunLine]) -> None:
 
 def run_row(run: RunLine) -> tuple[object, ...]:
     """Return one run as a row of ``RUN_COLUMNS``."""
-    counts = [run.counts.get(name) for name in RUN_COLUMNS[5:12]]
+    counts = [run.counts.get(name) for name in RUN_COLUMNS[6:13]]
     return (
         run.finished_at,
         run.directory,
         run.trigger,
         run.mode,
         run.state,
+        _seconds(run),
         *counts,
         _why(run),
         run.run,
     )
+
+
+def _run(run: RunLine) -> tuple[object, ...]:
+    counts = [run.counts.get(name) for name in EXPORT_COLUMNS[10:19]]
+    return (
+        run.queued_at,
+        run.started_at,
+        run.finished_at,
+        run.directory,
+        run.trigger,
+        run.mode,
+        run.attempt,
+        run.state,
+        run.verdict,
+        _seconds(run),
+        *counts,
+        _why(run),
+        run.run,
+    )
+
+
+def _seconds(run: RunLine) -> str | None:
+    """How long it took from its start, to the hundredth; None for one that has not begun or not ended."""
+    if run.started_at is None or run.finished_at is None:
+        return None
+    return f"{(run.finished_at - run.started_at).total_seconds():.2f}"
 
 
 def _why(run: RunLine) -> str:
@@ -150,12 +224,15 @@ def _why(run: RunLine) -> str:
 
 
 def _change(each: ChangeLine) -> tuple[object, ...]:
-    return (each.at, each.directory or "by hand", each.change, each.address, each.run)
+    return (each.at, each.directory or "by hand", each.by, each.change, each.address, each.run)
 
 
 def status(
     tenant: Annotated[str | None, typer.Argument(help="Only this tenant.")] = None,
     *,
+    reseller: Annotated[
+        str | None, typer.Option("--reseller", help="Only the tenants of this reseller.")
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=MOST_MAX, help="Directories at most.")
     ] = 100,
@@ -167,7 +244,9 @@ def status(
     """
     with refusals():
         wanted = TenantId(tenant) if tenant else None
-        found = asyncio.run(errands.status(load(needs=NEEDS), wanted, most=limit))
+        found = asyncio.run(
+            errands.status(load(needs=NEEDS), wanted, reseller=reseller, most=limit)
+        )
     if as_json:
         screen.as_json(found)
         return
@@ -176,6 +255,8 @@ def status(
     screen.table(DIRECTORY_COLUMNS, map(_directory, found.directories))
     if len(found.directories) == limit:
         screen.say(f"The first {limit:,} are shown; --limit shows more.")
+    if found.readiness:
+        screen.table(READINESS_COLUMNS, map(_readiness, found.readiness))
     screen.table(("waiting", "count", "oldest (s)"), _backlog(found.backlog))
 
 
@@ -192,6 +273,18 @@ def _directory(each: DirectoryLine) -> tuple[object, ...]:
         each.queued,
         each.running,
         each.next_sync_at,
+    )
+
+
+def _readiness(each: ReadinessLine) -> tuple[object, ...]:
+    return (
+        each.domain,
+        "on" if each.catch_all else "off",
+        "yes" if each.automatic else "no",
+        each.complete_runs,
+        each.stable_since,
+        each.addresses,
+        ", ".join(f"{kind} {number}" for kind, number in sorted(each.kinds.items())),
     )
 
 

@@ -18,8 +18,8 @@ from rich.table import Table
 PIPE_WIDTH = 1_000
 """Where nobody looks, lines are as long as they are: cutting and wrapping are for screens."""
 
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet takes what begins so for a formula (OWASP, CSV Injection)."""
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet takes what begins so for a formula (OWASP, CSV Injection; the last four are the same in full width)."""
 
 
 def say(*lines: str) -> None:
@@ -69,10 +69,22 @@ def as_json(value: object) -> None:
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows that a spreadsheet shows as they are."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([harmless(cell(value)) for value in row] for row in rows)
+    """Print rows that a spreadsheet shows as they are (RFC 4180, lines end with CRLF)."""
+    tell = csv_rows(columns)
+    tell(rows)
+
+
+def csv_rows(columns: Sequence[str]) -> Callable[[Iterable[Sequence[object]]], None]:
+    """Return what prints rows, none of which is kept; the head comes before the first, if only an empty page."""
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    head = [columns]
+
+    def tell(rows: Iterable[Sequence[object]]) -> None:
+        if head:
+            writer.writerow(head.pop())
+        writer.writerows([harmless(cell(value)) for value in row] for row in rows)
+
+    return tell
 
 
 def cell(value: object) -> str:

@@ -116,6 +116,8 @@ def _show(run: RunLine) -> None:
     show_runs([run])
     for reason in run.reasons:
         screen.say(f"{reason.get('text', '')} [{reason.get('code', '')}]")
+    for each in run.advice:
+        screen.say(f"Advice: {each.get('text', '')} [{each.get('code', '')}]")
     if run.finding:
         findings.show_stages(run.finding["stages"])
         findings.show(run.finding)

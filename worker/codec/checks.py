@@ -34,8 +34,13 @@ _ATTRIBUTE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)(?:;[A-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
 """Zero-width space, word joiner, byte order mark: pages and documents put them into what is copied."""
+_BEFORE_FINGERPRINT = re.compile(r"\Asha-?256(?: fingerprint)?\s*[:=]")
 _PEM = re.compile(
     r"-----BEGIN (?P<label>[A-Z ]+)-----(?P<body>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----"
+)
+_ONE_NAME = (
+    "Enter one host name without a port, for example dc1.example.com; "
+    "if the certificate is for *.example.com, any name that fits it."
 )
 _KEY_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 
@@ -110,6 +115,15 @@ def _ip_v4(entered: str) -> str:
         raise FormError(code="server.syntax") from exc
 
 
+def certificate_name(value: object) -> str:
+    """Return the one host name or IP address that a certificate is to carry: no port, no pattern."""
+    entered = text(value)
+    try:
+        return _ip_v6(entered.strip("[]")) if entered.count(":") > 1 else host(entered)
+    except FormError as exc:
+        raise FormError(code="server.syntax", message=_ONE_NAME) from exc
+
+
 def _a_labels(name: str, *, code: str) -> str:
     try:
         return idna.encode(name, uts46=True).decode("ascii").lower()
@@ -118,9 +132,8 @@ def _a_labels(name: str, *, code: str) -> str:
 
 
 def fingerprint(value: object) -> str:
-    """Return 64 lower-case hex digits; ``sha256:``, colons and spaces are forgiven."""
-    entered = text(value).lower().removeprefix("sha256:")
-    digits = re.sub(r"[:\s]", "", entered)
+    """Return 64 lower-case hex digits; ``sha256:``, colons, spaces and what ``openssl x509`` writes before are forgiven."""
+    digits = re.sub(r"[:\s]", "", _BEFORE_FINGERPRINT.sub("", text(value).lower()))
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
         raise FormError(code="fingerprint.syntax")
     return digits

@@ -14,12 +14,12 @@ from worker.codec.fields import (
     AddressText,
     AttributeText,
     BindNameText,
+    CertificateNameText,
     CertificateText,
     DnText,
     FilterText,
     FingerprintText,
     Form,
-    HostText,
     Id,
     KeyText,
     Line,
@@ -388,7 +388,7 @@ class DirectoryForm(Form):
         ),
     ] = TrustForm()
     certificate_name: Annotated[
-        HostText | None,
+        CertificateNameText | None,
         BLANK_IS_ABSENT,
         shown(
             "Name in the certificate",
@@ -656,7 +656,7 @@ def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
     Reads what was sent, not the model: a model with a wrong field is never made, and every fault is to be
     reported at once.
     """
-    given = {key for key, value in raw.items() if value is not None}
+    given = {key for key, value in raw.items() if not _is_left_out(key, value)}
     custom = raw.get("type") == "custom"
     found: dict[tuple[str, str], bool] = {
         ("password_sealed", "secret.two_ways"): {"password", "password_sealed"} <= given,
@@ -668,6 +668,11 @@ def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
     }
     wrong = tuple(mistake(field, code) for (field, code), is_wrong in found.items() if is_wrong)
     return (*_schemes(raw), *wrong)
+
+
+def _is_left_out(field: str, value: object) -> bool:
+    """Whether a field counts as not sent: pages send an empty text; of a password it is a fault of its own."""
+    return value is None or (isinstance(value, str) and not value.strip() and field != "password")
 
 
 def _schemes(raw: Mapping[str, object]) -> Iterator[FieldError]:

@@ -104,7 +104,7 @@ Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 Line = Annotated[str, PlainValidator(_line), _json_text(NAME_MAX_CHARACTERS)]
 ServerText = Annotated[Server, PlainValidator(checks.server), _json_text()]
-HostText = Annotated[str, PlainValidator(checks.host), _json_text()]
+CertificateNameText = Annotated[str, PlainValidator(checks.certificate_name), _json_text()]
 FingerprintText = Annotated[str, PlainValidator(checks.fingerprint), _json_text()]
 CertificateText = Annotated[
     str, PlainValidator(checks.certificate), _json_text(checks.PEM_MAX_CHARACTERS)

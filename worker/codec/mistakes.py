@@ -34,7 +34,7 @@ MISTAKES: Mapping[str, str] = {
     "value.too_long": "Enter a shorter text.",
     "value.out_of_range": "Enter a number within the bounds.",
     "value.not_allowed": "Enter one of the values allowed.",
-    "value.control_character": "Enter the text without control characters.",
+    "value.control_character": "Enter it on one line, without line breaks, tabs and other signs that cannot be seen.",
     "value.blank": "Enter a text, or leave the whole entry out.",
     # the connection
     "server.syntax": "Enter a host name or an IP address, if need be with a port, for example dc1.example.com:636.",
@@ -123,7 +123,9 @@ def _field_error(error: ErrorDetails, model: type[BaseModel]) -> FieldError:
     code = (
         ours.code if isinstance(ours, FormError) else _CODES.get(error["type"], "value.wrong_type")
     )
-    hint = _hint(error["loc"], model) if code.startswith("value.") else ""
+    # what is wrong with an invisible sign nobody sees: there the table's own sentence helps more
+    is_hinted = code.startswith("value.") and code != "value.control_character"
+    hint = _hint(error["loc"], model) if is_hinted else ""
     return FieldError(field, code, hint or MISTAKES[code])
 
 

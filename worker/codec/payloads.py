@@ -102,12 +102,35 @@ class DirectoryPaused(Answering):
     """Scheduled runs stop."""
 
     directory: Id
+    reason: Annotated[str, Field(description="Why, as `api.directory` says it.")]
 
 
 class DirectoryResumed(Answering):
     """Scheduled runs go on."""
 
     directory: Id
+
+
+class DirectoryWarning(Sequenced):
+    """Something will go wrong, or does so quietly; told once until it is over."""
+
+    directory: Id
+    code: Annotated[
+        str, Field(description="`certificate_expiring`, `password_expiring`, `not_synced`.")
+    ]
+    text: str
+    at: Annotated[
+        datetime, Field(description="Until when it is valid, or since when nothing succeeded.")
+    ]
+    notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
+
+
+class DirectoryWarningCleared(Sequenced):
+    """What was warned of is over."""
+
+    directory: Id
+    code: str
+    notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
 
 
 # --- runs --------------------------------------------------------------------
@@ -205,6 +228,19 @@ class AdviceFacts(Payload):
     code: str
     text: str
     domain: str | None
+
+
+class ReadinessFacts(Payload):
+    """How far the list of a domain with catch-all can be trusted."""
+
+    domain: str
+    complete_runs: Annotated[int, Field(ge=0, description="In a row, of every directory.")]
+    stable_since: Annotated[
+        datetime, Field(description="When much of the list changed at once the last time.")
+    ]
+    addresses: Count
+    kinds: Annotated[Mapping[Kind, Count], Field(description="The same by kind.")]
+    automatic: Annotated[bool, Field(description="Every directory is synced by itself.")]
 
 
 class StageFacts(Payload):
@@ -392,6 +428,10 @@ class RunEnded(RunMembers, Sequenced):
     counts: CountsFacts
     seconds: SecondsFacts
     advice: tuple[AdviceFacts, ...]
+    readiness: Annotated[
+        tuple[ReadinessFacts, ...],
+        Field(description="Of each domain that accepts everything, until it need not any more."),
+    ]
     notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
     finding: FindingFacts | None
     started_at: datetime | None
@@ -613,6 +653,8 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "directory.deleted": DirectoryDeleted,
     "directory.paused": DirectoryPaused,
     "directory.resumed": DirectoryResumed,
+    "directory.warning": DirectoryWarning,
+    "directory.warning_cleared": DirectoryWarningCleared,
     "directory.tested": DirectoryTested,
     "sync.accepted": SyncAccepted,
     "sync.progress": SyncProgress,

@@ -21,10 +21,14 @@ _LOOKS_LIKE_DN = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9.]+)\s*=")
 
 def dn(value: object) -> str:
     """Return a distinguished name (RFC 4514); spaces and line breaks around its parts are forgiven."""
-    name = text(_BROKEN_LINE.sub(" ", value) if isinstance(value, str) else value)
+    name = text(_on_one_line(value))
     if message := dn_error(name):
         raise FormError(code="dn.syntax", message=message)
     return tidy_dn(name)
+
+
+def _on_one_line(value: object) -> object:
+    return _BROKEN_LINE.sub(" ", value) if isinstance(value, str) else value
 
 
 def bind_name(value: object) -> str:
@@ -35,8 +39,8 @@ def bind_name(value: object) -> str:
 
 
 def search_filter(value: object) -> str:
-    """Return an LDAP filter (RFC 4515); the brackets around it may have been left out."""
-    entered = text(value)
+    """Return an LDAP filter (RFC 4515); the brackets around it may have been left out, and lines be broken."""
+    entered = text(_on_one_line(value))
     whole = entered if entered.startswith("(") else f"({entered})"
     if message := filter_error(whole):
         raise FormError(code="filter.syntax", message=message)

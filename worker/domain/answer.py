@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
-from worker.domain.cures import cures, place_of
-from worker.domain.detect import FITS, detect, misfit
+from worker.domain.cures import PLAIN_HOST, Place, cures, place_of
+from worker.domain.detect import FITS, detect, is_fit_to_show, lacks, misfit
 from worker.domain.failures import Finding, Stage, StageResult, StageState
 from worker.domain.findings import OK, finding
 from worker.domain.ldapsearch import ldapsearch_line
-from worker.domain.model import DirectorySettings
+from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
 from worker.domain.server import Profile, RootDse, ServerType
 from worker.domain.survey import ServerSeen, Speech, Survey, told
+from worker.domain.syntax import normal_dn
 from worker.domain.told import Report
 
 
@@ -58,21 +59,28 @@ def calls_for_survey(code: str) -> bool:
     return code.partition(".")[0] in SURVEYED
 
 
+def is_worth_a_look(code: str, settings: DirectorySettings) -> bool:
+    """Whether to look around: where that explains the fault, and where the server that was read hides what ails another."""
+    return calls_for_survey(code) or len(settings.servers) > 1
+
+
 def answer(code: str, case: Case) -> Finding:
     """Return what is told of a code."""
     settings, plan = case.settings, case.plan
     detected = detect(case.profile.root, case.profile.known) if case.profile else None
     root = case.profile.root if case.profile else case.survey.root
+    server = _server_to_ask(settings, case.survey)
     found = finding(
         code,
         seen=_seen(code, case),
         until=case.detail,
         stages=whole(code, case),
-        ldapsearch=ldapsearch_line(plan, settings.servers[0]) if plan else "",
+        ldapsearch=ldapsearch_line(_with_base(plan, root), server) if plan else "",
         egress=case.egress,
         **_figures(case.survey.servers),
     )
-    place = place_of(settings, plan, root, case.egress)
+    known = case.profile.known if case.profile else None
+    place = _known_there(place_of(settings, plan, root, case.egress), server, known)
     advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
     return replace(
         found,
@@ -82,6 +90,29 @@ def answer(code: str, case: Case) -> Finding:
         commands=cures(code, place, kinds(settings, root)),
         report=case.report,
     )
+
+
+def _server_to_ask(settings: DirectorySettings, survey: Survey) -> Server:
+    """Return the server to try lines at: the first that does what the settings want, as far as that was seen."""
+    seen = zip(settings.servers, survey.servers, strict=False)
+    return next((server for server, each in seen if each.is_well), settings.servers[0])
+
+
+def _known_there(place: Place, server: Server, known: frozenset[str] | None) -> Place:
+    """Return what lines are filled in with at this server: a rule for an attribute it does not know, it refuses whole."""
+    return replace(
+        place,
+        server=server,
+        attributes=tuple(name for name in place.attributes if not lacks(known, name)),
+    )
+
+
+def _with_base(plan: ReadPlan, root: RootDse | None) -> ReadPlan:
+    """Return the plan with the base that the server names, where the settings name none."""
+    if plan.bases or root is None:
+        return plan
+    contexts = [each for each in root.data_contexts if normal_dn(each) and is_fit_to_show(each)]
+    return replace(plan, bases=plan.preset.bases_in(contexts))
 
 
 def kinds(settings: DirectorySettings, root: RootDse | None) -> frozenset[ServerType]:
@@ -125,7 +156,8 @@ def _settings(code: str, case: Case) -> list[StageResult]:
 def _figures(servers: Sequence[ServerSeen]) -> dict[str, str]:
     """Return what a sentence can name because it was seen: the name of a certificate, a port that would do."""
     names = (name for server in servers for shown in server.certificates for name in shown.names)
-    name = next((name for name in names if "*" not in name), None)
+    # a wildcard, or words in a common name, cannot be entered
+    name = next(filter(PLAIN_HOST.match, names), None)
     doors = [port for server in servers for port in server.ports if not port.configured]
     door = next((port for port in doors if port.speaks is Speech.TLS), None)
     door = door or next((port for port in doors if port.starttls), None)

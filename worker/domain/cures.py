@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.domain import quoting
+from worker.domain.ldapsearch import environment
 from worker.domain.model import DirectorySettings, Security, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, ServerType
@@ -25,6 +26,7 @@ FILLED = re.compile(r"\[\[([a-z_]+)\]\]")
 NO_HOST = "YOUR-SERVER"
 NO_BASE = "YOUR-SEARCH-BASE"
 NO_DN = "DN-OF-THE-ACCOUNT"
+NO_ADMIN = "DN-OF-THE-ADMINISTRATOR"
 NO_NAME = "NAME-OF-THE-ACCOUNT"
 NO_TRUSTEE = "DOMAIN\\NAME-OF-THE-ACCOUNT"
 
@@ -59,7 +61,7 @@ class Place:
 
 def cures(code: str, place: Place, types: frozenset[ServerType]) -> tuple[Command, ...]:
     """Return the lines to copy for a code, those for any server first."""
-    values = _values(place)
+    values = _values(place, code)
     fitting = [cure for cure in CURES if cure.is_for(code, types)]
     return tuple(
         Command(cure.label, FILLED.sub(lambda found: values[found.group(1)], cure.text))
@@ -84,7 +86,14 @@ def place_of(
 # --- what is filled in ---------------------------------------------------------
 
 
-def _values(place: Place) -> Mapping[str, str]:
+SPOKEN = {
+    "secure.tls_on_plain_port": Security.STARTTLS,
+    "secure.plain_on_tls_port": Security.LDAPS,
+}
+"""How to ask for a certificate where the port turned out to speak otherwise than the settings say."""
+
+
+def _values(place: Place, code: str) -> Mapping[str, str]:
     settings, server = place.settings, place.server
     host = server.host if PLAIN_HOST.match(server.host) else NO_HOST
     bracketed = f"[{host}]" if ":" in host else host
@@ -100,7 +109,11 @@ def _values(place: Place) -> Mapping[str, str]:
         "port": str(port),
         "at_sh": quoting.shell(f"{bracketed}:{port}"),
         "url_sh": quoting.shell(f"{scheme}://{bracketed}:{port}"),
-        "starttls": " -starttls ldap" if settings.security is Security.STARTTLS else "",
+        "starttls": " -starttls ldap"
+        if SPOKEN.get(code, settings.security) is Security.STARTTLS
+        else "",
+        "trust": "".join(f"{each} " for each in environment(settings)),
+        "zz": " -ZZ" if settings.security is Security.STARTTLS else "",
         "servername": f" -servername {quoting.shell(name)}" if PLAIN_HOST.match(name) else "",
         "base_sh": quoting.shell(base),
         "base_ps": _native(base, NO_BASE),
@@ -365,8 +378,9 @@ CURES: tuple[Cure, ...] = (
     Cure(
         _PASSWORD,
         _OPENLDAP,
-        "OpenLDAP, on the server as root: a new password",
-        "ldappasswd -Q -Y EXTERNAL -H ldapi:/// -S [[dn_sh]]",
+        # not as root: by Debian's own rules root may change the configuration, but no password
+        "OpenLDAP, on the server: a new password, set by its administrator",
+        f"ldappasswd -x -H ldapi:/// -D {NO_ADMIN} -W -S [[dn_sh]]",
     ),
     Cure(
         _PASSWORD,
@@ -410,7 +424,7 @@ CURES: tuple[Cure, ...] = (
         _BASE,
         frozenset(),
         "Linux or macOS: where the server's entries begin",
-        "ldapsearch -LLL -x -H [[url_sh]] -s base -b '' namingContexts defaultNamingContext",
+        "[[trust]]ldapsearch -LLL -x -H [[url_sh]][[zz]] -s base -b '' namingContexts defaultNamingContext",
     ),
     Cure(
         _BASE,

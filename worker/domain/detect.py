@@ -136,7 +136,7 @@ def detect(root: RootDse, known: frozenset[str] | None = None) -> Detected:
         server=server,
         version=_version(server, root),
         types=types,
-        bases=preset.bases_in(filter(_is_fit_to_show, root.data_contexts[:BASES_MAX_COUNT])),
+        bases=preset.bases_in(filter(is_fit_to_show, root.data_contexts[:BASES_MAX_COUNT])),
         attributes=tuple(
             address.name for address in preset.addresses if _has(known, address.name) is not False
         ),
@@ -191,6 +191,11 @@ def _exchange_misfit(chosen: Preset, detected: Detected) -> str | None:
 
 def _without(detected: Detected) -> str:
     return "samba_ad" if detected.server is ServerType.SAMBA_AD else NO_EXCHANGE
+
+
+def lacks(known: frozenset[str] | None, name: str) -> bool:
+    """Whether a server's schema is known not to have a name."""
+    return _has(known, name) is False
 
 
 def _has(known: frozenset[str] | None, name: str) -> bool | None:
@@ -265,5 +270,6 @@ def _version(server: ServerType, root: RootDse) -> str:
     return f"{NAMES[server]} {number[0]}" if number and server is not ServerType.UNKNOWN else ""
 
 
-def _is_fit_to_show(base: str) -> bool:
+def is_fit_to_show(base: str) -> bool:
+    """Whether a base that a server names can stand in a line or on a page."""
     return base.isprintable() and len(base) <= BASE_MAX_CHARACTERS

@@ -117,14 +117,39 @@ def directory_deleted(
     )
 
 
-def directory_paused(tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str]) -> Event:
-    """Scheduled runs stop."""
-    return Event("directory.paused", tenant, {"causes": list(causes), "directory": directory})
+def directory_paused(
+    tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str], reason: str
+) -> Event:
+    """Scheduled runs stop; ``reason`` as in ``api.directory.paused_reason``."""
+    told = {"causes": list(causes), "directory": directory, "reason": reason}
+    return Event("directory.paused", tenant, told)
 
 
 def directory_resumed(tenant: TenantId, directory: DirectoryId, *, causes: Sequence[str]) -> Event:
     """Scheduled runs go on."""
     return Event("directory.resumed", tenant, {"causes": list(causes), "directory": directory})
+
+
+def directory_warning(  # noqa: PLR0913 - what, until when, in which words, for whom
+    tenant: TenantId,
+    directory: DirectoryId,
+    *,
+    code: str,
+    text: str,
+    at: datetime,
+    notify: Sequence[str],
+) -> Event:
+    """Something will go wrong, or does so quietly; told once until it is over."""
+    told = {"directory": directory, "code": code, "text": text, "at": at, "notify": list(notify)}
+    return Event("directory.warning", tenant, told)
+
+
+def directory_warning_cleared(
+    tenant: TenantId, directory: DirectoryId, *, code: str, notify: Sequence[str]
+) -> Event:
+    """What was warned of is over."""
+    told = {"directory": directory, "code": code, "notify": list(notify)}
+    return Event("directory.warning_cleared", tenant, told)
 
 
 # --- runs --------------------------------------------------------------------
@@ -229,6 +254,8 @@ class RunFacts:
     counts: Counts = field(default_factory=Counts)
     seconds: Seconds = field(default_factory=Seconds)
     advice: tuple[Advice, ...] = ()
+    readiness: tuple[Payload, ...] = ()
+    """Of each domain with catch-all, how far its list can be trusted."""
     notify: tuple[str, ...] = ()
     finding: Finding | None = None
 
@@ -255,6 +282,7 @@ def _run_ended(state: RunState, tenant: TenantId, run: RunRef, facts: RunFacts) 
         "counts": asdict(facts.counts),
         "seconds": asdict(facts.seconds),
         "advice": [asdict(advice) for advice in facts.advice],
+        "readiness": [dict(each) for each in facts.readiness],
         "notify": list(facts.notify),
         "finding": None if facts.finding is None else finding_payload(facts.finding),
         "started_at": facts.started_at,

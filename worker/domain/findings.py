@@ -791,6 +791,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             (
                 "Do the attributes named in the settings hold the mail addresses?",
                 "Is the type of directory right? Active Directory with Exchange keeps addresses in proxyAddresses.",
+                "Do the settings leave them all out? What was not taken is counted under what was seen.",
                 _RIGHTS,
             ),
             "Correct the type or the attributes with addresses, or let the account read them.",

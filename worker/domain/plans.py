@@ -38,6 +38,10 @@ NEEDS: Mapping[Right, str] = {
 }
 
 
+PAUSED = "the plan has no automatic sync"
+"""Why a schedule stands still whose right was lost, as ``paused_reason`` says it. The settings stay as they are."""
+
+
 def allows(tier: Tier, right: Right) -> bool:
     """Whether a plan has a right."""
     return right in RIGHTS[tier]

@@ -113,9 +113,10 @@ def _cautions(preview: Preview, reading: Reading) -> Iterator[Caution]:
         )
     yield from _servers(survey)
     if preview.references:
+        places = "one place" if preview.references == 1 else f"{preview.references:,} places"
         yield Caution(
             "references",
-            f"The server refers to other servers in {preview.references:,} places, which are not followed. "
+            f"The server refers to other servers in {places}, which are not followed. "
             "If people are missing, they may be there: enter those servers as a directory of their own.",
         )
 
@@ -125,7 +126,7 @@ def _expiry(survey: Survey) -> Iterator[Caution]:
     if until is None or survey.at is None or until - survey.at > EXPIRES_SOON:
         return
     yield Caution(
-        "certificate_expires",
+        "certificate_expiring",
         f"The certificate ends on {until:%Y-%m-%d}. Renew it before, or syncs will fail from then on.",
     )
 

@@ -15,12 +15,21 @@ from worker.domain.commands import (
     SaveTenant,
 )
 from worker.domain.model import DirectoryId, DirectorySettings, Domain, Tier, Trigger
-from worker.domain.plans import Right, allows, lacking
+from worker.domain.plans import Right, allows, effective, lacking
 
 
 RIGHT_FOR = {Trigger.MANUAL: Right.MANUAL_SYNC, Trigger.SCHEDULED: Right.AUTOMATIC_SYNC}
 """What a run needs, when it is asked for, when it starts and when it ends."""
+
+FIELD_OF = {Right.AUTOMATIC_SYNC: "schedule.automatic", Right.LOGINS: "logins.create"}
+"""The field of the form that asks for a right."""
 PASSWORD_REQUIRED = FieldError("password", "required", "Enter the password of the bind account.")
+
+PASSWORD_AGAIN = FieldError(
+    "password",
+    "password.again",
+    "Enter the password again: servers, security or trust were changed.",
+)
 
 KEY_REQUIRED = FieldError(
     "client_key",
@@ -54,6 +63,13 @@ class TenantRecord:
     reseller: str | None
     revision: int | None
     domains: tuple[Domain, ...]
+    reseller_tier: Tier | None = None
+    """The plan of its reseller; None if it has none, or one that is no tenant here."""
+
+    @property
+    def plan(self) -> Tier:
+        """The plan that its rights are judged by."""
+        return effective(self.tier, self.reseller_tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +158,7 @@ def directory_errors(
     if is_stale(command.revision, known.asked_revision if known else None):
         return (stale("revision", command.revision),)
     return (
-        *plan_errors(command.settings, tenant.tier),
+        *plan_errors(command.settings, tenant.plan, known.settings if known else None),
         *canary_errors(command.settings, tenant.domains),
         *secret_errors(command, known),
         *key_errors(command, known),
@@ -188,17 +204,29 @@ def canary_errors(
     )
 
 
-def plan_errors(settings: DirectorySettings, tier: Tier) -> tuple[FieldError, ...]:
-    """Name the plans that have what is asked for and this plan has not."""
-    asked = (
-        (settings.schedule.automatic, Right.AUTOMATIC_SYNC, "schedule.automatic"),
-        (settings.logins.create, Right.LOGINS, "logins.create"),
-    )
+def plan_errors(
+    settings: DirectorySettings, tier: Tier, kept: DirectorySettings | None
+) -> tuple[FieldError, ...]:
+    """Name the plans that have what is asked for and this plan has not.
+
+    What the stored form has already (``kept``) is no new wish: whoever lost a right must still be able to
+    change a password without giving up the settings that a higher plan brings back to life.
+    """
+    asked = wishes(settings) - (wishes(kept) if kept else frozenset())
     return tuple(
         lacking(right, field)
-        for is_asked, right, field in asked
-        if is_asked and not allows(tier, right)
+        for right, field in FIELD_OF.items()
+        if right in asked and not allows(tier, right)
     )
+
+
+def wishes(settings: DirectorySettings) -> frozenset[Right]:
+    """Return the rights that a form makes use of."""
+    used = {
+        Right.AUTOMATIC_SYNC: settings.schedule.automatic,
+        Right.LOGINS: settings.logins.create,
+    }
+    return frozenset(right for right, is_used in used.items() if is_used)
 
 
 def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tuple[FieldError, ...]:
@@ -212,13 +240,9 @@ def secret_errors(command: SaveDirectory, known: DirectoryRecord | None) -> tupl
     if known is None or not (known.has_password or known.has_client_key):
         return (PASSWORD_REQUIRED,)
     if not goes_to_the_same_place(command.settings, known.settings):
-        return (
-            FieldError(
-                "password",
-                "password.again",
-                "Enter the password again: servers, security or trust were changed.",
-            ),
-        )
+        # whose key alone signs in is asked for that, by key_errors
+        is_by_key = command.settings.client_certificate is not None and not known.has_password
+        return () if is_by_key else (PASSWORD_AGAIN,)
     if not (keeps_password(command, known) or keeps_client_key(command, known)):
         return (PASSWORD_REQUIRED,)
     return ()
@@ -271,6 +295,13 @@ def request_errors(
         text = "The settings have not come into force yet: sync once by hand (Save & Sync) first."
         return (FieldError("directory", "directory.pending", text),)
     return ()
+
+
+def resume_errors(tier: Tier, known: DirectoryRecord) -> tuple[FieldError, ...]:
+    """Say why scheduled runs cannot go on: what the plan stopped, no person lets go on."""
+    if Right.AUTOMATIC_SYNC not in wishes(known.settings) or allows(tier, Right.AUTOMATIC_SYNC):
+        return ()
+    return (lacking(Right.AUTOMATIC_SYNC, "directory"),)
 
 
 def is_stale(revision: int | None, last: int | None) -> bool:

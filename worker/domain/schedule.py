@@ -46,6 +46,7 @@ class Standing:
     tenant: TenantId
     directory: DirectoryId
     tier: Tier
+    """The plan that counts: the tenant's own, or its reseller's if that is higher."""
     schedule: Schedule | None
     """Of the settings in force; None: none are yet."""
     is_paused: bool
@@ -71,6 +72,13 @@ def is_automatic(standing: Standing) -> bool:
         and not standing.is_paused
         and allows(standing.tier, Right.AUTOMATIC_SYNC)
     )
+
+
+def is_stopped_by_plan(standing: Standing) -> bool:
+    """Whether a directory would be synced by itself if only the plan had that."""
+    schedule = standing.schedule
+    is_wanted = schedule is not None and schedule.automatic
+    return is_wanted and not allows(standing.tier, Right.AUTOMATIC_SYNC)
 
 
 def arranged(standing: Standing, now: datetime) -> Appointment | None:

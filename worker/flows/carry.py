@@ -135,18 +135,28 @@ async def about_directory(desk: Desk, command: DirectoryCommand, tenant: TenantR
         case PauseDirectory():
             return Done(await desk.directories.pause(command.directory, PAUSED_BY_HAND))
         case ResumeDirectory():
-            return Done(await desk.directories.pause(command.directory, None))
+            return await resume_directory(desk, command, tenant, known)
         case RequestSync():
             return await request_sync(desk, command, tenant, known)
         case _:
             assert_never(command)
 
 
+async def resume_directory(
+    desk: Desk, command: ResumeDirectory, tenant: TenantRecord, known: DirectoryRecord
+) -> Settled:
+    """Let scheduled runs go on, if the plan does."""
+    errors = rulings.resume_errors(tenant.plan, known)
+    return (
+        Rejected(errors) if errors else Done(await desk.directories.pause(command.directory, None))
+    )
+
+
 async def request_sync(
     desk: Desk, command: RequestSync, tenant: TenantRecord, known: DirectoryRecord
 ) -> Settled:
     """Queue a run or join the queued one; the outcome of the command is the run's."""
-    errors = rulings.request_errors(command, tenant.tier, known)
+    errors = rulings.request_errors(command, tenant.plan, known)
     if errors:
         return Rejected(errors)
     accepted = await desk.runs.request(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from worker.domain import findings
-from worker.domain.answer import Case, addresses_seen, answer, calls_for_survey
+from worker.domain.answer import Case, addresses_seen, answer, is_worth_a_look
 from worker.domain.failures import (
     DirectoryFailure,
     Finding,
@@ -115,7 +115,7 @@ async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     met = Met(CountingGate(ports.gate))
     code, detail = await looked(asked, met, ports=ports)
     survey = Survey()
-    if code == findings.OK or calls_for_survey(code) or len(asked.settings.servers) > 1:
+    if code == findings.OK or is_worth_a_look(code, asked.settings):
         survey = await looked_around(met.plan, ports.surveyor, ports.telemetry)
     case = Case(
         asked.settings,

@@ -84,6 +84,8 @@ class Reading:
                 tally=Tally(proof.entries, proof.references, dict(last.ignored)),
                 connect_s=proof.connect_s,
                 read_s=proof.read_s,
+                certificate_until=proof.certificate_until,
+                password_until=proof.password_until,
             )
         await self._normalise_deferred()
         self._check()
@@ -99,6 +101,8 @@ class Reading:
             connect_s=proof.connect_s,
             read_s=proof.read_s + asyncio.get_running_loop().time() - began,
             rejects=rows.kept_rejects,
+            certificate_until=proof.certificate_until,
+            password_until=proof.password_until,
         )
 
     async def _normalise_deferred(self) -> None:

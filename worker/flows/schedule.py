@@ -27,6 +27,9 @@ AWAY_S = 2.0
 ARRANGE_S = 60.0
 """How often directories without a time are looked for: those of an older release, at an upgrade."""
 
+CHECK_COUNT = 50
+"""Tenants looked at again in one turn when their reseller's plan has changed; what is due does not wait long for them."""
+
 UNROUTABLE = "broker.unroutable"
 
 
@@ -47,7 +50,8 @@ async def schedule(ports: SchedulePorts) -> None:
         try:
             if time.monotonic() - arranged_at >= ARRANGE_S:
                 arranged_at = await _arrange(ports, arranged_at)
-            is_busy = await turn(ports)
+            is_checking = await ports.schedule.recheck(CHECK_COUNT) == CHECK_COUNT
+            is_busy = await turn(ports) or is_checking
         except (StoreFailure, BrokerFailure) as away:
             ports.telemetry.event("schedule_waits", code=away.code, detail=away.detail)
             await asyncio.sleep(AWAY_S)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TypeVar, assert_never
 
-from worker.domain.answer import Case, answer, calls_for_survey
+from worker.domain.answer import Case, answer, is_worth_a_look
 from worker.domain.events import Seconds
 from worker.domain.failures import (
     DirectoryFailure,
@@ -238,7 +238,7 @@ async def surveyed(
     Raises RunStopped. A lease that is lost or a store that is away is found when the ending is recorded.
     """
     is_silent = is_tried_again(run, failure.code, retries=ports.retries)
-    if is_silent or not calls_for_survey(failure.code):
+    if is_silent or not is_worth_a_look(failure.code, run.settings):
         return Survey()
     look = looked_around(progress.plan, ports.surveyor, ports.telemetry)
     try:

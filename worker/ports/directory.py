@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from worker.domain.failures import StageResult
@@ -32,6 +33,10 @@ class Proof:
     read_s: float
     wire_digest: bytes = b""
     """16 bytes over the entries as they came: equal only if the same bytes came in the same order."""
+    certificate_until: datetime | None = None
+    """When the server's certificate expires; None: it showed none, or only its fingerprint was checked."""
+    password_until: datetime | None = None
+    """When the password of the bind account expires; None: never, or the directory does not tell."""
 
 
 class Gate(Protocol):

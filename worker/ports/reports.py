@@ -1,6 +1,6 @@
 """The store as people see it: what is recorded, and how things stand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -40,6 +40,8 @@ class RunLine:
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    advice: Sequence[Mapping[str, object]] = ()
+    """What its outcome recommends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class ChangeLine:
     run: RunId | None
     address: str
     change: Change
+    by: str = "run"
+    """``run``, ``person`` or ``clock``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,19 @@ class DirectoryLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadinessLine:
+    """How far the list of one domain can be trusted."""
+
+    domain: str
+    catch_all: bool
+    automatic: bool
+    complete_runs: int
+    stable_since: datetime
+    addresses: int
+    kinds: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Which runs or changes are wanted; None: whichever. The newest first, so many at most."""
 
@@ -85,7 +102,8 @@ class Look:
     directory: DirectoryId | None = None
     run: RunId | None = None
     address: str | None = None
-    most: int = 50
+    most: int | None = 50
+    """None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +179,18 @@ class ClaimLine:
     text: str
 
 
+class Export(Protocol):
+    """Gives away what is recorded, however much that is: page by page as of one moment, in bounded memory."""
+
+    async def every_run(self, look: Look, tell: Callable[[Sequence[RunLine]], None]) -> None:
+        """Tell all runs, the newest first."""
+        ...
+
+    async def every_change(self, look: Look, tell: Callable[[Sequence[ChangeLine]], None]) -> None:
+        """Tell all changes, the newest first."""
+        ...
+
+
 class Reports(Protocol):
     """Reads what is recorded, for people; changes nothing."""
 
@@ -172,8 +202,10 @@ class Reports(Protocol):
         """Return changes of addresses."""
         ...
 
-    async def directories(self, tenant: TenantId | None, *, most: int) -> list[DirectoryLine]:
-        """Return directories of one tenant or of all, those in trouble first."""
+    async def directories(
+        self, tenant: TenantId | None, *, reseller: str | None = None, most: int
+    ) -> list[DirectoryLine]:
+        """Return directories of one tenant, of a reseller's tenants or of all, those in trouble first."""
         ...
 
     async def knows(self, tenant: TenantId) -> bool:
@@ -192,6 +224,8 @@ class Reports(Protocol):
         """Return the open holds of a tenant, the oldest first."""
         ...
 
-    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+    async def waiting(
+        self, tenant: TenantId, of: HoldId | RunId, *, most: int | None
+    ) -> list[SetLine]:
         """Return the addresses of a hold, or what a preview would have changed."""
         ...

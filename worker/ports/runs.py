@@ -53,6 +53,10 @@ class Snapshot:
     """16 bytes over what came from the wire, scope and domains: by it the next run knows its like. Empty: by nothing."""
     rejects: KeptRejects | None = None
     """What became no row; None when it is what the last complete run rejected."""
+    certificate_until: datetime | None = None
+    """When the server's certificate expires; None: it showed none, or only its fingerprint was checked."""
+    password_until: datetime | None = None
+    """When the password of the bind account expires; None: never, or the directory does not tell."""
 
 
 class Final(Protocol):

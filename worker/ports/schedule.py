@@ -40,3 +40,7 @@ class Schedule(Protocol):
     async def arrange(self, most: int) -> int:
         """Give up to so many directories a time that should have one and have none; says how many had none."""
         ...
+
+    async def recheck(self, most: int) -> int:
+        """Look at up to so many tenants again whose reseller's plan has changed; says how many there were."""
+        ...

@@ -207,6 +207,17 @@ def test_the_next_server_is_tried(alone: Program, ad: Tree) -> None:
     ]
 
 
+def test_what_was_seen_of_a_server_that_is_down_ends_its_sentence(alone: Program, ad: Tree) -> None:
+    """It stands behind the figures of the one that was read, and the line to copy is for that one."""
+    given = ["--server", f"127.0.0.1:{free_port()}", *ad.arguments]
+
+    ran = alone("check", *given, ROLLCALL_PASSWORD=ad.password)
+
+    (headline,) = (line for line in ran.out.splitlines() if line.startswith("Everything works."))
+    assert headline.endswith(" refused.")
+    assert ".." not in headline
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -165,6 +165,31 @@ def test_history_goes_into_a_spreadsheet(program: Program, branch: Branch, tenan
     assert f"'=hyperlink@{branch.domain}" in {each["address"] for each in rows}
 
 
+def test_runs_go_into_a_spreadsheet_with_what_an_admin_asks(program: Program, tenant: str) -> None:
+    """Trigger, duration, counts and verdict of each."""
+    program("sync", tenant, "hq")
+    program("sync", tenant, "hq")
+
+    ran = program("history", tenant, "--csv")
+    none = program("history", "nobody", "--csv")
+
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert [(each["trigger"], each["verdict"], each["added"]) for each in rows] == [
+        ("manual", "apply", "0"),
+        ("manual", "apply", "2"),
+    ]
+    assert all(float(each["seconds"]) >= 0 for each in rows)
+    assert (none.code, none.out) == (Exit.USAGE, "")
+
+
+def test_a_reseller_sees_its_own(program: Program, tenant: str) -> None:
+    """And a reseller that has nobody sees nothing."""
+    told = program("status", "--reseller", "nobody", "--json").json
+
+    assert told["directories"] == []
+    assert program("status", "--json").json["directories"][0]["tenant"] == tenant
+
+
 def test_status_tells_what_stands_and_what_waits(program: Program, tenant: str) -> None:
     """One look: which directories are well, and what the queues hold while the broker is away."""
     program("sync", tenant, "hq")

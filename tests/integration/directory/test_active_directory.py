@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -32,6 +33,7 @@ from tests.servers.ad_domain import (
 )
 from tests.servers.ldif import record
 from tests.servers.samba import Samba
+from worker.adapters.directory.account import moment
 from worker.adapters.directory.reader import LdapReader
 from worker.domain.failures import StageState
 from worker.domain.model import (
@@ -314,6 +316,36 @@ async def test_the_account_may_be_named_in_three_ways(
 ) -> None:
     """Admins know their accounts by any of them."""
     assert (await doctor(replace(form, bind_name=bind_name))).finding.code == "ok"
+
+
+async def test_the_domain_tells_when_our_password_expires(
+    form: DirectorySettings, samba: Samba
+) -> None:
+    """By whichever name the account signs in; and nothing where it never expires."""
+    name = ad_domain.account("svc-sync")
+    (entry,) = samba.search(name, "(objectClass=*)", "userAccountControl", "pwdLastSet")
+    control, was_set = entry.texts("userAccountControl")[0], entry.texts("pwdLastSet")[0]
+    names = (upn("svc-sync"), ad_domain.logon("svc-sync"), name)
+    never = await proved_by(form)
+
+    samba.set(name, userAccountControl=str(ad_domain.ENABLED))
+    try:
+        told = [await proved_by(replace(form, bind_name=each)) for each in names]
+    finally:
+        samba.set(name, userAccountControl=control)
+
+    expected = moment(str(int(was_set) - ad_domain.TEN_YEARS).encode())
+    assert never is None
+    assert expected is not None
+    assert told == [expected] * 3
+
+
+async def proved_by(form: DirectorySettings) -> datetime | None:
+    """Until when the password is valid, as a whole read proves."""
+    reading = Reading(plan_of(form))
+    await reading.names()
+    assert reading.proof is not None
+    return reading.proof.password_until
 
 
 async def test_starttls_signs_in_on_the_plain_port(form: DirectorySettings, samba: Samba) -> None:

@@ -1,5 +1,6 @@
 """The lines to copy, tried: they mend on a real server the very fault that they were shown for."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -136,6 +137,62 @@ async def test_the_account_of_active_directory_is_found_by_the_line(
     assert rest == " | Enable-ADAccount"
     entries = samba.search(ad_domain.BASE, condition, "cn")
     assert [entry.dn.lower() for entry in entries] == [ad_domain.account("svc-disabled").lower()]
+
+
+async def pasted(line: str, folder: Path, own_ca: Trust) -> str:
+    """What a shell prints when somebody pastes a line, beside the files it names."""
+    (folder / "ca.pem").write_text(own_ca.ca_pem or "")
+    shell = await asyncio.create_subprocess_exec(
+        "bash",
+        "-c",
+        line,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "LDAP_PASSWORD": ad_domain.PASSWORD},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        printed, _ = await shell.communicate()
+    return printed.decode()
+
+
+async def test_the_search_that_is_copied_finds_what_was_read(
+    samba: Samba, own_ca: Trust, tmp_path: Path
+) -> None:
+    """With the base left blank too: the server named it, and ldapsearch does not ask."""
+    form = DirectorySettings(
+        "HQ",
+        "samba_ad",
+        (Server("127.0.0.1", samba.ldaps_port),),
+        ad_domain.upn("svc-sync"),
+        trust=own_ca,
+    )
+
+    found = await answer(form, ad_domain.PASSWORD)
+
+    printed = await pasted(found.ldapsearch, tmp_path, own_ca)
+    assert found.report is not None
+    assert len(re.findall("^dn:", printed, re.MULTILINE)) == found.report.entries > 0
+
+
+async def test_the_line_that_asks_for_the_base_names_it(
+    samba: Samba, own_ca: Trust, tmp_path: Path
+) -> None:
+    """A server with a certificate of its own authority answers it."""
+    form = DirectorySettings(
+        "HQ",
+        "samba_ad",
+        (Server("127.0.0.1", samba.ldaps_port),),
+        ad_domain.upn("svc-sync"),
+        trust=own_ca,
+        search_bases=("DC=nowhere,DC=example",),
+    )
+
+    found = await answer(form, ad_domain.PASSWORD)
+
+    assert found.code == "base.not_found"
+    assert (
+        ad_domain.BASE.lower() in (await pasted(found.commands[0].text, tmp_path, own_ca)).lower()
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tests.servers.scripted_ldap import (
 )
 from worker.adapters.directory.dial import Connector, Names
 from worker.adapters.directory.reader import LdapReader
+from worker.adapters.directory.survey import LdapSurveyor
 from worker.codec.inbound import read_form
 from worker.domain.commands import SaveDirectory
 from worker.domain.model import Credentials, Limits, Secret, Security
@@ -130,6 +132,24 @@ async def test_no_spelling_of_a_forbidden_place_is_dialled(
     assert set(connector.asked) <= {PUBLIC}
     expected = {"refused by the form", "reach.not_allowed", "name.not_found"}
     assert code in (expected if not connector.asked else {"reach.refused"})
+    assert bool(connector.asked) is spelling.startswith("both")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_nobody_looks_around_at_a_forbidden_place(
+    spelling: str, attacker: tuple[Names, NameServer]
+) -> None:
+    """The doctor's look dials where a reading would, and nowhere else, on whatever port."""
+    connector = RefusingConnector()
+    plan = typed(spelling)
+
+    if plan is not None:
+        surveyor = LdapSurveyor(attacker[0], connector, now=lambda: datetime.fromtimestamp(0, UTC))
+        (server,) = (await surveyor.survey(plan)).servers
+        told = [address.forbidden for address in server.addresses]
+        assert any(told) or server.name == "name.not_found"
+
+    assert set(connector.asked) <= {PUBLIC}
     assert bool(connector.asked) is spelling.startswith("both")
 
 

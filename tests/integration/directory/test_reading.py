@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.integration.directory.conftest import (
     people,
     plan_for,
 )
-from tests.servers.certs import Authority, fingerprint
+from tests.servers.certs import Authority, expiry, fingerprint
 from tests.servers.daemon import free_port
 from tests.servers.slapd import Slapd, Tree
 from worker.domain.failures import Stage, StageState
@@ -37,6 +38,31 @@ async def test_ldaps_with_the_customers_own_authority(secured: Server, own_ca: T
     reading = Reading(plan_for(secured, security=Security.LDAPS, trust=own_ca))
 
     assert len(await reading.names()) == PEOPLE
+
+
+async def test_the_proof_says_until_when_the_certificate_is_valid(
+    tmp_path: Path, authority: Authority, own_ca: Trust
+) -> None:
+    """By LDAPS and STARTTLS alike; who pins a certificate or reads in clear is told nothing."""
+    soon = authority.issue("soon", lasts=timedelta(days=9))
+    until = expiry(soon.cert)
+    seen: dict[str, datetime | None] = {}
+
+    with Slapd(tmp_path, [TREE], certificate=soon) as server:
+        secured, plain = (Server("127.0.0.1", port) for port in (server.ldaps_port, server.port))
+        pinned = Trust(fingerprint=fingerprint(soon.cert))
+        for name, plan in {
+            "ldaps": plan_for(secured, security=Security.LDAPS, trust=own_ca),
+            "starttls": plan_for(plain, security=Security.STARTTLS, trust=own_ca),
+            "pinned": plan_for(secured, security=Security.LDAPS, trust=pinned),
+            "plain": plan_for(plain),
+        }.items():
+            reading = Reading(plan)
+            await reading.names()
+            assert reading.proof is not None
+            seen[name] = reading.proof.certificate_until
+
+    assert seen == {"ldaps": until, "starttls": until, "pinned": None, "plain": None}
 
 
 async def test_starttls_secures_the_plain_port(plain: Server, own_ca: Trust) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.directory.conftest import RecordingConnector, plan_for
-from tests.servers.certs import Authority, fingerprint, self_signed
+from tests.servers.certs import LIFETIME, Authority, fingerprint, self_signed
 from tests.servers.daemon import free_port
 from tests.servers.scripted_ldap import BIND, ScriptedLdap
 from tests.servers.slapd import Certificate, Slapd
@@ -138,7 +138,7 @@ async def test_the_certificate_is_shown_whole(
     assert (shown.self_signed, shown.chain_length, shown.key) == (False, 2, "EC secp256r1")
     assert shown.valid_from is not None
     assert shown.valid_until is not None
-    assert shown.valid_until - shown.valid_from == timedelta(days=30)
+    assert shown.valid_until - shown.valid_from == LIFETIME
     assert port.tls is not None
     assert (port.tls.check, port.tls.certificate) == ("ok", shown.fingerprint)
     assert (port.tls.version, port.tls.versions["TLS 1.2"]) == ("TLS 1.3", True)

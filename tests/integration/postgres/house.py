@@ -365,6 +365,8 @@ class House:
         read_at: datetime | None = None,
         wire_digest: bytes = b"",
         ends_with: bytes = b"",
+        certificate_until: datetime | None = None,
+        password_until: datetime | None = None,
     ) -> Snapshot:
         """What a complete read would have given."""
         packed = [each.packed() for each in listed]
@@ -383,6 +385,8 @@ class House:
             read_s=0.02,
             wire_digest=wire_digest,
             rejects=KeptRejects(b"", 0, bytes(16)),
+            certificate_until=certificate_until,
+            password_until=password_until,
         )
 
     async def conclude(self, run: ClaimedRun, snapshot: Snapshot) -> Outcome:
@@ -490,6 +494,7 @@ async def check(house: House) -> None:
     """What holds after every test, whatever it did."""
     assert await recounted(house) == []
     assert await house.fetch(ORPHANS) == []
+    assert await house.fetch(MISCOUNTED) == []
     check_messages(await house.fetch("SELECT body FROM rollcall.outbox ORDER BY number"))
 
 
@@ -498,6 +503,13 @@ SELECT d.* FROM rollcall.departure d
 WHERE NOT EXISTS (SELECT FROM rollcall.holding h
     WHERE (h.tenant_id, h.address, h.directory_id) = (d.tenant_id, d.address, d.directory_id))
 """
+
+
+MISCOUNTED = """
+SELECT domain, kinds, rollcall.kinds_of(tenant_id, domain) AS counted FROM rollcall.domain
+WHERE removed_at IS NULL AND kinds IS NOT NULL AND kinds <> rollcall.kinds_of(tenant_id, domain)
+"""
+"""Domains whose addresses by kind are kept otherwise than counting gives."""
 
 
 async def recounted(house: House) -> list[asyncpg.Record]:

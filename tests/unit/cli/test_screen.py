@@ -22,7 +22,7 @@ def test_a_name_from_a_directory_cannot_steer_a_terminal(
     assert "[bold]Ada[/bold] :smile:" in shown
 
 
-@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff20"])
 def test_a_cell_cannot_become_a_formula(sign: str) -> None:
     """History opened in a spreadsheet must not run what an attacker put into an address."""
     assert screen.harmless(f"{sign}cmd|' /C calc'!A0").startswith("'")
@@ -34,6 +34,15 @@ def test_csv_is_read_back_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
 
     read = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert read == [["name", "count"], ['Ada "the first", Countess', "2"], ["'=1+1", ""]]
+
+
+def test_lines_of_csv_end_as_rfc_4180_says(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """And the head comes once, also when there is nothing below it."""
+    tell = screen.csv_rows(("address",))
+    for page in ((), (("ada@example.org",),), (("bob@example.org",),)):
+        tell(page)
+
+    assert capsysbinary.readouterr().out == b"address\r\nada@example.org\r\nbob@example.org\r\n"
 
 
 def test_json_is_one_document_with_times_in_utc(capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,6 +144,32 @@ def test_a_server_written_ldaps_contradicts_another_encryption(security: str) ->
     assert codes(refused(message("directory.save", form))) == [("servers.1", "server.scheme")]
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_field_contradicts_nothing(blank: str) -> None:
+    """Pages send an empty text for a field that nobody filled in."""
+    blanks = dict.fromkeys(
+        ("password_sealed", "client_certificate", "client_key", "client_key_sealed"), blank
+    )
+
+    assert saved(**blanks) == saved()
+
+
+def test_a_blank_filter_is_missing_where_one_is_needed() -> None:
+    """A custom directory without a filter would be saved, and then fail at each sync."""
+    form = FORM | {"type": "custom", "filter": " ", "address_attributes": ["mail"]}
+
+    assert codes(refused(message("directory.save", form))) == [("filter", "filter.missing")]
+
+
+def test_a_key_beside_a_blank_certificate_has_none() -> None:
+    """The certificate has to be entered as well."""
+    form = FORM | {"client_certificate": "", "client_key_sealed": "A" * 80}
+
+    assert codes(refused(message("directory.save", form))) == [
+        ("client_certificate", "key.without_certificate")
+    ]
+
+
 @pytest.mark.parametrize("security", [["none"], {"a": 1}, 7])
 def test_an_encryption_that_is_none_contradicts_nothing(security: object) -> None:
     """One fault is told once."""
@@ -216,6 +242,52 @@ def test_blank_and_null_mean_left_out() -> None:
 def test_brackets_around_a_filter_may_be_left_out(change: dict[str, str], field: str) -> None:
     """Many programs show filters without the outer pair."""
     assert saved(**change).settings.filter == field
+
+
+def test_a_sign_that_cannot_be_seen_is_named() -> None:
+    """What one should enter looks just like what was entered."""
+    (error,) = refused(message("directory.save", FORM | {"name": "Head\toffice"})).errors
+
+    assert error.code == "value.control_character"
+    assert "cannot be seen" in error.message
+
+
+def test_a_filter_may_be_pasted_with_its_lines_broken() -> None:
+    """Pages and mails break long ones."""
+    assert saved(filter="(&(a=b)\r\n   (c=d))").settings.filter == "(&(a=b) (c=d))"
+
+
+@pytest.mark.parametrize(
+    "before", ["", "sha256:", "SHA256 Fingerprint=", "sha256 Fingerprint=", "SHA-256: "]
+)
+def test_a_fingerprint_is_understood_as_openssl_prints_it(before: str) -> None:
+    """The line to copy for a certificate prints it so."""
+    form = saved(trust={"fingerprint": before + ":".join(["AB"] * 32)})
+
+    assert form.settings.trust.fingerprint == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("entered", "kept"),
+    [
+        (" DC1.example.com. ", "dc1.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ],
+)
+def test_a_certificate_may_be_for_a_name_or_an_address(entered: str, kept: str) -> None:
+    """Whatever the doctor says to enter can be entered."""
+    assert saved(certificate_name=entered).settings.certificate_name == kept
+
+
+@pytest.mark.parametrize("entered", ["dc1.example.com:636", "*.example.com", "1:2:3"])
+def test_a_name_in_the_certificate_is_one_without_a_port(entered: str) -> None:
+    """The answer says so: the servers' own would ask for a port."""
+    (error,) = refused(message("directory.save", FORM | {"certificate_name": entered})).errors
+
+    assert (error.field, error.code) == ("certificate_name", "server.syntax")
+    assert error.message.startswith("Enter one host name without a port, ")
 
 
 @pytest.mark.parametrize(

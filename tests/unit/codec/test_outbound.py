@@ -51,6 +51,16 @@ FACTS = events.RunFacts(
     hold=events.HoldRef(HoldId(UUID(int=2)), 3),
     counts=events.Counts(entries=3, addresses=2, added=2, ignored={"malformed": 1}),
     advice=(events.Advice("no_canary", "Name an address that never leaves."),),
+    readiness=(
+        {
+            "domain": "example.com",
+            "complete_runs": 7,
+            "stable_since": AT,
+            "addresses": 2,
+            "kinds": {"mailbox": 2},
+            "automatic": True,
+        },
+    ),
     notify=("it@example.com",),
     finding=FINDING,
 )
@@ -66,8 +76,12 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.tenant_deleted(TENANT, causes=["command-1"]),
     events.directory_saved(TENANT, HQ, causes=["command-1"], revision=3, in_force=False),
     events.directory_deleted(TENANT, HQ, causes=["command-1"], keep_by_hand=True),
-    events.directory_paused(TENANT, HQ, causes=["command-1"]),
+    events.directory_paused(TENANT, HQ, causes=["command-1"], reason="paused by hand"),
     events.directory_resumed(TENANT, HQ, causes=["command-1"]),
+    events.directory_warning(
+        TENANT, HQ, code="not_synced", text="Late.", at=AT, notify=["it@example.com"]
+    ),
+    events.directory_warning_cleared(TENANT, HQ, code="not_synced", notify=[]),
     events.directory_tested(
         TENANT, HQ, causes=["command-1"], notify=["it@example.com"], finding=FINDING
     ),

@@ -7,7 +7,8 @@ from worker.domain.answer import Case, answer, calls_for_survey, kinds
 from worker.domain.events import finding_payload
 from worker.domain.failures import Stage, StageResult, StageState
 from worker.domain.findings import FINDINGS
-from worker.domain.model import DirectorySettings, Server
+from worker.domain.model import Credentials, DirectorySettings, Limits, Server
+from worker.domain.plan import make_plan
 from worker.domain.server import Profile, RootDse, ServerType
 from worker.domain.survey import (
     ADDRESSES_COUNT,
@@ -64,7 +65,7 @@ def test_a_port_that_would_do_is_named(ports: tuple[PortSeen, ...], said: str) -
 def test_the_name_to_enter_is_the_certificate_s() -> None:
     """One that can be entered: a wildcard is none."""
     named = seen(TLS, names=("*.x.local", "dc1.x.local"))
-    bare = seen(TLS, names=("*.x.local",))
+    bare = seen(TLS, names=("*.x.local", "Our LDAP server"))
 
     fixes = [answer("secure.wrong_name", Case(SETTINGS, survey=each)).fix for each in (named, bare)]
 
@@ -123,6 +124,48 @@ def test_a_server_that_was_read_outweighs_a_look_around() -> None:
     labels = [each.label for each in answer("read.size_limit", case).commands]
 
     assert [label.partition(",")[0] for label in labels] == ["OpenLDAP"]
+
+
+def test_the_line_searches_below_the_base_that_the_server_named() -> None:
+    """Without one Active Directory finds nothing, and says that the base is wrong."""
+    form = replace(SETTINGS, type="freeipa")
+    root = RootDse(default_context="dc=corp,dc=example")
+    case = Case(form, make_plan(form, Credentials(None), Limits()), profile=Profile(root))
+
+    assert " -b cn=users,cn=accounts,dc=corp,dc=example " in answer("ok", case).ldapsearch
+
+
+def test_rights_are_asked_for_what_the_server_knows() -> None:
+    """OpenLDAP refuses a whole rule for one attribute that its schema has not."""
+    form = replace(SETTINGS, type="zimbra")
+    plan = make_plan(form, Credentials(None), Limits())
+    profile = Profile(OPENLDAP, frozenset({"mail", "zimbramailalias"}))
+
+    commands = answer("read.nothing_found", Case(form, plan, profile=profile)).commands
+
+    (rule,) = (each.text for each in commands if "olcAccess" in each.text)
+    assert ",displayName,zimbraMailAlias,entryUUID by " in rule
+
+
+@pytest.mark.parametrize("base", ["", "no name", "dc=\x1b[2J", f"dc={'x' * 1_000}"])
+def test_what_is_no_base_is_not_put_into_the_line(base: str) -> None:
+    """A server may write anything."""
+    root = RootDse(default_context=base)
+    plan = make_plan(SETTINGS, Credentials(None), Limits())
+
+    assert " -b " not in answer("ok", Case(SETTINGS, plan, profile=Profile(root))).ldapsearch
+
+
+def test_the_lines_are_for_the_server_that_answers() -> None:
+    """The preferred one may be down, and a sign-in is tried where there is somebody to ask."""
+    form = replace(SETTINGS, servers=(Server("down.example"), Server("up.example")))
+    down, up = (seen(port).servers[0] for port in (SHUT, replace(TLS, suits=True)))
+    plan = make_plan(form, Credentials(None), Limits())
+
+    found = answer("base.unknown", Case(form, plan, survey=Survey((down, up))))
+
+    assert " -H ldaps://up.example:636 " in found.ldapsearch
+    assert " -H ldaps://up.example:636 " in found.commands[0].text
 
 
 def test_the_largest_answer_fits_into_a_message() -> None:

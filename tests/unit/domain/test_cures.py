@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from tests.unit.domain.test_quoting import HOSTILE, powershell_string, slapd_words
 from worker.domain.cures import CURES, FILLED, NO_DN, Place, cures, place_of
 from worker.domain.findings import FINDINGS
-from worker.domain.model import DirectorySettings, Security, Server
+from worker.domain.model import DirectorySettings, Security, Server, Trust
 from worker.domain.server import RootDse, ServerType
 from worker.domain.told import Command
 
@@ -141,12 +141,49 @@ def test_port_and_encryption_are_those_of_the_form() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "security", "is_starttls"),
+    [
+        ("secure.tls_on_plain_port", Security.LDAPS, True),
+        ("secure.plain_on_tls_port", Security.STARTTLS, False),
+        ("secure.expired", Security.STARTTLS, True),
+        ("secure.expired", Security.LDAPS, False),
+    ],
+)
+def test_the_certificate_is_asked_for_as_the_port_speaks(
+    code: str, security: Security, *, is_starttls: bool
+) -> None:
+    """Asked for as the form says it, the port that speaks otherwise shows none."""
+    place = replace(PLACE, settings=replace(PLACE.settings, security=security))
+
+    assert (" -starttls ldap " in lines(code, place=place)[0]) is is_starttls
+
+
+def test_the_server_s_base_is_asked_for_as_the_form_encrypts() -> None:
+    """Without its own authority a server is not believed, and the line would come back empty."""
+    form = replace(PLACE.settings, security=Security.STARTTLS, trust=Trust(ca_pem="…"))
+
+    (line, *_) = lines("base.unknown", place=replace(PLACE, settings=form))
+
+    assert line == (
+        "LDAPTLS_CACERT=ca.pem ldapsearch -LLL -x -H ldap://dc1.example.com:389 -ZZ"
+        " -s base -b '' namingContexts defaultNamingContext"
+    )
+
+
 def test_openldap_s_limits_are_lifted_for_the_account() -> None:
     """What was tried on a server, with the account's own name."""
     (text,) = lines("read.size_limit", ServerType.OPENLDAP, place=OF_OPENLDAP)
 
     assert text.splitlines()[0] == "ldapmodify -Q -Y EXTERNAL -H ldapi:/// <<'LDIF'"
     assert document(text)["olcLimits"].startswith(f'{{0}}dn.exact="{DN}" size.soft=unlimited ')
+
+
+def test_openldap_s_administrator_sets_a_password() -> None:
+    """Root may not: Debian's own rules give it the configuration, and nobody else's password."""
+    (line,) = lines("sign_in.wrong_password", ServerType.OPENLDAP, place=OF_OPENLDAP)
+
+    assert line == f"ldappasswd -x -H ldapi:/// -D DN-OF-THE-ADMINISTRATOR -W -S {DN}"
 
 
 def test_rights_are_given_for_what_is_read_and_no_more() -> None:

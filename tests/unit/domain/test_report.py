@@ -107,7 +107,7 @@ def test_a_connection_in_clear_is_told() -> None:
     ]
 
 
-@pytest.mark.parametrize(("days", "expected"), [(30, ["certificate_expires"]), (31, [])])
+@pytest.mark.parametrize(("days", "expected"), [(30, ["certificate_expiring"]), (31, [])])
 def test_a_certificate_that_ends_within_thirty_days_is_told(days: int, expected: list[str]) -> None:
     """Before syncs fail, not after."""
     survey = replace(WELL, servers=(server(), server("b.example:636", days=days)))
@@ -151,6 +151,8 @@ def test_a_second_server_that_would_not_do_is_told() -> None:
 def test_references_are_told() -> None:
     """People who are missing may be there."""
     assert codes(READING, references=3) == ["references"]
+    (one,) = report(preview(references=1), READING).warnings
+    assert " in one place, " in one.text
 
 
 @pytest.mark.parametrize(

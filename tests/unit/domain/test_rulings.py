@@ -29,6 +29,7 @@ from worker.domain.rulings import (
     keeps_client_key,
     keeps_password,
     request_errors,
+    resume_errors,
     skip_reason,
     tenant_errors,
 )
@@ -162,6 +163,36 @@ def test_each_plan_has_its_rights(tier: Tier, fields: list[str]) -> None:
     assert [error.field for error in errors] == fields
 
 
+def test_what_the_stored_form_has_already_is_no_new_wish() -> None:
+    """Who lost a right can change a password, and the settings wait for the day it is back."""
+    form = replace(FORM, schedule=Schedule(automatic=True, every_hours=3))
+    stored = replace(KNOWN, settings=replace(FORM, schedule=Schedule(automatic=True)))
+    more = replace(form, logins=Logins(create=True))
+    basic = replace(TENANT, tier=Tier.BASIC)
+
+    assert directory_errors(replace(SAVE, settings=form), stored, basic) == ()
+    assert told(directory_errors(replace(SAVE, settings=more), stored, basic)) == [
+        ("logins.create", "plan.quarantine_logins")
+    ]
+
+
+def test_a_form_is_judged_by_the_resellers_plan_if_that_is_higher() -> None:
+    """A tenant takes its reseller's right."""
+    form = replace(FORM, schedule=Schedule(automatic=True), logins=Logins(create=True))
+    resold = replace(TENANT, tier=Tier.BASIC, reseller="acme", reseller_tier=Tier.RESELLER)
+
+    assert directory_errors(replace(SAVE, settings=form), None, resold) == ()
+
+
+def test_only_a_plan_with_automatic_sync_lets_a_schedule_go_on() -> None:
+    """A resume that could do nothing would be a promise."""
+    automatic = replace(KNOWN, settings=replace(FORM, schedule=Schedule(automatic=True)))
+
+    assert told(resume_errors(Tier.BASIC, automatic)) == [("directory", "plan.automatic_sync")]
+    assert resume_errors(Tier.STANDARD, automatic) == ()
+    assert resume_errors(Tier.BASIC, KNOWN) == ()
+
+
 def test_a_canary_must_be_in_a_domain_of_the_tenant() -> None:
     """No run could ever find another, and each would be held."""
     names = (Address("ceo@example.com"), Address("ceo@example.net"))
@@ -252,6 +283,17 @@ def test_a_client_certificate_wants_its_key(known: DirectoryRecord | None) -> No
 
     assert told(directory_errors(command, known, TENANT)) == [("client_key", "required")]
     assert directory_errors(replace(command, client_key=Sealed(b"k")), known, TENANT) == ()
+
+
+def test_who_signs_in_by_certificate_is_not_asked_for_a_password() -> None:
+    """There never was one: moved elsewhere, it is the key that has to be entered again."""
+    form = replace(FORM, client_certificate="pem")
+    known = replace(KNOWN, settings=form, has_password=False, has_client_key=True)
+    moved = replace(LEFT_OUT, settings=replace(form, servers=(Server("other.example"),)))
+    bare = replace(moved, settings=replace(moved.settings, client_certificate=None))
+
+    assert told(directory_errors(moved, known, TENANT)) == [("client_key", "required")]
+    assert told(directory_errors(bare, known, TENANT)) == [("password", "password.again")]
 
 
 def test_a_client_key_stays_with_its_certificate() -> None:

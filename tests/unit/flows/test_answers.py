@@ -282,6 +282,21 @@ async def test_a_list_of_servers_is_looked_at_whatever_went_wrong() -> None:
     assert found.finding.servers == SEEN.servers
 
 
+@jumping
+async def test_a_failed_run_looks_at_a_list_of_servers_as_the_doctor_does() -> None:
+    """Save & Sync tells no less than a test, whatever went wrong."""
+    run = claimed_run()
+    servers = (Server("ldap.example.com"), Server("b.example"))
+    two = replace(run, settings=replace(run.settings, servers=servers))
+    locked = Directory(fault=Denied("sign_in.locked"))
+
+    outcome, _ = await synced(locked, MemorySurveyor(), two)
+    found = await diagnosed(locked, MemorySurveyor(), two)
+
+    assert isinstance(outcome, Failed)
+    assert untimed(outcome.finding) == untimed(found.finding)
+
+
 async def test_settings_that_cannot_be_planned_are_not_looked_at() -> None:
     """There is nowhere to look."""
     run, surveyor = claimed_run(), MemorySurveyor()

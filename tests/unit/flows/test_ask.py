@@ -85,7 +85,9 @@ class Book:
         """None."""
         return []
 
-    async def directories(self, tenant: TenantId | None, *, most: int) -> list[DirectoryLine]:
+    async def directories(
+        self, tenant: TenantId | None, *, reseller: str | None = None, most: int
+    ) -> list[DirectoryLine]:
         """The one."""
         return [HQ]
 
@@ -101,7 +103,9 @@ class Book:
         """None."""
         return []
 
-    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+    async def waiting(
+        self, tenant: TenantId, of: HoldId | RunId, *, most: int | None
+    ) -> list[SetLine]:
         """None."""
         return []
 

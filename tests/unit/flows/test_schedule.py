@@ -11,6 +11,8 @@ from worker.flows.schedule import (
     ARRANGE_S,
     AWAY_S,
     BITE_COUNT,
+    CHECK_COUNT,
+    IDLE_S,
     UNROUTABLE,
     SchedulePorts,
     schedule,
@@ -121,6 +123,20 @@ async def test_a_store_that_is_away_is_waited_for() -> None:
         "store.unavailable"
     ]
     assert needed.telemetry.counts["triggers"] == 1
+
+
+@jumping
+async def test_tenants_of_a_reseller_are_looked_at_again_a_bite_at_a_time() -> None:
+    """Thousands of them take a few turns, one after the other without a pause."""
+    calendar = MemorySchedule(unchecked=3 * CHECK_COUNT + 1)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(schedule(ports(calendar, Broker())))
+        await asyncio.sleep(IDLE_S / 2)
+        task.cancel()
+
+    assert calendar.unchecked == 0
+    assert calendar.looked == 4
 
 
 @jumping

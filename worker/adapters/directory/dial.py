@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
@@ -185,6 +186,7 @@ class Line:
 
     transport: asyncio.Transport
     address: str
+    certificate_until: datetime | None = None
 
 
 class Dialler:
@@ -215,7 +217,7 @@ class Dialler:
             async with within(deadline, "secure.timed_out"):
                 transport = await self._secure(target, sock, far, address)
             step.seen = describe(transport)
-        return Line(transport, address)
+        return Line(transport, address, valid_until(transport))
 
     async def _resolve(self, target: Target, deadline: float) -> tuple[Address, ...]:
         left = max(0.0, deadline - asyncio.get_running_loop().time())
@@ -373,6 +375,15 @@ def unreachable(exc: OSError) -> Unreachable:
     if isinstance(exc, TimeoutError):
         return Unreachable("reach.timed_out", str(exc))
     return Unreachable("reach.unroutable", str(exc))
+
+
+def valid_until(transport: asyncio.Transport) -> datetime | None:
+    """Return when the server's certificate expires; None where only its fingerprint was checked: its date ends nothing then."""
+    tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    expiry = (tls.getpeercert() or {}).get("notAfter")
+    if not isinstance(expiry, str):
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(expiry), UTC)
 
 
 def describe(transport: asyncio.Transport) -> str:

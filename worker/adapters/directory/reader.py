@@ -9,9 +9,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
+from worker.adapters.directory.account import password_until
 from worker.adapters.directory.dial import Connector, Dialler, Line, Names, Target, TcpConnector
 from worker.adapters.directory.entries import Entries
 from worker.adapters.directory.forwarder import Forwarder
@@ -135,12 +137,20 @@ class Attempt:
         session = self._session = Session(forwarder, self._plan, run_deadline=self._deadline)
         root = await self._sign_in(session, target, line)
         bases = await self._prove_bases(session, root)
-        log.info("directory.search", ldapsearch=ldapsearch_line(self._plan, server))
+        log.info(
+            "directory.search", ldapsearch=ldapsearch_line(replace(self._plan, bases=bases), server)
+        )
         return WholeListing(
             session,
             self._plan,
             self._progress,
-            Opened(target.label, bases, asyncio.get_running_loop().time() - began, root),
+            Opened(
+                target.label,
+                bases,
+                asyncio.get_running_loop().time() - began,
+                root,
+                line.certificate_until,
+            ),
         )
 
     async def _sign_in(self, session: Session, target: Target, line: Line) -> RootDse:
@@ -199,6 +209,7 @@ class Opened:
     bases: tuple[str, ...]
     connect_s: float
     root: RootDse
+    certificate_until: datetime | None
 
 
 class WholeListing:
@@ -259,7 +270,15 @@ class WholeListing:
             step.seen = f"{self._given} entries"
         proof = self._prove()
         await self._learn()
-        self._proof = proof
+        self._proof = replace(proof, password_until=await self._password_until())
+
+    async def _password_until(self) -> datetime | None:
+        """Ask until when our password is valid. A server that does not tell it is none the worse."""
+        try:
+            bind_name = self._plan.settings.bind_name
+            return await password_until(self._session, bind_name, self._opened.root)
+        except DirectoryFailure:
+            return None
 
     async def _learn(self) -> None:
         """Look through the schema, if that is asked for. A server that does not tell it is none the worse."""
@@ -279,6 +298,7 @@ class WholeListing:
             opened.connect_s,
             read_s,
             self._session.entries_digest,
+            certificate_until=opened.certificate_until,
         )
 
     async def _first(self, base: str) -> Answer:

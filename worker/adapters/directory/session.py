@@ -183,6 +183,10 @@ class Session:
             schema_names(await self._schema_search(subschema, 0, ANY, SCHEMA_ATTRIBUTES))
         )
 
+    async def values(self, base: str, text: str, name: str) -> list[bytes]:
+        """Return all values of one attribute below a base. Raises a DirectoryFailure, after SCHEMA_S at the latest."""
+        return await self._schema_search(base, 2, text, (name,))
+
     async def _schema_search(
         self, base: str, scope: int, text: str, names: tuple[str, ...]
     ) -> list[bytes]:

@@ -8,6 +8,7 @@ import orjson
 
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Answer, announce, take_places
+from worker.adapters.postgres.readiness import count_recipients
 from worker.domain import events
 from worker.domain.model import DirectoryId, TenantId
 
@@ -108,7 +109,7 @@ async def tell_changes(
         directory_id=directory_id,
         command=decision.command,
     )
-    await db.run(on, "count_recipients", tenant_id=decision.tenant_id)
+    await count_recipients(on, decision.tenant_id, decision.now)
     place = await take_places(on, tenant_id=decision.tenant_id, count=parts)
     written = await db.rows(
         on,

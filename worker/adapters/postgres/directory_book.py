@@ -9,7 +9,7 @@ from worker.adapters.postgres.directory_tests import stop_tests
 from worker.adapters.postgres.hand import Hand
 from worker.adapters.postgres.login_decisions import end_directory
 from worker.adapters.postgres.run_book import stop_runs
-from worker.adapters.postgres.schedule import Concerned, rearrange, resume_refused
+from worker.adapters.postgres.schedule import Concerned, rearrange, resume_refused, settle_plan
 from worker.codec.stored import dump_settings, load_or_blank
 from worker.domain import events
 from worker.domain.commands import CheckDirectory, DeleteDirectory, SaveDirectory
@@ -96,6 +96,7 @@ class PostgresDirectories:
             this, self.hand.stored.envelope.tenant, directory, causes=self.hand.causes
         )
         await rearrange(this, recovered)
+        await settle_plan(this, self.hand.stored.envelope.tenant, causes=self.hand.causes)
 
     def _concerned(self, directory_id: int) -> Concerned:
         return Concerned(self.hand.connection, self.hand.tenant_id, directory_id, self.hand.now)
@@ -138,8 +139,10 @@ class PostgresDirectories:
             reason=reason,
         )
         await rearrange(self._concerned(found["directory_id"]), recovered)
-        told = events.directory_paused if reason else events.directory_resumed
-        return told(self.hand.stored.envelope.tenant, directory, causes=self.hand.causes)
+        tenant, causes = self.hand.stored.envelope.tenant, self.hand.causes
+        if reason is None:
+            return events.directory_resumed(tenant, directory, causes=causes)
+        return events.directory_paused(tenant, directory, causes=causes, reason=reason)
 
     async def delete(self, command: DeleteDirectory) -> Done:
         """Delete a directory; what it held departs by decision or stays by hand."""

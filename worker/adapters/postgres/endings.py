@@ -1,7 +1,7 @@
 """How a run ends in the store: its row, its outcome event, the answers to all who asked, the lease."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +11,8 @@ import orjson
 from worker.adapters.postgres import pool as db, schedule
 from worker.adapters.postgres.announce import Answer, Place, announce, take_places
 from worker.domain import events
-from worker.domain.events import Counts, Event, HoldRef, Payload, RunFacts, RunRef, Seconds
+from worker.domain.advice import Readiness
+from worker.domain.events import Advice, Counts, Event, HoldRef, Payload, RunFacts, RunRef, Seconds
 from worker.domain.failures import Finding
 from worker.domain.guard import Reason
 from worker.domain.model import DirectoryId, Mode, RunId, RunState, TenantId, Trigger
@@ -31,6 +32,8 @@ class Ending:
     seconds: Seconds = field(default_factory=Seconds)
     finding: Finding | None = None
     detail: str = ""
+    advice: tuple[Advice, ...] = ()
+    readiness: tuple[Readiness, ...] = ()
     notify: tuple[str, ...] = ()
 
 
@@ -102,6 +105,8 @@ async def end_run(
         hold=ending.hold,
         counts=ending.counts,
         seconds=ending.seconds,
+        advice=ending.advice,
+        readiness=tuple(asdict(each) for each in ending.readiness),
         notify=ending.notify,
         finding=ending.finding,
     )
@@ -125,8 +130,10 @@ async def _rearrange(
     this = schedule.Concerned(connection, row.tenant_id, row.directory_id, now)
     if state in {RunState.COMPLETED, RunState.HELD}:
         await schedule.rearrange(this, recovered)
-    elif state is RunState.FAILED and trigger is Trigger.SCHEDULED:
-        await schedule.rearrange(this, failed)
+    elif state is RunState.FAILED:
+        await db.run(connection, "break_row", directory_id=row.directory_id)
+        if trigger is Trigger.SCHEDULED:
+            await schedule.rearrange(this, failed)
 
 
 def run_ref(row: RunRow, recorded: asyncpg.Record, causes: list[asyncpg.Record]) -> RunRef:
@@ -160,4 +167,5 @@ async def _finish(
         ),
         detail=ending.detail or None,
         hold_id=ending.hold.id if ending.hold else None,
+        advice=orjson.dumps(ending.advice).decode(),
     )

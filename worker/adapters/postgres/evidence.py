@@ -9,7 +9,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.endings import RunRow
 from worker.adapters.postgres.logins import RunLogins
 from worker.domain.guard import WINDOW_DAYS, Discarded, DomainCount, Evidence, Replaced
-from worker.domain.model import ClaimedRun
+from worker.domain.model import ClaimedRun, Tier
 from worker.ports.runs import Snapshot
 
 
@@ -28,6 +28,8 @@ class State:
     fleet_is_held: bool
     rejects_digest: bytes | None
     """Of what the last complete run rejected; None if that was not kept."""
+    plan: Tier
+    """The plan that counts, as it is now."""
     now: datetime
     makes_logins: bool
     """The form asks for logins, and the plan has them."""

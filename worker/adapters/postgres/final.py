@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import asyncpg
 import orjson
 
 from worker.adapters.postgres import pool as db
@@ -19,9 +20,11 @@ from worker.adapters.postgres.endings import Ending, RunRow, end_run, reason_pay
 from worker.adapters.postgres.evidence import Doubt, State, gather, with_logins
 from worker.adapters.postgres.hold_set import Standing, refresh
 from worker.adapters.postgres.logins import RunLogins, Telling, make_tables, render, tell
+from worker.adapters.postgres.readiness import count_recipients, readiness, recount_kinds
 from worker.adapters.postgres.rejects import remember_rejects
-from worker.adapters.postgres.schedule import Concerned, resume_refused
-from worker.domain.events import Counts, LoginCounts, Seconds
+from worker.adapters.postgres.schedule import Concerned, resume_refused, settle_plan, tier_of
+from worker.domain.advice import Readiness, advice
+from worker.domain.events import Advice, Counts, LoginCounts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import Evidence, Ruling
 from worker.domain.logins import are_made, rule_of
@@ -35,6 +38,8 @@ from worker.domain.model import (
     Tier,
 )
 from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
+from worker.domain.plans import Right, allows
+from worker.domain.rulings import skip_reason
 from worker.ports.runs import Snapshot, Spool
 from worker.ports.vault import Clock
 
@@ -73,6 +78,15 @@ async def final_transaction(
         yield PostgresFinal(connection, run, snapshot, state)
 
 
+def _plan_now(run: ClaimedRun, tenant: asyncpg.Record) -> Tier:
+    """Return the plan that counts. Raises RunStopped when it changed while the run was reading: what it says now counts."""
+    plan = tier_of(tenant)
+    skip = skip_reason(run.trigger, tier=plan, paused=None, deleted=False)
+    if skip is not None:
+        raise RunStopped(skip)
+    return plan
+
+
 async def _lock(
     connection: db.Connection, run: ClaimedRun, snapshot: Snapshot, now: datetime
 ) -> State:
@@ -98,10 +112,11 @@ async def _lock(
         raise RunStopped(code="deleted")
     if standing["cancel_reason"]:
         raise RunStopped(standing["cancel_reason"])
+    plan = _plan_now(run, tenant)
     valid = (directory["revision_in_force"], directory["revision_pending"])
     if run.revision not in valid or tenant["domain_revision"] != run.domain_revision:
         raise Superseded(code="store.superseded")
-    makes_logins = are_made(run.settings, Tier(tenant["tier"]))
+    makes_logins = are_made(run.settings, plan)
     is_settled = not makes_logins or directory["logins_rule"] == rule_of(run.settings)
     is_equal = directory["digest"] == snapshot.digest and is_settled
     if snapshot.spool is None and not is_equal:
@@ -124,6 +139,7 @@ async def _lock(
         accepted_canaries=tuple(directory["accepted_canaries"]),
         fleet_is_held=directory["fleet_is_held"],
         rejects_digest=directory["rejects_digest"],
+        plan=plan,
         now=now,
         makes_logins=makes_logins,
         logins_rule=directory["logins_rule"],
@@ -344,6 +360,7 @@ class PostgresFinal:
 
     async def _write_recipients(self, counts: Counts) -> None:
         connection, now = self._connection, self._state.now
+        kinds_follow = self._state.is_new or not await self._kinds_moved(counts)
         if self._state.is_new:
             await db.run(connection, "insert_all", now=now, **self._here)
         else:
@@ -351,7 +368,21 @@ class PostgresFinal:
         await db.run(
             connection, "write_history", now=now, run_id=self._state.row.run_id, **self._here
         )
-        await db.run(connection, "count_recipients", tenant_id=self._state.row.tenant_id)
+        tenant_id = self._state.row.tenant_id
+        if not kinds_follow:
+            await recount_kinds(connection, tenant_id)
+        await count_recipients(connection, tenant_id, now, kinds_follow=kinds_follow)
+
+    async def _kinds_moved(self, counts: Counts) -> bool:
+        """Whether some may be of another kind now without having come or gone."""
+        sides = self._sides
+        has_differences = bool(sides.fresh or sides.changed or sides.gone)
+        if self._state.is_shared:  # another source may make it another kind
+            return has_differences or bool(counts.returned or counts.grace)
+        if not has_differences:
+            return False
+        moved = await db.only(self._connection, "kinds_moved", fresh=sides.fresh, **self._here)
+        return bool(moved["moved"])
 
     async def _write_differences(self, counts: Counts) -> None:
         connection, now = self._connection, self._state.now
@@ -376,6 +407,9 @@ class PostgresFinal:
             "good_run",
             run_id=self._state.row.run_id,
             revision=self._run.revision,
+            is_applied=not ruling.is_hold,
+            certificate_until=self._snapshot.certificate_until,
+            password_until=self._snapshot.password_until,
             now=self._state.now,
             directory_id=self._state.row.directory_id,
         )
@@ -420,6 +454,11 @@ class PostgresFinal:
             tenant_id=self._state.row.tenant_id,
             count=1 + parts + self._login_parts,
         )
+        ready = await readiness(
+            self._connection,
+            self._state.row.tenant_id,
+            may_be_automatic=allows(self._state.plan, Right.AUTOMATIC_SYNC),
+        )
         seconds = self._seconds()
         await self._end(
             Ending(
@@ -429,6 +468,8 @@ class PostgresFinal:
                 hold=standing.ref if standing else None,
                 counts=counts,
                 seconds=seconds,
+                advice=self._advice(ready),
+                readiness=ready,
                 notify=() if standing and standing.is_discarded else self._run.settings.notify,
             ),
             place,
@@ -440,9 +481,13 @@ class PostgresFinal:
             await tell(self._connection, self._telling, after, parts=self._login_parts)
         row, this = self._state.row, self._concerned
         await resume_refused(this, row.tenant, row.directory, causes=self._run.causes)
+        await settle_plan(this, row.tenant, causes=self._run.causes)
         if ruling.is_hold:
             return Held(counts, seconds, ruling)
         return Unchanged(counts, seconds) if self._state.is_equal else Applied(counts, seconds)
+
+    def _advice(self, ready: tuple[Readiness, ...]) -> tuple[Advice, ...]:
+        return advice(self._run.settings, self._addresses, ready, self._state.now)
 
     async def _write_changed_events(self, place: Place, parts: int) -> None:
         await db.run(
@@ -476,6 +521,7 @@ class PostgresFinal:
                 reasons=tuple(reason_payload(reason) for reason in ruling.reasons),
                 counts=counts,
                 seconds=seconds,
+                advice=self._advice(()),
             ),
             place=None,
         )

@@ -80,6 +80,14 @@ async def only(on: Connection, name: str, /, **arguments: object) -> asyncpg.Rec
     return found
 
 
+async def cursor(
+    on: Connection, name: str, /, **arguments: object
+) -> "asyncpg.cursor.Cursor[asyncpg.Record]":
+    """Open a cursor over a named query, for as long as the transaction lasts."""
+    sql, values = _call(name, arguments)
+    return await on.cursor(sql, *values)
+
+
 async def run(on: Connection, name: str, /, **arguments: object) -> int:
     """Run a named statement and return how many rows it touched."""
     sql, values = _call(name, arguments)

@@ -76,7 +76,7 @@ SELECT tenant_id, directory_id FROM rollcall.run WHERE run_id = :run_id
 
 -- name: lock_tenant
 -- First lock: serialises all that changes one tenant's recipients or takes its sequence numbers.
-SELECT tenant, tier, epoch, domain_revision, deleted_at IS NOT NULL AS is_deleted
+SELECT tenant, tier, rollcall.tier_of(reseller) AS reseller_tier, epoch, domain_revision, deleted_at IS NOT NULL AS is_deleted
 FROM rollcall.tenant WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
 
 -- name: lock_directory
@@ -370,16 +370,86 @@ INSERT INTO rollcall.history (at, tenant_id, directory_id, run_id, address, chan
 SELECT :now, :tenant_id, :directory_id, :run_id, address, change FROM touched WHERE change IS NOT NULL
 
 -- name: count_recipients
--- Keep the number of valid recipients of each domain.
-UPDATE rollcall.domain m SET recipients = m.recipients + w.gained
+-- Keep the number of valid recipients of each domain, by kind too if what was touched tells all of that; and since when its list is
+-- stable: much at once, and it is not.
+UPDATE rollcall.domain m SET recipients = m.recipients + w.gained,
+    kinds = CASE WHEN :kinds_follow THEN rollcall.add_kinds(CASE m.recipients WHEN 0 THEN '{}' ELSE m.kinds END, w.kinds) END,
+    stable_since = CASE WHEN w.changes > greatest(:unstable_count::bigint, :unstable_share::float8 * m.recipients) THEN :now ELSE m.stable_since END
 FROM (
-    SELECT split_part(address, '@', 2) AS domain,
-        sum(CASE WHEN change = 'added' THEN 1
-                 WHEN change = 'returned' AND was IS DISTINCT FROM 'missing' THEN 1
-                 WHEN change = 'grace' THEN -1 ELSE 0 END) AS gained
-    FROM touched WHERE change IS NOT NULL GROUP BY 1
+    SELECT domain, sum(gained) AS gained, sum(changes) AS changes,
+        jsonb_object_agg((ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1], gained) AS kinds
+    FROM (
+        SELECT split_part(address, '@', 2) AS domain, kind,
+            sum(CASE WHEN change = 'added' THEN 1
+                     WHEN change = 'returned' AND was IS DISTINCT FROM 'missing' THEN 1
+                     WHEN change = 'grace' THEN -1 ELSE 0 END) AS gained,
+            count(*) AS changes
+        FROM touched WHERE change IS NOT NULL GROUP BY 1, 2
+    ) of_kind
+    GROUP BY 1
 ) w
-WHERE m.tenant_id = :tenant_id AND m.domain = w.domain AND m.removed_at IS NULL AND w.gained <> 0
+WHERE m.tenant_id = :tenant_id AND m.domain = w.domain AND m.removed_at IS NULL
+    AND (w.gained <> 0 OR w.changes > greatest(:unstable_count::bigint, :unstable_share::float8 * m.recipients))
+
+-- name: kinds_moved
+-- Whether an address may be of another kind now without having come or gone: an entry has become another, or an
+-- address got an entry more or less.
+SELECT EXISTS (
+    SELECT FROM diff c JOIN rollcall.holding h
+        ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = c.address AND h.entry_id = c.entry_id
+    WHERE c.side = 'c' AND (h.kind, h.is_primary) <> (c.kind, c.is_primary))
+    OR EXISTS (SELECT FROM diff g WHERE g.side = 'g' AND EXISTS (SELECT FROM stage s WHERE s.address = g.address))
+    OR :fresh::bigint <> (SELECT count(*) FROM touched WHERE was IS NULL) AS moved
+
+-- name: recount_kinds
+-- What was touched does not tell how many there are of each kind.
+UPDATE rollcall.domain SET kinds = NULL WHERE tenant_id = :tenant_id AND kinds IS NOT NULL
+
+-- name: count_kinds
+-- By kind, where that is wanted (a domain of the tenant has catch-all) and not counted yet: all of its domains at once.
+UPDATE rollcall.domain m SET kinds = coalesce(k.kinds, '{}')
+FROM rollcall.domain w
+LEFT JOIN (
+    SELECT domain, jsonb_object_agg((ARRAY['mailbox', 'group', 'contact', 'public_folder'])[kind + 1], addresses) AS kinds
+    FROM (
+        SELECT split_part(address, '@', 2) AS domain, kind, count(*) AS addresses
+        FROM (
+            SELECT h.address, min(CASE WHEN h.is_primary THEN 0 ELSE 4 END + h.kind) % 4 AS kind
+            FROM rollcall.holding h
+            WHERE h.tenant_id = :tenant_id AND NOT EXISTS (
+                SELECT FROM rollcall.departure d
+                WHERE d.tenant_id = :tenant_id AND d.address = h.address AND d.directory_id = h.directory_id AND d.step <> 'missing')
+            GROUP BY 1
+        ) once
+        GROUP BY 1, 2
+    ) counted
+    GROUP BY 1
+) k ON k.domain = w.domain
+WHERE m.domain_id = w.domain_id AND w.tenant_id = :tenant_id AND w.removed_at IS NULL AND w.kinds IS NULL
+
+-- name: readiness
+-- How far the lists of a tenant's domains with catch-all can be trusted; of an alias domain, that of its target.
+SELECT d.domain, read.complete_runs, greatest(d.added_at, d.stable_since, a.stable_since) AS stable_since,
+    d.recipients + coalesce(a.recipients, 0) AS addresses, read.automatic, CASE WHEN d.alias_of IS NULL THEN d.kinds ELSE a.kinds END AS kinds
+FROM rollcall.domain d
+LEFT JOIN rollcall.domain a ON a.tenant_id = d.tenant_id AND a.domain = d.alias_of AND a.removed_at IS NULL
+CROSS JOIN (
+    SELECT coalesce(min(i.complete_in_a_row), 0) AS complete_runs,
+        coalesce(bool_and((v.settings -> 'schedule' ->> 'automatic')::boolean AND i.paused IS NULL AND i.plan_pause IS NULL), false) AS automatic
+    FROM rollcall.directory i
+    JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+    WHERE i.tenant_id = :tenant_id AND i.deleted_at IS NULL
+) read
+WHERE d.tenant_id = :tenant_id AND d.removed_at IS NULL AND d.catch_all
+ORDER BY d.domain
+
+-- name: break_row
+-- A run failed or was undone: complete ones are counted anew.
+UPDATE rollcall.directory SET complete_in_a_row = 0 WHERE directory_id = :directory_id AND complete_in_a_row <> 0
+
+-- name: report_readiness
+-- How far the list of each domain of a tenant can be trusted.
+SELECT domain, catch_all, automatic, complete_runs, stable_since, addresses, kinds FROM api.readiness WHERE tenant = :tenant ORDER BY domain
 
 -- name: drop_ignored
 -- What the directory rejected before, and does not now or in another entry.
@@ -504,7 +574,7 @@ WITH begun AS (
         CASE WHEN i.logins_run = i.last_good_run THEN i.logins_rule END AS logins_rule
 )
 SELECT begun.run_id, begun.trigger, begun.mode, begun.attempt, begun.restarts, begun.revision, begun.queued_at, begun.directory, begun.paused,
-    begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, t.domain_revision,
+    begun.traceparent, begun.run_after, begun.cancel_reason, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, t.domain_revision,
     begun.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL AS is_deleted,
     v.settings, v.password_sealed, v.client_key_sealed, v.saved_at,
     begun.digest, begun.wire_digest, begun.applied_rows, begun.applied_ignored, begun.logins_rule,
@@ -594,7 +664,7 @@ UPDATE rollcall.run SET state = 'queued', run_after = :now, crashes = crashes + 
 -- name: finish_run
 -- The recorded outcome. A run that never began has no start.
 UPDATE rollcall.run SET state = :state, finished_at = :now, verdict = :verdict, reasons = :reasons, counts = :counts,
-    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id
+    seconds = :seconds, finding = :finding, detail = :detail, hold_id = :hold_id, advice = :advice
 WHERE run_id = :run_id
 RETURNING trigger, mode, attempt, queued_at, started_at, traceparent
 
@@ -633,6 +703,7 @@ UPDATE rollcall.run SET scope = :scope WHERE run_id = :run_id
 -- A complete apply run, held or not: its revision comes into force, older secrets are erased.
 WITH d AS (
     UPDATE rollcall.directory SET last_good_run = :run_id, last_good_at = :now,
+        certificate_until = :certificate_until, password_until = :password_until, complete_in_a_row = CASE WHEN :is_applied THEN complete_in_a_row + 1 ELSE 0 END,
         revision_in_force = CASE WHEN revision_pending = :revision THEN :revision ELSE revision_in_force END,
         revision_pending = CASE WHEN revision_pending = :revision THEN NULL ELSE revision_pending END
     WHERE directory_id = :directory_id
@@ -1548,9 +1619,9 @@ SELECT since, figures FROM rollcall.fleet_hold WHERE released_at IS NULL
 
 -- name: standing_directories
 -- The living directories of a tenant, or one of them, as their schedules see them; locked, in one order.
-SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+SELECT i.directory_id, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, i.directory, i.paused IS NOT NULL AS is_paused,
     (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
-    i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
+    i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours, i.plan_pause
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
 LEFT JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
@@ -1561,7 +1632,7 @@ FOR NO KEY UPDATE OF i
 -- name: due_directories
 -- Those whose time has come, the longest due first, a bounded bite. Who is locked is in another scheduler's hand, or is just
 -- being changed, and is left for the next turn: nobody is waited for, and nobody is taken twice.
-SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+SELECT i.directory_id, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, i.directory, i.paused IS NOT NULL AS is_paused,
     (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
     i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
 FROM rollcall.directory i
@@ -1573,13 +1644,13 @@ FOR NO KEY UPDATE OF i SKIP LOCKED
 
 -- name: unarranged_directories
 -- Those that are to be synced by themselves and have no time yet: they were saved under a release without a schedule.
-SELECT i.directory_id, t.tenant, t.tier, i.directory, i.paused IS NOT NULL AS is_paused,
+SELECT i.directory_id, t.tenant, t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, i.directory, i.paused IS NOT NULL AS is_paused,
     (v.settings -> 'schedule' ->> 'automatic')::boolean AS automatic, (v.settings -> 'schedule' ->> 'every_hours')::integer AS every_hours,
     i.failed_in_a_row, i.next_sync_at, i.scheduled_from, i.scheduled_hours
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
 JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
-WHERE i.next_sync_at IS NULL AND i.deleted_at IS NULL AND i.paused IS NULL AND t.tier = ANY(:tiers::text[])
+WHERE i.next_sync_at IS NULL AND i.deleted_at IS NULL AND i.paused IS NULL AND (t.tier = ANY(:tiers::text[]) OR rollcall.tier_of(t.reseller) = ANY(:tiers::text[]))
     AND (v.settings -> 'schedule' ->> 'automatic')::boolean
 ORDER BY i.directory_id LIMIT :most
 FOR NO KEY UPDATE OF i SKIP LOCKED
@@ -1593,7 +1664,10 @@ WITH told AS (
     DELETE FROM rollcall.trigger g USING told WHERE g.directory_id = told.directory_id AND told.next_sync_at IS NULL
 )
 UPDATE rollcall.directory i SET next_sync_at = told.next_sync_at, scheduled_from = told.scheduled_from,
-    scheduled_hours = told.scheduled_hours, failed_in_a_row = told.failed_in_a_row
+    scheduled_hours = told.scheduled_hours, failed_in_a_row = told.failed_in_a_row,
+    expected_since = CASE WHEN told.next_sync_at IS NULL THEN NULL
+                          WHEN i.scheduled_hours IS DISTINCT FROM told.scheduled_hours THEN told.scheduled_from
+                          ELSE coalesce(i.expected_since, told.scheduled_from) END
 FROM told WHERE i.directory_id = told.directory_id
 
 -- name: write_triggers
@@ -1621,14 +1695,31 @@ ORDER BY taken.due_at, taken.directory_id
 -- What the broker has confirmed.
 DELETE FROM rollcall.trigger WHERE trigger_id = ANY(:trigger_ids::uuid[])
 
+-- name: write_plan_pause
+-- The plan stops its schedule, or lets it go on.
+UPDATE rollcall.directory SET plan_pause = :reason WHERE directory_id = :directory_id
+
+-- name: ask_plan_checks
+-- A reseller's plan may have changed: what its tenants have is to be looked at again.
+INSERT INTO rollcall.plan_check (tenant_id, asked_at)
+SELECT tenant_id, :now FROM rollcall.tenant WHERE reseller = :reseller AND deleted_at IS NULL AND tenant_id <> :tenant_id
+ORDER BY tenant_id
+ON CONFLICT (tenant_id) DO UPDATE SET asked_at = excluded.asked_at
+
+-- name: take_plan_check
+-- One tenant to look at; another worker takes another. In the transaction that looks: killed in it, it is looked at again.
+DELETE FROM rollcall.plan_check WHERE tenant_id = (
+    SELECT tenant_id FROM rollcall.plan_check ORDER BY asked_at, tenant_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING tenant_id
+
 -- name: pause_refused
 -- Sign-ins were refused: nothing automatic sends that password again. No row: it is paused already, or gone.
 UPDATE rollcall.directory SET paused = :reason
-WHERE directory_id = :directory_id AND paused IS NULL AND deleted_at IS NULL RETURNING directory_id
+WHERE directory_id = :directory_id AND paused IS NULL AND deleted_at IS NULL RETURNING plan_pause IS NOT NULL AS is_told
 
 -- name: resume_refused
 -- Over when the settings change or a sign-in succeeds; what people paused stays paused.
-UPDATE rollcall.directory SET paused = NULL WHERE directory_id = :directory_id AND paused = :reason RETURNING directory_id
+UPDATE rollcall.directory SET paused = NULL WHERE directory_id = :directory_id AND paused = :reason RETURNING plan_pause IS NOT NULL AS is_told
 
 -- ============================================================================
 -- intake
@@ -1748,7 +1839,7 @@ UPDATE rollcall.command SET state = :state, done_at = :now, body = NULL WHERE nu
 
 -- name: find_tenant
 -- A living tenant, locked: all that is carried out for it is in turn.
-SELECT tenant_id, tenant, tier, reseller, revision, domain_revision, epoch FROM rollcall.tenant
+SELECT tenant_id, tenant, tier, rollcall.tier_of(reseller) AS reseller_tier, reseller, revision, domain_revision, epoch FROM rollcall.tenant
 WHERE tenant = :tenant AND deleted_at IS NULL FOR NO KEY UPDATE
 
 -- name: next_epoch
@@ -2148,9 +2239,57 @@ FROM (
     FROM rollcall.directory_test WHERE leased_until <= clock_timestamp()
 ) q
 
+-- name: watched_directories
+-- A page of the living directories with settings in force, with what warnings go by and what was warned of.
+SELECT i.directory_id, i.tenant_id, i.directory, i.certificate_until, i.password_until, i.last_good_at, i.expected_since, i.scheduled_hours, i.failed_in_a_row,
+    coalesce(v.settings -> 'notify', '[]')::text AS notify, ARRAY(SELECT cause FROM rollcall.warning w WHERE w.directory_id = i.directory_id) AS standing
+FROM rollcall.directory i
+JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.directory_revision v ON v.directory_id = i.directory_id AND v.revision = i.revision_in_force
+WHERE i.directory_id > :after AND i.deleted_at IS NULL AND t.deleted_at IS NULL
+ORDER BY i.directory_id LIMIT :most
+
+-- name: write_warning
+-- Told once, until it is over.
+INSERT INTO rollcall.warning (directory_id, cause, at, told_at) VALUES (:directory_id, :cause, :at, :now)
+
+-- name: clear_warning
+-- It is over.
+DELETE FROM rollcall.warning WHERE directory_id = :directory_id AND cause = :cause
+
 -- name: partitions_ahead
 -- History's months to come.
 SELECT rollcall.make_history_partitions(:now) AS made
+
+-- name: drop_old_history
+-- The oldest month of history, if all of it is past its time; NULL if not, or if somebody uses history just now.
+SELECT rollcall.drop_history_before(:now::timestamptz - make_interval(months => :months::integer)) AS dropped
+
+-- name: purge_old_runs
+-- Runs past their time with whom they answered, a bounded bite. Of each directory there stay the two complete ones that an undo may
+-- need to measure by, however old they are, and what an open hold goes back to.
+DELETE FROM rollcall.run WHERE run_id IN (
+    SELECT r.run_id FROM rollcall.run r
+    WHERE r.finished_at < :now::timestamptz - make_interval(months => :months::integer)
+        AND (r.mode <> 'apply' OR r.state <> 'completed' OR 2 = (
+            SELECT count(*) FROM (
+                SELECT FROM rollcall.run y
+                WHERE y.tenant_id = r.tenant_id AND y.directory_id = r.directory_id AND y.queued_at > r.queued_at
+                    AND y.mode = 'apply' AND y.state = 'completed' AND y.undone_at IS NULL LIMIT 2) younger))
+        AND NOT EXISTS (SELECT FROM rollcall.directory i WHERE i.directory_id = r.directory_id AND i.last_good_run = r.run_id)
+        AND NOT EXISTS (SELECT FROM rollcall.hold o WHERE o.directory_id = r.directory_id AND o.state = 'open' AND o.run_id = r.run_id)
+    ORDER BY r.finished_at LIMIT :most
+    FOR UPDATE SKIP LOCKED)
+
+-- name: purge_old_holds
+-- Holds that ended before the time that is kept, a bounded bite; their sets went when they ended.
+DELETE FROM rollcall.hold WHERE hold_id IN (
+    SELECT hold_id FROM rollcall.hold
+    WHERE state = 'ended' AND ended_at < :now::timestamptz - make_interval(months => :months::integer) LIMIT :most)
+
+-- name: purge_parked
+-- What was refused is kept as long as the command could come again; the oldest, a bounded bite, known by their numbers.
+DELETE FROM rollcall.parked WHERE at < :before AND parked_id IN (SELECT parked_id FROM rollcall.parked ORDER BY parked_id LIMIT :most)
 
 -- name: purge_commands
 -- The idempotency keys are kept 30 days; a bounded bite.
@@ -2268,26 +2407,28 @@ UPDATE rollcall.tenant SET purged_at = :now WHERE tenant_id = :tenant_id
 -- ============================================================================
 
 -- name: report_runs
--- Runs of a tenant, the newest first.
-SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding,
+-- Runs of a tenant, the newest first; all of them if "most" is NULL.
+SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding, r.advice,
     r.queued_at, r.started_at, r.finished_at
 FROM api.run r
 WHERE r.tenant = :tenant AND (:directory::text IS NULL OR r.directory = :directory) AND (:run::uuid IS NULL OR r.run = :run)
 ORDER BY r.queued_at DESC, r.run LIMIT :most
 
 -- name: report_changes
--- What became of addresses of a tenant, the newest first.
-SELECT h.at, h.directory, h.run, h.address, h.change
+-- What became of addresses of a tenant, the newest first; all of it if "most" is NULL.
+SELECT h.at, h.directory, h.run, h.address, h.change, h.by
 FROM api.history h
 WHERE h.tenant = :tenant AND (:directory::text IS NULL OR h.directory = :directory)
     AND (:run::uuid IS NULL OR h.run = :run) AND (:address::text IS NULL OR h.address = :address)
 ORDER BY h.at DESC, h.address LIMIT :most
 
 -- name: report_directories
--- Directories of one tenant or of all, those in trouble first.
+-- Directories of one tenant, of a reseller's tenants or of all, those in trouble first.
 SELECT t.tenant, i.directory, v.settings ->> 'name' AS name, v.settings ->> 'type' AS type,
-    CASE WHEN i.paused IS NOT NULL THEN 'paused' WHEN i.revision_in_force IS NULL THEN 'pending' ELSE 'in_force' END AS state,
-    i.paused, i.last_good_at, i.next_sync_at, bad.since AS failing_since, bad.code AS failing, open.queued, open.running,
+    CASE WHEN coalesce(i.paused, i.plan_pause) IS NOT NULL THEN 'paused' WHEN i.revision_in_force IS NULL THEN 'pending' ELSE 'in_force' END AS state,
+    coalesce(i.paused, i.plan_pause) AS paused, i.last_good_at, i.next_sync_at, bad.since AS failing_since, bad.code AS failing,
+    (SELECT count(*) FROM rollcall.run r WHERE r.directory_id = i.directory_id AND r.state = 'queued') AS queued,
+    (SELECT count(*) FROM rollcall.run r WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state = 'running') AS running,
     coalesce(o.held, 0) AS held, o.since AS held_since
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
@@ -2296,19 +2437,15 @@ JOIN rollcall.directory_revision v
 CROSS JOIN LATERAL (
     SELECT min(r.finished_at) AS since, (array_agg(r.finding ->> 'code' ORDER BY r.finished_at DESC))[1] AS code
     FROM rollcall.run r
-    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state = 'failed' AND r.mode = 'apply'
+    WHERE r.directory_id = i.directory_id AND r.state = 'failed' AND r.mode = 'apply'
         AND r.finished_at > coalesce(i.last_good_at, '-infinity')
 ) bad
-CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE r.state = 'queued') AS queued, count(*) FILTER (WHERE r.state = 'running') AS running
-    FROM rollcall.run r
-    WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state IN ('queued', 'running')
-) open
 LEFT JOIN LATERAL (
     SELECT h.since, (SELECT count(*) FROM rollcall.change_set c WHERE c.set_id = h.hold_id AND NOT c.approved) AS held
     FROM rollcall.hold h WHERE h.directory_id = i.directory_id AND h.state = 'open'
 ) o ON true
 WHERE i.deleted_at IS NULL AND t.deleted_at IS NULL AND (:tenant::text IS NULL OR t.tenant = :tenant)
+    AND (:reseller::text IS NULL OR t.reseller = :reseller)
 ORDER BY (bad.since IS NULL AND o.since IS NULL), t.tenant, i.directory LIMIT :most
 
 -- name: report_why

@@ -1,5 +1,6 @@
 """What is recorded, read for people: runs, changes, directories, the fate of a command. Changes nothing."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -28,6 +29,7 @@ from worker.ports.reports import (
     HoldLine,
     LoginLine,
     Look,
+    ReadinessLine,
     RunLine,
     SetLine,
     Standing,
@@ -35,9 +37,13 @@ from worker.ports.reports import (
 from worker.ports.runs import Backlog
 
 
+PAGE = 1_000
+"""Rows of an export in memory at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class PostgresReports:
-    """The Reports port over Postgres."""
+    """The Reports and Export ports over Postgres."""
 
     pool: db.Pool
 
@@ -58,22 +64,48 @@ class PostgresReports:
                 address=look.address,
                 most=look.most,
             )
-        return [
-            ChangeLine(
-                each["at"],
-                each["directory"],
-                each["run"],
-                each["address"],
-                Change(each["change"]),
-            )
-            for each in found
-        ]
+        return [_change_line(each) for each in found]
 
-    async def directories(self, tenant: TenantId | None, *, most: int) -> list[DirectoryLine]:
+    async def every_run(self, look: Look, tell: Callable[[Sequence[RunLine]], None]) -> None:
+        """Tell all runs page by page. Raises StoreFailure."""
+        wanted = {"directory": look.directory, "run": look.run, "most": look.most}
+        async with db.transaction(self.pool) as connection:
+            cursor = await db.cursor(connection, "report_runs", tenant=look.tenant, **wanted)
+            while page := await cursor.fetch(PAGE):
+                tell([_run_line(each) for each in page])
+
+    async def every_change(self, look: Look, tell: Callable[[Sequence[ChangeLine]], None]) -> None:
+        """Tell all changes page by page. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            cursor = await db.cursor(
+                connection,
+                "report_changes",
+                tenant=look.tenant,
+                directory=look.directory,
+                run=look.run,
+                address=look.address,
+                most=look.most,
+            )
+            while page := await cursor.fetch(PAGE):
+                tell([_change_line(each) for each in page])
+
+    async def directories(
+        self, tenant: TenantId | None, *, reseller: str | None = None, most: int
+    ) -> list[DirectoryLine]:
         """Return directories, those in trouble first. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
-            found = await db.rows(connection, "report_directories", tenant=tenant, most=most)
+            found = await db.rows(
+                connection, "report_directories", tenant=tenant, reseller=reseller, most=most
+            )
         return [DirectoryLine(**dict(each)) for each in found]
+
+    async def readiness(self, tenant: TenantId) -> list[ReadinessLine]:
+        """Return how far the lists of a tenant's domains can be trusted. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(connection, "report_readiness", tenant=tenant)
+        return [
+            ReadinessLine(**{**dict(each), "kinds": orjson.loads(each["kinds"])}) for each in found
+        ]
 
     async def knows(self, tenant: TenantId) -> bool:
         """Tell whether there is such a tenant. Raises StoreFailure."""
@@ -101,7 +133,9 @@ class PostgresReports:
             HoldLine(**{**dict(each), "reasons": orjson.loads(each["reasons"])}) for each in found
         ]
 
-    async def waiting(self, tenant: TenantId, of: HoldId | RunId, *, most: int) -> list[SetLine]:
+    async def waiting(
+        self, tenant: TenantId, of: HoldId | RunId, *, most: int | None
+    ) -> list[SetLine]:
         """Return the addresses of a hold, or what a preview would have changed. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
             found = await db.rows(connection, "report_set", tenant=tenant, of=of, most=most)
@@ -169,6 +203,17 @@ async def _runs(connection: db.Connection, look: Look) -> list[RunLine]:
     return [_run_line(each) for each in found]
 
 
+def _change_line(record: asyncpg.Record) -> ChangeLine:
+    return ChangeLine(
+        record["at"],
+        record["directory"],
+        record["run"],
+        record["address"],
+        Change(record["change"]),
+        record["by"],
+    )
+
+
 def _run_line(record: asyncpg.Record) -> RunLine:
     return RunLine(
         run=RunId(record["run"]),
@@ -185,4 +230,5 @@ def _run_line(record: asyncpg.Record) -> RunLine:
         queued_at=record["queued_at"],
         started_at=record["started_at"],
         finished_at=record["finished_at"],
+        advice=orjson.loads(record["advice"]),
     )

@@ -14,7 +14,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import announce
 from worker.adapters.postgres.endings import Ending, RunRow, cancelled, end_run
 from worker.adapters.postgres.final import PostgresFinal, final_transaction
-from worker.adapters.postgres.schedule import Concerned, pause_refused
+from worker.adapters.postgres.schedule import Concerned, pause_refused, tier_of
 from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.commands import Sealed
@@ -116,7 +116,7 @@ class PostgresRuns:
         return self._claimed(begun, token=lease["token"], now=now)
 
     def _claimed(self, begun: asyncpg.Record, *, token: int, now: datetime) -> ClaimedRun:
-        trigger, tier = Trigger(begun["trigger"]), Tier(begun["tier"])
+        trigger, tier = Trigger(begun["trigger"]), tier_of(begun)
         settings, illegible = load_or_blank(begun["settings"].encode())
         credentials, fault = opened(self.vault, begun)
         return ClaimedRun(

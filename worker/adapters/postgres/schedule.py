@@ -16,8 +16,15 @@ from worker.adapters.postgres.announce import announce, take_places
 from worker.codec.outbound import render_request
 from worker.domain import events
 from worker.domain.model import DirectoryId, Schedule, TenantId, Tier
-from worker.domain.plans import Right, having
-from worker.domain.schedule import Appointment, Standing, Turn, arranged, turn
+from worker.domain.plans import PAUSED as PAUSED_BY_PLAN, Right, effective, having
+from worker.domain.schedule import (
+    Appointment,
+    Standing,
+    Turn,
+    arranged,
+    is_stopped_by_plan,
+    turn,
+)
 from worker.ports.broker import Message
 from worker.ports.schedule import Bite
 from worker.ports.vault import Clock
@@ -72,7 +79,8 @@ async def pause_refused(
     on: Concerned, tenant: TenantId, directory: DirectoryId, causes: Sequence[str]
 ) -> None:
     """Stop the schedule of a directory whose password nothing automatic sends again, and tell so."""
-    await _turn_over(on, "pause_refused", events.directory_paused(tenant, directory, causes=causes))
+    told = events.directory_paused(tenant, directory, causes=causes, reason=PAUSED_BY_REFUSALS)
+    await _turn_over(on, "pause_refused", told)
 
 
 async def resume_refused(
@@ -86,11 +94,47 @@ async def resume_refused(
 
 async def _turn_over(on: Concerned, query: str, told: events.Event) -> None:
     which = {"directory_id": on.directory_id, "reason": PAUSED_BY_REFUSALS}
-    if await db.row(on.connection, query, **which) is None:
+    turned = await db.row(on.connection, query, **which)
+    if turned is None or turned["is_told"]:  # the plan stops it, whatever else does
         return
     place = await take_places(on.connection, tenant_id=on.tenant_id, count=1)
     await announce(on.connection, told, now=on.now, place=place)
     await rearrange(on)
+
+
+async def settle_plan(on: Concerned, tenant: TenantId, *, causes: Sequence[str]) -> None:
+    """Pause what the plan does not let go on by itself, or let that go on again; tell of each that this changes.
+
+    After all that the transaction writes of these directories, so that events are in the order of their numbers.
+    """
+    found = await db.rows(
+        on.connection, "standing_directories", tenant_id=on.tenant_id, directory_id=on.directory_id
+    )
+    for record in found:
+        reason = PAUSED_BY_PLAN if is_stopped_by_plan(_standing(record)) else None
+        if reason != record["plan_pause"]:
+            await _plan_pause(on, tenant, record, reason, causes)
+
+
+async def _plan_pause(
+    on: Concerned,
+    tenant: TenantId,
+    record: asyncpg.Record,
+    reason: str | None,
+    causes: Sequence[str],
+) -> None:
+    which = {"directory_id": record["directory_id"], "reason": reason}
+    await db.run(on.connection, "write_plan_pause", **which)
+    if record["is_paused"]:
+        return  # by a person or by refusals, and it stays so whatever the plan is
+    directory = DirectoryId(record["directory"])
+    told = (
+        events.directory_resumed(tenant, directory, causes=causes)
+        if reason is None
+        else events.directory_paused(tenant, directory, causes=causes, reason=reason)
+    )
+    place = await take_places(on.connection, tenant_id=on.tenant_id, count=1)
+    await announce(on.connection, told, now=on.now, place=place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +184,21 @@ class PostgresSchedule:
                 connection, "forget_triggers", trigger_ids=[message.id for message in messages]
             )
 
+    async def recheck(self, most: int) -> int:
+        """Look at tenants again whose reseller's plan has changed, each in a transaction of its own."""
+        for checked in range(most):
+            now = await self.clock.now()
+            async with db.transaction(self.pool) as connection:
+                taken = await db.row(connection, "take_plan_check")
+                if taken is None:
+                    return checked
+                tenant = await db.only(connection, "lock_tenant", tenant_id=taken["tenant_id"])
+                if not tenant["is_deleted"]:
+                    concerned = Concerned(connection, taken["tenant_id"], None, now)
+                    await rearrange(concerned)
+                    await settle_plan(concerned, TenantId(tenant["tenant"]), causes=())
+        return most
+
     async def arrange(self, most: int) -> int:
         """Give a time to those that should have one and have none."""
         now = await self.clock.now()
@@ -183,7 +242,7 @@ def _standing(record: asyncpg.Record) -> Standing:
     return Standing(
         tenant=TenantId(record["tenant"]),
         directory=DirectoryId(record["directory"]),
-        tier=Tier(record["tier"]),
+        tier=tier_of(record),
         schedule=None
         if record["every_hours"] is None
         else Schedule(record["automatic"], record["every_hours"]),
@@ -195,6 +254,12 @@ def _standing(record: asyncpg.Record) -> Standing:
         if is_arranged
         else None,
     )
+
+
+def tier_of(record: asyncpg.Record) -> Tier:
+    """Return the plan that counts, of a row with the tenant's own and its reseller's."""
+    above = record["reseller_tier"]
+    return effective(Tier(record["tier"]), None if above is None else Tier(above))
 
 
 def _bite(turns: Iterable[tuple[asyncpg.Record, Turn]], now: datetime) -> Bite:

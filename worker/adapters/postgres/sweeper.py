@@ -7,6 +7,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import Decision, lapse
 from worker.adapters.postgres.runs import PostgresRuns
 from worker.adapters.postgres.translate import translated
+from worker.adapters.postgres.warnings import warn
 from worker.domain.model import TenantId
 from worker.ports.runs import Backlog
 from worker.ports.vault import Clock
@@ -25,6 +26,12 @@ BITE = 5_000
 """Rows one statement may delete, so that no lock is held long."""
 
 TENANTS_AT_MOST = 50
+
+HISTORY_MONTHS = 13
+"""How long what happened is kept: a year, and the month that it is compared with."""
+
+PAST = ("purge_old_runs", "purge_old_holds")
+"""Goes with the history that is as old."""
 
 PURGES = (
     "purge_holdings",
@@ -51,6 +58,7 @@ class PostgresSweeper:
     clock: Clock
     runs: PostgresRuns
     bite: int = BITE
+    history_months: int = HISTORY_MONTHS
 
     async def sweep(self) -> int:
         """Queue again what dead workers left."""
@@ -90,7 +98,9 @@ class PostgresSweeper:
             lapsed = await db.rows(connection, "tenants_with_lapsed", now=now, most=TENANTS_AT_MOST)
         for record in lapsed:
             await self._lapse(record["tenant_id"])
-        for query in ("purge_commands", "purge_removed"):
+        await warn(self.pool, now, page=self.bite)
+        await self._forget(now)
+        for query in ("purge_commands", "purge_removed", "purge_parked"):
             async with db.transaction(self.pool) as connection:
                 await db.run(connection, query, before=now - KEPT, most=self.bite)
         async with db.transaction(self.pool) as connection:
@@ -103,6 +113,14 @@ class PostgresSweeper:
             )
         for record in deleted:
             await self._purge(record["tenant_id"], now)
+
+    async def _forget(self, now: datetime) -> None:
+        """Let what happened go when its time is over: history by the month, the rest in bites."""
+        async with db.transaction(self.pool) as connection:
+            await db.only(connection, "drop_old_history", now=now, months=self.history_months)
+        for query in PAST:
+            async with db.transaction(self.pool) as connection:
+                await db.run(connection, query, now=now, months=self.history_months, most=self.bite)
 
     async def _purge(self, tenant_id: int, now: datetime) -> None:
         """Take one bite of the first table that still holds something of a deleted tenant."""

@@ -8,7 +8,7 @@ from worker.adapters.postgres.directory_tests import stop_tests
 from worker.adapters.postgres.hand import DECIDED_GRACE, Hand
 from worker.adapters.postgres.login_decisions import let_go
 from worker.adapters.postgres.run_book import stop_runs
-from worker.adapters.postgres.schedule import Concerned, rearrange
+from worker.adapters.postgres.schedule import Concerned, rearrange, settle_plan
 from worker.domain import events
 from worker.domain.addresses import display_domain
 from worker.domain.commands import SaveTenant
@@ -36,6 +36,7 @@ class PostgresTenants:
             tier=Tier(found["tier"]),
             reseller=found["reseller"],
             revision=found["revision"],
+            reseller_tier=None if found["reseller_tier"] is None else Tier(found["reseller_tier"]),
             domains=tuple(
                 Domain(d["domain"], d["catch_all"], d["delimiter"], d["alias_of"], d["by_hand"])
                 for d in domains
@@ -53,7 +54,10 @@ class PostgresTenants:
 
     async def save(self, command: SaveTenant, changes: DomainChanges) -> Event:
         """Write plan, reseller and domains."""
+        before = await self.find()
         await self._upsert(command, changes)
+        if before is None or before.tier is not command.tier:
+            await self._recheck_fleet()
         await self._change_domains(changes)
         if command.domains is not None:
             await db.run(
@@ -71,6 +75,7 @@ class PostgresTenants:
             )
         everywhere = Concerned(self.hand.connection, self.hand.tenant_id, None, self.hand.now)
         await rearrange(everywhere)  # the plan may be another
+        await settle_plan(everywhere, self.hand.stored.envelope.tenant, causes=self.hand.causes)
         saved = await self.find()
         if saved is None:
             raise LookupError
@@ -78,6 +83,16 @@ class PostgresTenants:
             self.hand.stored.envelope.tenant,
             causes=self.hand.causes,
             facts=TenantFacts(saved.tier, saved.reseller, saved.revision, saved.domains),
+        )
+
+    async def _recheck_fleet(self) -> None:
+        """Have the tenants looked at again that this one is the reseller of, if it is."""
+        await db.run(
+            self.hand.connection,
+            "ask_plan_checks",
+            reseller=self.hand.stored.envelope.tenant,
+            tenant_id=self.hand.tenant_id,
+            now=self.hand.now,
         )
 
     async def _upsert(self, command: SaveTenant, changes: DomainChanges) -> None:
@@ -137,6 +152,7 @@ class PostgresTenants:
                 on, "delete_directory", directory_id=record["directory_id"], now=self.hand.now
             )
         outcome = events.tenant_deleted(self.hand.stored.envelope.tenant, causes=self.hand.causes)
+        await self._recheck_fleet()
         await db.run(on, "delete_tenant", tenant_id=tenant_id, now=self.hand.now)
         return Done(outcome)
 

@@ -44,7 +44,9 @@ async def undo(hand: Hand, run: RunRecord) -> Done:
         return Done(told)
     await db.run(on, "pause_directory", directory_id=found["directory_id"], reason=PAUSED_BY_UNDO)
     await rearrange(Concerned(on, hand.tenant_id, found["directory_id"], hand.now))
-    paused = events.directory_paused(hand.stored.envelope.tenant, run.directory, causes=hand.causes)
+    paused = events.directory_paused(
+        hand.stored.envelope.tenant, run.directory, causes=hand.causes, reason=PAUSED_BY_UNDO
+    )
     return Done(told, also=(paused,))
 
 
@@ -121,4 +123,5 @@ async def _set_back(hand: Hand, found: asyncpg.Record) -> None:
     await db.run(on, "mark_undone", run_id=run_id, now=hand.now)
     await db.run(on, "restore_baseline", run_id=run_id, tenant_id=hand.tenant_id)
     await db.run(on, "await_canaries", run_id=run_id)
+    await db.run(on, "break_row", directory_id=found["directory_id"])
     await db.run(on, "forget_digests", **_here(hand, found))

@@ -1,0 +1,31 @@
+from dataclasses import asdict
+
+import pytest
+
+from worker.cli.findings import show_servers
+from worker.domain.survey import AddressSeen, PortSeen, PortState, ServerSeen, Speech
+
+
+OPEN = PortSeen(636, PortState.OPEN, 2, speaks=Speech.TLS)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *servers: ServerSeen) -> list[list[str]]:
+    """The rows of the table, below its head, cell by cell."""
+    show_servers([asdict(each) for each in servers])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if ":636" in line]
+    return [row for row in rows if row]
+
+
+def test_every_server_of_the_list_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is left out of the table looks as if it had been well."""
+    unknown = ServerSeen("dc1.example.com:636", "name.not_found", 6)
+    private = ServerSeen("dc2.example.com:636", "ok", 1, (AddressSeen("10.0.0.1", "private"),))
+    missed = ServerSeen("dc3.example.com:636", "ok", 1, (AddressSeen("192.0.2.3"),))
+    well = ServerSeen("dc4.example.com:636", "ok", 1, (AddressSeen("192.0.2.4", "", (OPEN,)),))
+
+    assert shown(capsys, unknown, private, missed, well) == [
+        ["dc1.example.com:636", "name.not_found", "6"],
+        ["dc2.example.com:636", "10.0.0.1", "private:", "not", "dialled"],
+        ["dc3.example.com:636", "192.0.2.3", "not", "reached", "in", "time"],
+        ["dc4.example.com:636", "192.0.2.4", "636", "open", "2", "TLS"],
+    ]

@@ -1,0 +1,108 @@
+"""What results recommend, and when they keep quiet."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from worker.domain.advice import (
+    COMPLETE_RUNS,
+    LARGE_COUNT,
+    STABLE_FOR,
+    Readiness,
+    advice,
+)
+from worker.domain.model import Address, DirectorySettings, Removals, Security, Server
+
+
+NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
+FORM = DirectorySettings(
+    name="Head office", type="openldap", servers=(Server("ldap.example.com"),), bind_name="cn=x"
+)
+READY = Readiness(
+    domain="example.com",
+    complete_runs=12,
+    stable_since=NOW - timedelta(days=6),
+    addresses=812,
+    kinds={"mailbox": 800, "group": 1, "public_folder": 11},
+    automatic=True,
+)
+A_MOMENT = timedelta(seconds=1)
+
+
+def test_catch_all_is_advised_against_with_the_figures() -> None:
+    """Whoever reads it wants to see why it is safe."""
+    (given,) = advice(FORM, 812, (READY,), NOW)
+
+    assert (given.code, given.domain) == ("catch_all_on", "example.com")
+    assert given.text == (
+        "example.com still accepts mail for every address (catch-all). Its list can be trusted: 812 addresses "
+        "(800 mailboxes, 1 group, 11 public folders); the last 12 syncs were complete, the list is stable since "
+        "2026-01-09, and automatic sync keeps it so. Turn catch-all off, and mail for people who do not exist is refused."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_advised"),
+    [
+        ({"complete_runs": COMPLETE_RUNS}, True),
+        ({"complete_runs": COMPLETE_RUNS - 1}, False),
+        ({"stable_since": NOW - STABLE_FOR}, True),
+        ({"stable_since": NOW - STABLE_FOR + A_MOMENT}, False),
+        ({"automatic": False}, False),
+        ({"addresses": 0}, False),
+        ({"kinds": {}}, True),
+    ],
+)
+def test_a_list_that_is_not_complete_stable_and_kept_so_is_not_relied_on(
+    changed: dict[str, object],
+    is_advised: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Advice taken too early would have mail refused."""
+    ready = replace(READY, **changed)  # type: ignore[arg-type]
+
+    codes = [each.code for each in advice(FORM, 812, (ready,), NOW)]
+
+    assert codes == (["catch_all_on"] if is_advised else [])
+
+
+def test_each_domain_is_advised_by_itself() -> None:
+    """One that is new says nothing about the others."""
+    young = replace(READY, domain="new.example", stable_since=NOW)
+    other = replace(READY, domain="other.example", addresses=1, kinds={"mailbox": 1})
+
+    given = advice(FORM, 812, (READY, young, other), NOW)
+
+    assert [each.domain for each in given] == ["example.com", "other.example"]
+    assert "1 address (1 mailbox)" in given[1].text
+
+
+@pytest.mark.parametrize(
+    ("security", "codes"),
+    [(Security.NONE, ["plain_ldap"]), (Security.LDAPS, []), (Security.STARTTLS, [])],
+)
+def test_plain_ldap_is_advised_against(security: Security, codes: list[str]) -> None:
+    """The password goes over the wire as it is."""
+    form = replace(FORM, security=security)
+
+    assert [each.code for each in advice(form, 10, (), NOW)] == codes
+
+
+@pytest.mark.parametrize(
+    ("addresses", "canaries", "codes"),
+    [
+        (LARGE_COUNT, (), ["no_canary"]),
+        (LARGE_COUNT - 1, (), []),
+        (LARGE_COUNT, (Address("ceo@example.com"),), []),
+    ],
+)
+def test_a_large_list_wants_a_canary(
+    addresses: int, canaries: tuple[Address, ...], codes: list[str]
+) -> None:
+    """Nobody reads through a thousand addresses to see that some are missing."""
+    form = replace(FORM, removals=Removals(canaries=canaries))
+
+    given = advice(form, addresses, (), NOW)
+
+    assert [each.code for each in given] == codes
+    assert all("1,000 addresses" in each.text for each in given)
