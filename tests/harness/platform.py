@@ -95,12 +95,13 @@ class Platform:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # a queue that is deleted under its consumer makes the client complain
-        await self._channel.close()
-        channel = await self._connection.channel()
-        await channel.queue_delete(self._queue)
-        await channel.queue_delete(self.reply_queue)
+        # A queue that is deleted under its consumer makes the client complain; an acknowledgement that is on its way
+        # while its channel closes makes the broker end the connection: so that one is over before the queues go.
         await self._connection.close()
+        async with await aio_pika.connect(self._url, timeout=WAIT_S) as connection:
+            channel = await connection.channel()
+            await channel.queue_delete(self._queue)
+            await channel.queue_delete(self.reply_queue)
         assert not self.complaints
 
     async def reconnect(self) -> None:

@@ -16,15 +16,23 @@ _PATTERN = re.compile(r"\A[^\s@\"(),:;<>\[\\\]]+(?:@[^\s@\"(),:;<>\[\\\]]+)?\Z")
 _BROKEN_LINE = re.compile(r"[ \t]*[\r\n\t]+[ \t]*")
 _AROUND_SEPARATOR = re.compile(r" *([\\@]) *")
 """No account's name begins or ends with a space, and no domain's."""
+_SHOWN_IN = re.compile(r'\A(?:dn:\s*)?("?)(?P<name>.*)\1\Z', re.DOTALL | re.IGNORECASE)
 _LOOKS_LIKE_DN = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9.]+)\s*=")
 
 
 def dn(value: object) -> str:
     """Return a distinguished name (RFC 4514); spaces and line breaks around its parts are forgiven."""
-    name = text(_on_one_line(value))
+    name = text(_unwrapped(_on_one_line(value)))
     if message := dn_error(name):
         raise FormError(code="dn.syntax", message=message)
     return tidy_dn(name)
+
+
+def _unwrapped(value: object) -> object:
+    """Take off what a name is shown in: quotation marks, and the ``dn:`` of LDIF (RFC 2849)."""
+    if not isinstance(value, str):
+        return value
+    return _SHOWN_IN.sub(r"\g<name>", value.strip())
 
 
 def _on_one_line(value: object) -> object:
@@ -33,9 +41,10 @@ def _on_one_line(value: object) -> object:
 
 def bind_name(value: object) -> str:
     r"""Return a DN, a UPN or ``DOMAIN\user``; only what looks like a DN must be one."""
-    if isinstance(value, str) and _LOOKS_LIKE_DN.match(value.strip()):
-        return dn(value)
-    return _AROUND_SEPARATOR.sub(r"\1", text(value))
+    name = _unwrapped(value)
+    if isinstance(name, str) and _LOOKS_LIKE_DN.match(name.strip()):
+        return dn(name)
+    return _AROUND_SEPARATOR.sub(r"\1", text(name))
 
 
 def search_filter(value: object) -> str:

@@ -375,7 +375,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             "Enter the right password and save.",
         ),
         "sign_in.waiting": Row(
-            "The sign-in was refused twice within 30 minutes. So as not to lock the account, no more is tried until {until}.",
+            "The sign-in was refused, or not answered, twice within 30 minutes. So as not to lock the account, no more is tried until {until}.",
             (
                 "Is the password the account's current one? Type it again.",
                 _NAME_FORM,

@@ -77,16 +77,29 @@ class RootDse:
         )
 
 
-_NAMES = re.compile(rb"\bNAME *(?:'([^']*)'|\(([^)]*)\))").search
+_NAME = re.compile(rb"\bNAME *").search
+DEFINITION_BYTES = 2_000
+"""Looked at of one definition: its names stand at the beginning."""
+_CLOSED_BY = {b"'": b"'", b"(": b")"}
 
 
 def schema_names(definitions: Iterable[bytes]) -> Iterator[str]:
     """Give the names in definitions of attributes and classes (RFC 4512 sections 4.1.1 and 4.1.2), in lower case."""
     for definition in definitions:
-        found = _NAMES(definition)
-        if found:
-            names = found[1] if found[1] is not None else found[2].replace(b"'", b" ")
-            yield from names.decode("utf-8", "replace").lower().split()
+        names = _named(definition[:DEFINITION_BYTES]).replace(b"'", b" ")
+        yield from names.decode("utf-8", "replace").lower().split()
+
+
+def _named(definition: bytes) -> bytes:
+    """Return what follows the first NAME, in quotes or brackets.
+
+    Step by step: one expression for all of it takes the square of a hostile length, hours for megabytes.
+    """
+    found = _NAME(definition)
+    at = found.end() if found else len(definition)
+    closed_by = _CLOSED_BY.get(definition[at : at + 1])
+    stop = definition.find(closed_by, at + 1) if closed_by else -1
+    return definition[at + 1 : stop] if stop >= 0 else b""
 
 
 class ServerType(enum.StrEnum):

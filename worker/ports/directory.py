@@ -47,7 +47,10 @@ class Gate(Protocol):
         ...
 
     async def settle(self, *, accepted: bool | None) -> None:
-        """Record the answer; None when there was none (the connection broke)."""
+        """Record the answer; None when it says nothing of the password.
+
+        Not called when the server may have counted an attempt that we heard no answer to.
+        """
         ...
 
 

@@ -1,7 +1,8 @@
 """No number of syncs, failovers, doctors and replicas locks an account: counted by a real directory with a threshold."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,7 +12,10 @@ from tests.integration.directory.conftest import LOOPBACK
 from tests.integration.postgres.house import House
 from tests.servers import ad_domain
 from tests.servers.ad_domain import LOCKOUT_THRESHOLD, PASSWORD, upn
+from tests.servers.ber import Kind
+from tests.servers.certs import Authority
 from tests.servers.daemon import free_port
+from tests.servers.proxy import Action, Fault, FaultProxy
 from tests.servers.samba import Samba
 from worker.adapters.directory.reader import LdapReader
 from worker.adapters.postgres.directory_tests import PostgresTests
@@ -22,6 +26,7 @@ from worker.domain.model import (
     Credentials,
     DirectoryId,
     DirectorySettings,
+    Limits,
     Secret,
     Server,
     Trigger,
@@ -40,6 +45,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 REFUSALS_MAX = 2
 FORGETS_MINUTES = 30
+IMPATIENT = replace(LOOPBACK, bind_s=1)
 MakeForm = Callable[[str], DirectorySettings]
 
 
@@ -66,7 +72,9 @@ async def move_in(house: House, form: DirectorySettings, *, password: str) -> No
     await house.save_directory(form, password=password)
 
 
-async def run(house: House, runs: PostgresRuns | None = None, most: int = 1) -> Sequence[Outcome]:
+async def run(
+    house: House, runs: PostgresRuns | None = None, most: int = 1, *, limits: Limits = LOOPBACK
+) -> Sequence[Outcome]:
     """Carry out what is due, so many at once, as a worker would."""
     runs = runs or house.runs
     ports = SyncPorts(
@@ -77,7 +85,7 @@ async def run(house: House, runs: PostgresRuns | None = None, most: int = 1) -> 
         telemetry=NoTelemetry(),
         spool=open_spool,
         relay_bell=Bell(),
-        limits=LOOPBACK,
+        limits=limits,
     )
     claimed = await runs.claim(most)
     async with asyncio.TaskGroup() as group:
@@ -85,10 +93,12 @@ async def run(house: House, runs: PostgresRuns | None = None, most: int = 1) -> 
     return [task.result() for task in tasks]
 
 
-async def press(house: House, trigger: Trigger = Trigger.MANUAL) -> str:
+async def press(
+    house: House, trigger: Trigger = Trigger.MANUAL, *, limits: Limits = LOOPBACK
+) -> str:
     """One sync from request to outcome; the code of what went wrong, or why it was not run."""
     await house.request(trigger=trigger)
-    (outcome,) = await run(house)
+    (outcome,) = await run(house, limits=limits)
     if isinstance(outcome, Skipped):
         return outcome.reason
     return outcome.finding.code if isinstance(outcome, Failed) else "ok"
@@ -204,6 +214,34 @@ async def test_a_failover_sends_a_wrong_password_once(
 
     assert await press(house) == "sign_in.wrong_password"
     assert refusals(samba, "safe-failover") == 1
+
+
+@pytest.mark.parametrize("how", [Action.DROP, Action.CUT])
+async def test_answers_that_are_lost_on_the_way_lock_nobody(
+    house: House, samba: Samba, authority: Authority, form: MakeForm, how: Action
+) -> None:
+    """The directory counts a sign-in also when its answer never arrives; five servers were five of them."""
+    account = f"safe-lost-{how}"
+    with ExitStack() as doors:
+        ports = [doors.enter_context(keeping_back(samba, authority, how)) for _ in range(5)]
+        servers = tuple(Server("127.0.0.1", port) for port in ports)
+        await move_in(house, replace(form(account), servers=servers), password="wrong")
+
+        codes = [await press(house, limits=IMPATIENT)]
+        house.clock.forward(minutes=3)
+        codes.append(await press(house, limits=IMPATIENT))
+
+    assert codes[1] == "sign_in.waiting"
+    assert refusals(samba, account) == REFUSALS_MAX
+
+
+@contextmanager
+def keeping_back(samba: Samba, authority: Authority, how: Action) -> Iterator[int]:
+    """A way to the directory on which no answer to a sign-in arrives; gives its port."""
+    certificate = authority.issue("proxy")
+    with FaultProxy(samba.ldaps_port, certificate=certificate, upstream_tls=True) as proxy:
+        proxy.arm(Fault(how, Kind.BIND, times=0))
+        yield proxy.port
 
 
 async def test_a_doctor_sends_a_wrong_password_once(samba: Samba, form: MakeForm) -> None:

@@ -133,6 +133,12 @@ async def immense(client: Client, request: Request) -> None:
     await client.send(entry(request.id, request.base, definitions), done(request.id, cookie=None))
 
 
+async def endless(client: Client, request: Request) -> None:
+    """More definitions than any schema has: going through them all would hold up everybody else."""
+    two = entry(request.id, request.base, {"attributeTypes": ["( 1.2 NAME 'a' )"] * 15_000}) * 2
+    await client.send(two, done(request.id, cookie=None))
+
+
 async def empty(client: Client, request: Request) -> None:
     """The entry, but not what is in it."""
     await client.send(entry(request.id, request.base, {}), done(request.id, cookie=None))
@@ -147,7 +153,9 @@ async def gibberish(client: Client, request: Request) -> None:
 
 
 @pytest.mark.parametrize(
-    "schema", [silent, refusing, hanging_up, immense, empty, gibberish], ids=lambda it: it.__name__
+    "schema",
+    [silent, refusing, hanging_up, immense, endless, empty, gibberish],
+    ids=lambda it: it.__name__,
 )
 async def test_whatever_becomes_of_the_schema_the_list_is_whole_and_nothing_is_held_lacking(
     schema: Answer,

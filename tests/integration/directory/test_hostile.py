@@ -213,6 +213,18 @@ async def test_a_result_to_another_question_does_not_end_the_list(off: int) -> N
     assert await code_of(search) == "read.unasked"
 
 
+@pytest.mark.parametrize("off", [-1, 1])
+async def test_a_reference_to_another_question_is_not_passed_over(off: int) -> None:
+    """The library drops it without a word: whoever mixes up two answers has perhaps mixed up more."""
+    search = says(
+        lambda r: person(r.id, 1),
+        lambda r: reference(r.id + off, "ldap://other.test/dc=y"),
+        lambda r: done(r.id),
+    )
+
+    assert await code_of(search) == "read.unasked"
+
+
 @pytest.mark.parametrize("tag", [0x61, 0x78])
 async def test_a_result_of_another_kind_does_not_end_the_list(tag: int) -> None:
     """A yes to a sign-in is none to a search."""

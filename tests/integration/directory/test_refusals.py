@@ -438,7 +438,8 @@ async def test_a_server_that_falls_silent_is_left_at_the_deadline(tmp_path: Path
             code = await reading.code()
 
     assert code == "sign_in.timed_out"
-    assert reading.gate.events == ["admit", "settle None"]
+    # it may have counted what it did not answer: the gate does so, too
+    assert reading.gate.events == ["admit"]
 
 
 @pytest.mark.proves("secure.timed_out")

@@ -221,7 +221,7 @@ async def say_nothing(_: Client, __: Request) -> None:
 
 @pytest.mark.proves("sign_in.lost_connection")
 async def test_a_connection_lost_at_the_sign_in() -> None:
-    """Nobody knows whether the password was looked at, so nothing is held against it."""
+    """On a plain line it is most often a TLS port, so nothing is held against the password."""
     async with ScriptedLdap(nobody, bind=hang_up).running() as server:
         reading = Reading(plan_at(server))
         assert await reading.code() == "sign_in.lost_connection"

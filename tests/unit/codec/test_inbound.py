@@ -205,6 +205,9 @@ def test_a_name_is_kept_without_the_spaces_around_its_parts(entered: str, kept: 
         (" CORP \\ svc-mailsync ", "CORP\\svc-mailsync"),
         ("svc mailsync @ corp.example", "svc mailsync@corp.example"),
         ("sync@corp.example", "sync@corp.example"),
+        ('"CORP\\svc-mailsync"', "CORP\\svc-mailsync"),
+        ("dn: CN=sync,DC=example,DC=com", "CN=sync,DC=example,DC=com"),
+        ('"CN=sync, DC=example"', "CN=sync,DC=example"),
     ],
 )
 def test_an_account_s_name_is_understood_however_it_is_spaced(entered: str, kept: str) -> None:

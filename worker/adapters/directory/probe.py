@@ -1,7 +1,8 @@
 """What one port of one address speaks, found out by asking: plain LDAP, TLS, StartTLS, which versions, what certificate.
 
-Never signs in, and shows a client certificate to nobody whose own is not proved. Each question is a connection of its
-own with a deadline of its own.
+Never signs in, and shows a client certificate to nobody whose own is not proved (a pinned one is compared when the
+handshake is over, as in a sync: what was shown by then is no secret). Each question is a connection of its own with a
+deadline of its own.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ from worker.adapters.directory.quiet import QuietConnection
 from worker.adapters.directory.translate import SUB_CODES, Doing, refusal, translated
 from worker.adapters.directory.wire import SEARCH_DONE, WireResult
 from worker.domain.failures import Denied, DirectoryFailure, Misdirected, Stage, Unfinished
-from worker.domain.model import Credentials, DirectorySettings, Limits
+from worker.domain.model import Credentials, DirectorySettings, Limits, Security
 from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, schema_names
 from worker.ports.directory import Gate
@@ -49,6 +49,8 @@ PAGED_ENTRIES = 10_000
 ANY = "(objectClass=*)"
 SCHEMA_ATTRIBUTES = ("attributeTypes", "objectClasses")
 DISPLAY_NAME = "lDAPDisplayName"
+SCHEMA_VALUES = 20_000
+"""Ten times the largest schema seen. Who sends more is not listened to: a million take the loop for seconds."""
 SCHEMA_S = 15.0
 """For the schema: who looks at a directory waits for it, and can do without."""
 SETTLE_S = 30.0
@@ -65,6 +67,7 @@ class Session:
         self._forwarder = forwarder
         self._limits: Limits = plan.limits
         self._run_deadline = run_deadline
+        self._is_encrypted = plan.settings.security is not Security.NONE
         self._raw = unique((*plan.attributes, *ROOT_ATTRIBUTES))
         self._client = bonsai.LDAPClient()
         self._client.set_raw_attributes(self._raw)
@@ -75,19 +78,31 @@ class Session:
         """Bind once, between the gate's leave and its record, within ``limits.bind_s``.
 
         Raises Denied ``sign_in.*``; Unfinished ``sign_in.busy``, ``sign_in.unavailable``;
-        Unreachable when the connection broke or stayed silent.
+        Unreachable when the connection broke or stayed silent. What the server may have counted without our
+        hearing of it is not settled: the gate goes on counting it.
         """
         self._client.set_url(await self._forwarder.listen())
         await gate.admit()
         accepted: bool | None = None
+        is_over = False
         try:
             await self._bind()
-            accepted = True
-        except Denied as failure:
+            accepted = is_over = True
+        except DirectoryFailure as failure:
             accepted = False if failure.code in REFUSED_CREDENTIALS else None
+            is_over = not self._may_be_counted(failure)
             raise
         finally:
-            await carried_out(gate.settle(accepted=accepted))
+            if is_over:
+                await carried_out(gate.settle(accepted=accepted))
+
+    def _may_be_counted(self, failure: DirectoryFailure) -> bool:
+        """Tell whether a server may have looked at a password that it did not answer to.
+
+        Who hangs up on plain LDAP without a word is most often a TLS port, which knows nothing of passwords.
+        """
+        is_lost = failure.code == "sign_in.lost_connection"
+        return failure.code == "sign_in.timed_out" or (is_lost and self._is_encrypted)
 
     async def _bind(self) -> None:
         # held here alone: a connection whose bind failed has no close, it ends with its last reference
@@ -181,7 +196,10 @@ class Session:
         asking = connection.ask(lambda: connection.search(base, scope, text, list(names)))
         within_s = min(self._limits.page_s, SCHEMA_S)
         found: list[RawEntry] = await self._await(asking, Doing(Stage.READ), within_s=within_s)
-        check_count(self._result(Stage.READ), len(found))
+        result = self._result(Stage.READ)
+        check_count(result, len(found))
+        if result.values > SCHEMA_VALUES:
+            return []
         return [
             value
             for entry in found

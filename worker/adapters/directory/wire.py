@@ -95,6 +95,7 @@ class Framer:
         "_left",
         "_name_bytes",
         "_operation",
+        "_reference_id",
         "_references",
         "_values",
         "notice",
@@ -112,6 +113,8 @@ class Framer:
         self._operation = 0
         self._entries = 0
         self._references = 0
+        self._reference_id: int | None = None
+        """The question that the references of this answer belong to."""
         self._answer_bytes = 0
         self._attributes = 0
         self._values = 0
@@ -242,9 +245,15 @@ class Framer:
         if self._operation == ENTRY:
             self._count(body, 0, len(body))
         elif self._operation == REFERENCE:
-            check_reference(body)
+            self._check_number(reference_id(body))
         else:
             self._take_result(body)
+
+    def _check_number(self, message_id: int) -> None:
+        """Want one number for all references of an answer and its result; the library drops others without a word."""
+        if self._reference_id not in {None, message_id}:
+            raise Unfinished("read.unasked", f"a reference to question {self._reference_id}")
+        self._reference_id = message_id
 
     def _count(self, data: bytes, start: int, stop: int) -> None:
         """Look into an entry whose contents are these bytes: its operation stands after the message id."""
@@ -267,6 +276,9 @@ class Framer:
         if result.message_id == 0:
             self._take_notice(result)
             return
+        if self._references:
+            self._check_number(result.message_id)
+        self._reference_id = None
         self.total_entries += self._entries
         self._entries = self._references = self._answer_bytes = 0
         self._attributes = self._values = self._name_bytes = 0
@@ -327,15 +339,16 @@ def contents(data: bytes, at: int, end: int, tag: int) -> tuple[bytes, int]:
     return data[start:stop], stop
 
 
-def check_reference(body: bytes) -> None:
-    """Want a list of URIs (RFC 4511 section 4.5.3). Raises Unfinished ``read.malformed``: it may have been an entry."""
+def reference_id(body: bytes) -> int:
+    """Return the message id of a list of URIs (RFC 4511 section 4.5.3). Raises Unfinished ``read.malformed``: it may have been an entry."""
     end = len(body)
-    _, _, at = element(body, 0, end)  # message id
+    message_id, at = contents(body, 0, end, INTEGER)
     _, at, end = element(body, at, end)
     while at < end:
         tag, _, at = element(body, at, end)
         if tag != OCTETS:
             raise Unfinished("read.malformed", f"a reference that holds {tag:#04x}")
+    return int.from_bytes(message_id, "big")
 
 
 def parse_result(body: bytes) -> WireResult:
