@@ -253,6 +253,8 @@ def status(
     if found.fleet is not None:
         screen.say(*fleet_words(found.fleet))
     screen.table(DIRECTORY_COLUMNS, map(_directory, found.directories))
+    if reseller is not None and not found.directories:
+        screen.say(f"No tenant that names {reseller} as its reseller has a directory.")
     if len(found.directories) == limit:
         screen.say(f"The first {limit:,} are shown; --limit shows more.")
     if found.readiness:

@@ -490,6 +490,15 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ("Was something else pasted into the password field?",),
             "Enter the password again and save.",
         ),
+        "sign_in.under_way": Row(
+            "Other sign-ins of this account were not answered yet, so no further one was made.",
+            (
+                "Is another sync or test of this directory running? Then wait for its answer.",
+                _SERVER_LOAD,
+            ),
+            "Try again in two minutes; nothing needs to be changed.",
+            _LATER,
+        ),
         "sign_in.busy": Row(
             "The server was too busy to let us sign in.", (_SERVER_LOAD,), _AGAIN, _LATER
         ),

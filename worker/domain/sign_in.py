@@ -190,7 +190,7 @@ def may_sign_in(  # noqa: PLR0913 - all that is known of the account, and when
     if len(counted) < REFUSALS_MAX:
         return None
     if any(a.outcome is Sent.PENDING and now - a.at < UNANSWERED_FOR for a in counted):
-        return Wait("sign_in.busy", "other sign-ins of this account are under way")
+        return Wait("sign_in.under_way", "other sign-ins of this account are under way")
     free_at = counted[0].at + WINDOW
     return Wait("sign_in.waiting", f"{free_at:%Y-%m-%d %H:%M} UTC")
 

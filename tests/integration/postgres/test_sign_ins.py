@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.postgres.house import HQ, TENANT, House, settings
+from tests.proofs.telling import told
+from worker.adapters.postgres.sign_ins import PostgresSignIns
 from worker.domain.commands import DeleteTenant
 from worker.domain.failures import Denied
 from worker.domain.model import Credentials, Secret, Server, TenantId, Trigger
@@ -298,6 +300,22 @@ async def test_other_tenants_accounts_of_one_name_are_others(house: House) -> No
     )
 
     await house.sign_ins.gate(wanted).admit()
+
+
+@pytest.mark.proves("sign_in.under_way")
+async def test_a_third_sign_in_waits_for_the_answers_to_two(house: House) -> None:
+    """Each may yet be a refusal; it is not the server that is called busy."""
+    await house.founded()
+    hasty = PostgresSignIns(house.pool, house.clock, house.vault, busy_tries=1)
+    wanted = await sign_in(house)
+    for _ in range(2):
+        await hasty.gate(wanted).admit()
+
+    with pytest.raises(Denied) as denied:
+        await hasty.gate(wanted).admit()
+
+    told(denied.value, [])
+    assert denied.value.code == "sign_in.under_way"
 
 
 async def test_forms_that_were_tried_in_vain_stop_no_schedule(house: House) -> None:

@@ -53,8 +53,8 @@ TABLE = [
     (MANUAL, [(R, 30), (R, 31)], None),
     (MANUAL, [(R, 1), (A, 2), (R, 3)], None),
     (MANUAL, [(A, 1), (R, 2), (R, 3)], None),
-    (MANUAL, [(P, 1), (R, 2)], "sign_in.busy"),
-    (MANUAL, [(P, 1), (P, 1)], "sign_in.busy"),
+    (MANUAL, [(P, 1), (R, 2)], "sign_in.under_way"),
+    (MANUAL, [(P, 1), (P, 1)], "sign_in.under_way"),
     (MANUAL, [(P, 3), (P, 4)], "sign_in.waiting"),
     (MANUAL, [(P, 1)], None),
     (SCHEDULED, [], None),
@@ -114,7 +114,7 @@ def test_an_attempt_without_an_answer_is_under_way_for_a_bounded_while() -> None
     under_way = UNANSWERED_FOR - timedelta(seconds=1)
     first = ago(R, minutes=10)
 
-    assert answer(MANUAL, Attempt(NOW - under_way, P), first) == "sign_in.busy"
+    assert answer(MANUAL, Attempt(NOW - under_way, P), first) == "sign_in.under_way"
     assert answer(MANUAL, Attempt(NOW - UNANSWERED_FOR, P), first) == "sign_in.waiting"
 
 
@@ -192,7 +192,7 @@ def test_refusals_under_all_names_add_up() -> None:
     assert answer_among([], attempts(("b", R, 1), ("c", R, 2))) == "sign_in.waiting"
     assert answer_among(attempts(("a", R, 1)), attempts(("b", R, 29))) == "sign_in.waiting"
     assert answer_among(attempts(("a", R, 1)), attempts(("b", R, 31))) is None
-    assert answer_among([], attempts(("b", P, 1), ("c", R, 2))) == "sign_in.busy"
+    assert answer_among([], attempts(("b", P, 1), ("c", R, 2))) == "sign_in.under_way"
 
 
 def test_the_wait_is_counted_from_the_last_refusal_under_any_name() -> None:

@@ -35,6 +35,8 @@ class PostgresSignIns:
     pool: db.Pool
     clock: Clock
     vault: Vault
+    busy_tries: int = BUSY_TRIES
+    """How often sign-ins under way elsewhere are looked at again, a tenth of a second apart."""
 
     def gate(self, sign_in: SignIn) -> Gate:
         """Return the gate of one sign-in."""
@@ -52,14 +54,14 @@ class PostgresGate:
     async def admit(self) -> None:
         """Record the attempt.
 
-        Raises Denied ``sign_in.known_refused``, ``sign_in.waiting`` or ``sign_in.busy``, RunStopped when the tenant
-        is gone.
+        Raises Denied ``sign_in.known_refused``, ``sign_in.waiting`` or ``sign_in.under_way``, RunStopped when the
+        tenant is gone.
 
         Sign-ins of the same account under way elsewhere are waited for, a bounded while.
         """
         answer = await self._ask()
-        for _ in range(BUSY_TRIES):
-            if answer is None or answer.code != "sign_in.busy":
+        for _ in range(self._sign_ins.busy_tries):
+            if answer is None or answer.code != "sign_in.under_way":
                 break
             await asyncio.sleep(BUSY_PAUSE_S)
             answer = await self._ask()
