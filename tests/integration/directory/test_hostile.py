@@ -392,6 +392,19 @@ async def test_a_name_of_an_attribute_that_is_none_ends_the_run(kind: bytes) -> 
     assert code in {"read.malformed", "read.miscounted"}
 
 
+async def test_a_name_that_a_nul_would_make_another_one_is_not_taken_for_it() -> None:
+    """Beside the true ``mail`` its values would be lost, or come twice, without a word."""
+    rows = [
+        tlv(0x30, octets(kind), tlv(0x31, octets(value)))
+        for kind, value in ((b"mail", "a@example.org"), (b"mail\0x", "b@example.org"))
+    ]
+    said = tlv(0x64, octets("cn=odd,dc=x"), tlv(0x30, b"".join(rows)))
+
+    code = await code_of(says(lambda r: message(r.id, said), lambda r: done(r.id)))
+
+    assert code == "read.miscounted"
+
+
 @pytest.mark.parametrize("name", [b"cn=a\0b,dc=x", b"\0", b"cn=\xff\xfe,dc=x"])
 async def test_a_dn_that_is_no_text_ends_the_run(name: bytes) -> None:
     """It is what an entry is told apart by where there is no better id."""

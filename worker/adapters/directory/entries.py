@@ -108,12 +108,11 @@ class Counted:
     """Counts what the library gave, to be held against the wire: it drops what it cannot read without a word."""
 
     def __init__(self) -> None:
-        self._attributes = self._values = self._names = 0
+        self._attributes = self._values = 0
 
     def add(self, raw: list[RawEntry]) -> None:
         """Take some entries, their names among them under ``NAME``."""
         self._attributes += sum(map(len, raw)) - len(raw)
-        self._names += sum(map(len, chain.from_iterable(raw)))
         everything = chain.from_iterable(map(dict.values, raw))
         self._values += sum(map(len, everything)) - sum(len(entry[NAME]) for entry in raw)
 

@@ -72,8 +72,6 @@ class WireResult:
     references: int = 0
     attributes: int = field(default=0, compare=False)
     values: int = field(default=0, compare=False)
-    name_bytes: int = field(default=0, compare=False)
-    """Of all attributes' names: the library ends one at a NUL, and would take ``mail\\0x`` for ``mail``."""
     size_bytes: int = field(default=0, compare=False)
     """Of the answer that it ends, about."""
 
@@ -93,7 +91,6 @@ class Framer:
         "_head",
         "_kept",
         "_left",
-        "_name_bytes",
         "_operation",
         "_reference_id",
         "_references",
@@ -118,7 +115,6 @@ class Framer:
         self._answer_bytes = 0
         self._attributes = 0
         self._values = 0
-        self._name_bytes = 0
         self.page_entries: int | None = None
         """Most entries of one page, while pages are asked for."""
         self._digest = blake2b(digest_size=DIGEST_BYTES)
@@ -258,10 +254,9 @@ class Framer:
     def _count(self, data: bytes, start: int, stop: int) -> None:
         """Look into an entry whose contents are these bytes: its operation stands after the message id."""
         operation = start + 2 + data[start + 1]
-        attributes, values, names = entry_shape(data, operation, stop, values=self._bounds.values)
+        attributes, values = entry_shape(data, operation, stop, values=self._bounds.values)
         self._attributes += attributes
         self._values += values
-        self._name_bytes += names
 
     def _take_result(self, body: bytes) -> None:
         result = replace(
@@ -270,7 +265,6 @@ class Framer:
             references=self._references,
             attributes=self._attributes,
             values=self._values,
-            name_bytes=self._name_bytes,
             size_bytes=self._answer_bytes,
         )
         if result.message_id == 0:
@@ -281,7 +275,7 @@ class Framer:
         self._reference_id = None
         self.total_entries += self._entries
         self._entries = self._references = self._answer_bytes = 0
-        self._attributes = self._values = self._name_bytes = 0
+        self._attributes = self._values = 0
         if len(self.results) >= UNREAD_RESULTS:
             raise Unfinished("read.malformed", "results nobody asked for")
         self.results.append(result)
