@@ -59,10 +59,15 @@ class Preview:
 class Collector:
     """Gathers from the rows of each page what a preview tells. An address of several entries counts once."""
 
-    def __init__(self, most: int | None) -> None:
-        """Keep the first so many addresses, or all."""
+    def __init__(self, most: int | None, *, told_apart: int | None = None) -> None:
+        """Keep the first so many addresses, or all; tell so many apart, and count what comes after as it comes.
+
+        Whoever reads a stranger's directory has to say how many: each takes a hundred bytes.
+        """
         self._most = most
+        self._told_apart = told_apart
         self._seen: set[bytes] = set()
+        self._more = 0
         self._kept: dict[bytes, Recipient] = {}
         self._by_domain: Counter[bytes] = Counter()
         self._by_kind: Counter[int] = Counter()
@@ -72,7 +77,7 @@ class Collector:
         for line in rows.splitlines():
             address, _, kind, primary, enabled, name = line.split(b"\t", 5)
             if address not in self._seen:
-                self._seen.add(address)
+                self._remember(address)
                 self._by_domain[address.rpartition(b"@")[2]] += 1
                 self._by_kind[int(kind)] += 1
                 if self._most is None or len(self._kept) < self._most:
@@ -80,10 +85,16 @@ class Collector:
             elif primary == b"t" and address in self._kept and not self._kept[address].primary:
                 self._kept[address] = _recipient(address, kind, primary, enabled, name)
 
+    def _remember(self, address: bytes) -> None:
+        if self._told_apart is None or len(self._seen) < self._told_apart:
+            self._seen.add(address)
+        else:
+            self._more += 1
+
     @property
     def addresses(self) -> int:
         """How many distinct ones so far."""
-        return len(self._seen)
+        return len(self._seen) + self._more
 
     def preview(
         self,
@@ -101,7 +112,7 @@ class Collector:
             bases=bases,
             entries=normaliser.entries,
             references=references,
-            addresses=len(self._seen),
+            addresses=self.addresses,
             by_domain={name.decode(): count for name, count in self._by_domain.most_common()},
             by_kind={KINDS[kind].value: count for kind, count in self._by_kind.most_common()},
             ignored={

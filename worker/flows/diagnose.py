@@ -43,6 +43,8 @@ class Asked:
     """Lower-case A-labels; None: every domain that is met counts as ours."""
     most: int | None = 0
     """How many addresses are kept to be shown; None: all."""
+    told_apart: int | None = None
+    """How many addresses are told apart at most: one that comes again after those counts twice. None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,8 @@ async def read(
 ) -> Preview:
     """Read to the proved end. Raises a DirectoryFailure when the list is not whole."""
     most = None if asked.most is None else max(asked.most, FIRST_COUNT)
-    normaliser, collector = Normaliser(plan, asked.domains), Collector(most)
+    normaliser = Normaliser(plan, asked.domains)
+    collector = Collector(most, told_apart=asked.told_apart)
     try:
         async with (
             asyncio.timeout(plan.limits.run_s),

@@ -38,6 +38,8 @@ class ExaminePorts:
     """As a sync's, but that a person waits for the whole of it."""
     beat_s: float = 2.0
     """How often the lease is renewed."""
+    told_apart: int = 500_000
+    """Addresses of one test: a customer's directory may mean harm, and several are tested at once."""
     egress: tuple[str, ...] = ()
     surveyor: Surveyor | None = None
 
@@ -94,7 +96,7 @@ async def look_at(test: ClaimedTest, *, ports: ExaminePorts) -> Finding:
         is_trial=not test.is_saved,
     )
     diagnosis = await diagnose(
-        Asked(test.settings, test.credentials, test.domains),
+        Asked(test.settings, test.credentials, test.domains, told_apart=ports.told_apart),
         ports=DiagnosePorts(
             ports.directory,
             ports.limits,

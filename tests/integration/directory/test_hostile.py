@@ -363,6 +363,44 @@ async def test_many_wide_entries_are_too_much_together() -> None:
     )
 
 
+def of_width(entries: int, values: int) -> Answer:
+    """Answer with one page of so many entries, each of so many addresses."""
+    wide = [f"p{serial}@example.org" for serial in range(values)]
+    rows = [entry(4, f"cn=e{number},dc=x", {"mail": wide}) for number in range(entries)]
+    return says(lambda _: b"".join(rows), lambda r: done(r.id))
+
+
+@pytest.mark.parametrize(
+    ("entries", "values", "way"),
+    [(90, 1_500, "paged"), (2, 19_000, "paged"), (9_000, 1, "unpaged")],
+)
+async def test_whoever_works_on_a_large_page_lets_others_have_their_turn(
+    entries: int, values: int, way: str
+) -> None:
+    """A page within all bounds may hold a million addresses: 1.6 s of work, page after page, in which nobody else is heard."""
+    turns = 0
+
+    async def neighbour() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    at, sizes = [], []
+    server = ScriptedLdap(of_width(entries, values), pages=way == "paged")
+    async with server.running() as place, asyncio.TaskGroup() as group:
+        other = group.create_task(neighbour())
+        async for page in Reading(plan_at(place, page_size=500)).pages():
+            at.append(turns)
+            sizes.append((len(page), sum(len(each["mail"]) for _, each in page)))
+        other.cancel()
+
+    assert sum(size for size, _ in sizes) == entries
+    assert all(size <= 1_000 for size, _ in sizes)
+    assert all(held <= 10_000 or size == 1 for size, held in sizes)
+    assert len(set(at)) == len(at) > 1
+
+
 async def test_values_of_megabytes_are_not_taken() -> None:
     """Four megabytes are a message's bound (``ROLLCALL_MESSAGE_BYTES``)."""
     large = entry(4, "cn=big,dc=x", {"mail": [LONG * 50]})

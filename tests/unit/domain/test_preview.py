@@ -26,9 +26,10 @@ def preview(
     *entries: tuple[str, dict[str, list[bytes]]],
     domains: tuple[str, ...] | None = None,
     most: int | None = None,
+    told_apart: int | None = None,
 ) -> Preview:
     """Read one page."""
-    normaliser, collector = Normaliser(plan(), domains), Collector(most)
+    normaliser, collector = Normaliser(plan(), domains), Collector(most, told_apart=told_apart)
     collector.add(normaliser.page(entries).rows)
     return collector.preview(
         normaliser, server="ldap.example.org:636", bases=(), references=0, seconds=(0.1, 0.2)
@@ -101,3 +102,11 @@ def test_names_are_shown_as_they_are() -> None:
     seen = preview(person("ada", "ada@a.example", name=odd), person("bob", "bob@a.example"))
 
     assert [each.name for each in seen.recipients] == [odd, ""]
+
+
+def test_only_so_many_addresses_are_told_apart() -> None:
+    """A stranger's directory costs bounded memory: what comes again after those counts again."""
+    ada, bob, eve = (person(name, f"{name}@a.example") for name in ("ada", "bob", "eve"))
+
+    assert preview(ada, bob, eve, ada, bob, eve, told_apart=2).addresses == 4
+    assert preview(ada, bob, eve, ada, bob, eve, told_apart=3).addresses == 3

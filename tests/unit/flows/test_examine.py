@@ -1,14 +1,14 @@
 """One claimed test to its answer: whatever happens on the way, exactly one is recorded, or another worker's turn it is."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.fakes.jumping import jumping
 from tests.fakes.notebook import Notebook
-from tests.fakes.runs import Directory, OpenGate
+from tests.fakes.runs import Directory, OpenGate, person
 from worker.domain.failures import (
     Denied,
     Finding,
@@ -129,6 +129,19 @@ def ports(
         limits=limits,
         egress=("192.0.2.1",),
     )
+
+
+async def test_only_so_many_addresses_of_a_test_are_told_apart() -> None:
+    """Whoever answers may mean harm, and several are tested at once: what is remembered of each has a bound."""
+    twice = [[person("ada"), person("bob")], [person("ada"), person("bob")]]
+    book, wary = Book(), Book()
+
+    await examine(claimed(), ports=ports(book, Directory(twice)))
+    await examine(claimed(), ports=replace(ports(wary, Directory(twice)), told_apart=1))
+
+    seen = [each.report.addresses for each in (book.found[0], wary.found[0]) if each.report]
+    assert seen == [2, 3]
+    assert ports(book, Directory()).told_apart <= 500_000
 
 
 async def test_a_good_directory_is_found_good() -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from worker.adapters.directory.account import password_until
 from worker.adapters.directory.dial import Connector, Dialler, Line, Names, Target, TcpConnector
-from worker.adapters.directory.entries import Entries
+from worker.adapters.directory.entries import Entries, in_turns
 from worker.adapters.directory.forwarder import Forwarder
 from worker.adapters.directory.lean import prepare
 from worker.adapters.directory.secure import tls_context
@@ -258,8 +258,11 @@ class WholeListing:
                     asked = self._session.request_next(answer)
                     self._given += len(page)
                     self._references += answer.result.references
-                    if page:
-                        yield page
+                    for place, part in enumerate(in_turns(page, answer.result.values)):
+                        if place:
+                            await asyncio.sleep(0)
+                        if part:
+                            yield part
                     if asked is None:
                         break
                     answer = await self._session.next_page(asked)
