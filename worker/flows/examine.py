@@ -5,6 +5,7 @@ Nothing of a customer's list is touched. No database connection is held while th
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 
 from worker.domain.answer import Case, answer
 from worker.domain.failures import Finding, LeaseLost, StoreFailure
@@ -12,17 +13,14 @@ from worker.domain.findings import INTERNAL
 from worker.domain.model import ClaimedTest, Limits, Trigger
 from worker.domain.outcomes import RunStopped
 from worker.domain.sign_in import sign_in_of
+from worker.flows import leased
 from worker.flows.bell import Bell
 from worker.flows.diagnose import Asked, DiagnosePorts, diagnose
-from worker.flows.sync import alongside
+from worker.flows.leased import alongside, given_back
 from worker.ports.directory import DirectoryReader, Surveyor
 from worker.ports.directory_tests import DirectoryTests
 from worker.ports.runs import SignIns
 from worker.ports.telemetry import Telemetry
-
-
-RECORD_PAUSES_S = (0.5, 2.0, 5.0)
-"""Between tries of recording an answer while Postgres is away; later the lease lapses and the test begins again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,9 @@ async def examine(test: ClaimedTest, *, ports: ExaminePorts) -> str:
         try:
             told = await told_of(test, ports=ports)
         except asyncio.CancelledError:
-            await asyncio.shield(given_back(test, ports=ports))
+            giving = partial(ports.tests.give_back, test)
+            within_s = ports.beat_s * 5
+            await asyncio.shield(given_back(giving, ports.telemetry, within_s=within_s))
             raise
         except Exception as bug:  # noqa: BLE001 - not even recording may end the worker: the lease lapses
             ports.telemetry.event("test_recording_broke", level="error", error=bug)
@@ -127,24 +127,13 @@ async def beat(test: ClaimedTest, *, ports: ExaminePorts) -> None:
 
 async def recorded(test: ClaimedTest, found: Finding, *, ports: ExaminePorts) -> str:
     """Record the answer, again while the store is away. One whose commit was not heard of is found gone."""
-    for pause_s in RECORD_PAUSES_S:
-        try:
-            await ports.tests.end(test, found)
-        except LeaseLost as gone:
-            ports.telemetry.event("test_gone", detail=gone.detail)
-            return "gone"
-        except StoreFailure as away:
-            ports.telemetry.event("store_away", code=away.code, detail=away.detail)
-            await asyncio.sleep(pause_s)
-        else:
-            return found.code
-    return "postponed"
 
+    async def answered() -> str:
+        await ports.tests.end(test, found)
+        return found.code
 
-async def given_back(test: ClaimedTest, *, ports: ExaminePorts) -> None:
-    """Hand a test back within a bounded time; if that fails its lease lapses."""
     try:
-        async with asyncio.timeout(ports.beat_s * 5):
-            await ports.tests.give_back(test)
-    except (StoreFailure, TimeoutError) as away:
-        ports.telemetry.event("give_back_failed", detail=str(away))
+        return await leased.recorded(answered, ports.telemetry) or "postponed"
+    except LeaseLost as gone:
+        ports.telemetry.event("test_gone", detail=gone.detail)
+        return "gone"

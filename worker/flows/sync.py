@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import TypeVar, assert_never
+from functools import partial
+from typing import assert_never
 
 from worker.domain.answer import Case, answer, is_worth_a_look
 from worker.domain.events import Seconds
@@ -37,8 +38,10 @@ from worker.domain.outcomes import (
 from worker.domain.plan import ReadPlan, make_plan
 from worker.domain.sign_in import sign_in_of_run
 from worker.domain.survey import Survey
+from worker.flows import leased
 from worker.flows.around import looked_around
 from worker.flows.bell import Bell
+from worker.flows.leased import alongside, given_back
 from worker.flows.reading import Progress, Reading
 from worker.ports.directory import DirectoryReader, Surveyor
 from worker.ports.runs import Runs, SignIns, Snapshot, Spool
@@ -48,10 +51,6 @@ from worker.ports.vault import Clock
 
 FINAL_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
 """Between tries of the final transaction while Postgres is away; their sum stays below a lease."""
-
-RECORD_PAUSES_S = (0.5, 2.0, 5.0)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,9 @@ async def sync(run: ClaimedRun, *, ports: SyncPorts) -> Outcome:
         try:
             outcome = await outcome_of(run, ports=ports, progress=progress)
         except asyncio.CancelledError:
-            await asyncio.shield(given_back(run, ports=ports))
+            giving = partial(ports.runs.give_back, run)
+            within_s = ports.beat_s * 5
+            await asyncio.shield(given_back(giving, ports.telemetry, within_s=within_s))
             raise
         except Exception as bug:  # noqa: BLE001 - not even recording may end the worker: the lease lapses
             ports.telemetry.event("recording_broke", level="error", error=bug)
@@ -195,19 +196,6 @@ async def beat(run: ClaimedRun, *, ports: SyncPorts, progress: Progress) -> None
             ports.relay_bell.ring()
 
 
-async def alongside(work: Coroutine[None, None, T], watch: Coroutine[None, None, None]) -> T:
-    """Do the work while the watch goes on; what the watch raises ends the work."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            watcher = group.create_task(watch)
-            try:
-                return await work
-            finally:
-                watcher.cancel()
-    except ExceptionGroup as group_of_one:
-        raise group_of_one.exceptions[0] from None
-
-
 async def failed(
     run: ClaimedRun, failure: Failure, *, ports: SyncPorts, progress: Progress
 ) -> Failed | Skipped:
@@ -251,15 +239,10 @@ async def recorded(
     record: Callable[[], Coroutine[None, None, Outcome]], ports: SyncPorts
 ) -> Outcome:
     """Record an ending, again while the store is away; else its lease lapses and another worker takes the run."""
-    for pause_s in RECORD_PAUSES_S:
-        try:
-            return await record()
-        except LeaseLost as lost:
-            return lost_lease(lost, ports)
-        except StoreFailure as away:
-            ports.telemetry.event("store_away", code=away.code, detail=away.detail)
-            await asyncio.sleep(pause_s)
-    return Postponed("store away")
+    try:
+        return await leased.recorded(record, ports.telemetry) or Postponed("store away")
+    except LeaseLost as lost:
+        return lost_lease(lost, ports)
 
 
 def measure(outcome: Outcome, telemetry: Telemetry) -> None:
@@ -296,12 +279,3 @@ def figures(outcome: Outcome) -> dict[str, object]:
             return {"reason": reason}
         case _:
             assert_never(outcome)
-
-
-async def given_back(run: ClaimedRun, *, ports: SyncPorts) -> None:
-    """Hand a run back within a bounded time; if that fails its lease lapses."""
-    try:
-        async with asyncio.timeout(ports.beat_s * 5):
-            await ports.runs.give_back(run)
-    except (StoreFailure, TimeoutError) as away:
-        ports.telemetry.event("give_back_failed", detail=str(away))

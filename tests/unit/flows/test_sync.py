@@ -30,7 +30,8 @@ from worker.domain.failures import (
 from worker.domain.model import Limits
 from worker.domain.outcomes import Applied, Failed, Held, Outcome, Postponed, RunStopped, Skipped
 from worker.flows.bell import Bell
-from worker.flows.sync import FINAL_PAUSES_S, RECORD_PAUSES_S, SyncPorts, sync
+from worker.flows.leased import RECORD_PAUSES_S
+from worker.flows.sync import FINAL_PAUSES_S, SyncPorts, sync
 
 
 AWAY = StoreFailure("store.unavailable")

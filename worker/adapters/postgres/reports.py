@@ -55,37 +55,20 @@ class PostgresReports:
     async def changes(self, look: Look) -> list[ChangeLine]:
         """Return changes of addresses, the newest first. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
-            found = await db.rows(
-                connection,
-                "report_changes",
-                tenant=look.tenant,
-                directory=look.directory,
-                run=look.run,
-                address=look.address,
-                most=look.most,
-            )
+            found = await db.rows(connection, "report_changes", **_changes_of(look))
         return [_change_line(each) for each in found]
 
     async def every_run(self, look: Look, tell: Callable[[Sequence[RunLine]], None]) -> None:
         """Tell all runs page by page. Raises StoreFailure."""
-        wanted = {"directory": look.directory, "run": look.run, "most": look.most}
         async with db.transaction(self.pool) as connection:
-            cursor = await db.cursor(connection, "report_runs", tenant=look.tenant, **wanted)
+            cursor = await db.cursor(connection, "report_runs", **_runs_of(look))
             while page := await cursor.fetch(PAGE):
                 tell([_run_line(each) for each in page])
 
     async def every_change(self, look: Look, tell: Callable[[Sequence[ChangeLine]], None]) -> None:
         """Tell all changes page by page. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
-            cursor = await db.cursor(
-                connection,
-                "report_changes",
-                tenant=look.tenant,
-                directory=look.directory,
-                run=look.run,
-                address=look.address,
-                most=look.most,
-            )
+            cursor = await db.cursor(connection, "report_changes", **_changes_of(look))
             while page := await cursor.fetch(PAGE):
                 tell([_change_line(each) for each in page])
 
@@ -191,15 +174,21 @@ class PostgresReports:
         )
 
 
+def _runs_of(look: Look) -> dict[str, object]:
+    return {
+        "tenant": look.tenant,
+        "directory": look.directory,
+        "run": look.run,
+        "most": look.most,
+    }
+
+
+def _changes_of(look: Look) -> dict[str, object]:
+    return {**_runs_of(look), "address": look.address}
+
+
 async def _runs(connection: db.Connection, look: Look) -> list[RunLine]:
-    found = await db.rows(
-        connection,
-        "report_runs",
-        tenant=look.tenant,
-        directory=look.directory,
-        run=look.run,
-        most=look.most,
-    )
+    found = await db.rows(connection, "report_runs", **_runs_of(look))
     return [_run_line(each) for each in found]
 
 
