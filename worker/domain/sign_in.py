@@ -1,6 +1,6 @@
 """Decides whether a password may be sent once more, so that no number of runs locks a customer's account.
 
-Design, account safety: a refused password is not sent again by anything automatic; at most two refusals in
+A refused password is not sent again by anything automatic; at most two refusals in
 30 minutes, presses included; a success resets. Counted as a directory counts them: Active Directory's counter starts
 anew only when the last refusal is as old as its window (lockOutObservationWindow; seen with Samba 4.17), so refusals a
 quarter of an hour apart add up to any number.

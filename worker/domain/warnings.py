@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 
 AHEAD = timedelta(days=30)
-"""So long before a certificate expires (design section 8): time to find who renews it."""
+"""So long before a certificate expires: time to find who renews it."""
 
 INTERVALS = 3
 """A directory that was not read for so many is late: one failure passes, two may."""

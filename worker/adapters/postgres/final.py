@@ -45,7 +45,7 @@ from worker.ports.vault import Clock
 
 
 APART = timedelta(minutes=30)
-"""Two complete runs count as two only this far apart (design: way out of the list)."""
+"""Two complete runs count as two steps of an address on its way out only this far apart."""
 
 ANALYZE_ABOVE_ROWS = 10_000
 """Below, statistics cost more than they save."""

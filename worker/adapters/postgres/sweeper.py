@@ -14,7 +14,7 @@ from worker.ports.vault import Clock
 
 
 KEPT = timedelta(days=30)
-"""Idempotency keys, removed addresses, rows of deleted tenants (contract section 1, design section 5)."""
+"""Idempotency keys, removed addresses, rows of deleted tenants."""
 
 HELD_FOR = timedelta(minutes=3)
 """How long one worker keeps house before another may take over."""
