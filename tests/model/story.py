@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.postgres.house import HQ, TENANT, House, settings
 from tests.model.truth import Reading, Recorded, Truth, replayed
-from tests.model.watch import Receiver, Seen, look, sound
+from tests.model.watch import Receiver, Seen, held_logins, look, sound
 from tests.model.world import ADDRESSES, CROWD, DOMAIN, SPARE, Shelf
 from worker.domain.commands import DeleteDirectory, RepublishRecipients
 from worker.domain.events import HoldRef
@@ -389,7 +389,8 @@ class Story:
         if refused or ended.did is None:
             return str(refused)
         self.undone.add(ended.run)
-        undone = self.truth.undo(ended.did, self.now)
+        logins_wait = ended.directory.number in await held_logins(self.house)
+        undone = self.truth.undo(ended.did, self.now, logins_wait=logins_wait)
         (data,) = (each["data"] for each in told if each["type"] == "rollcall.run.undone.v1")
         assert data["given_back"] == _sample(undone.given_back)
         assert data["leaving"] == _sample(undone.leaving)

@@ -229,8 +229,8 @@ class Truth:
             stand.grace_until = stand.grace_until or now + grace
         del self.holds[source]
 
-    def undo(self, did: Recorded, now: datetime) -> Undone:
-        """Give back what a run took, let go what it gave."""
+    def undo(self, did: Recorded, now: datetime, *, logins_wait: bool) -> Undone:
+        """Give back what a run took, let go what it gave; a hold in which logins wait stands without any address."""
         stands = self.sources[did.source]
         back = {
             a
@@ -252,16 +252,16 @@ class Truth:
         for stand in self.sources[HAND].values():
             if stand.removed_at == did.now and not stand.is_decided:
                 stand.come_back()
-        self._leave_hold(did.source, back)
+        self._leave_hold(did.source, back, logins_wait=logins_wait)
         every = did.taken | did.given
         return Undone(frozenset(back), frozenset(leaving), frozenset(every - back - leaving))
 
-    def _leave_hold(self, source: int, back: Collection[str]) -> None:
+    def _leave_hold(self, source: int, back: Collection[str], *, logins_wait: bool) -> None:
         held = self.holds.get(source)
         if held is None or not held.intersection(back):
             return
         held.difference_update(back)
-        if not held:
+        if not held and not logins_wait:
             del self.holds[source]
 
     def add(self, addresses: Iterable[str], how: str | None) -> None:

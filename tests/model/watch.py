@@ -71,6 +71,18 @@ def _rows(told: str | None) -> list[Any]:
     return orjson.loads(told) if told else []
 
 
+HELD_LOGINS = """
+SELECT DISTINCT o.directory_id FROM rollcall.hold o JOIN rollcall.tenant t USING (tenant_id)
+JOIN rollcall.change_set c ON c.set_id = o.hold_id
+WHERE t.tenant = $1 AND o.state = 'open' AND c.change = 'deactivated' AND NOT c.approved
+"""
+
+
+async def held_logins(house: House) -> set[int]:
+    """Give the directories in whose open hold the end of a login waits, which the truth of addresses does not know."""
+    return {each["directory_id"] for each in await house.fetch(HELD_LOGINS, TENANT)}
+
+
 async def sound(house: House) -> None:
     """What holds of the store as a whole, whatever happened."""
     assert await recounted(house) == []
