@@ -184,10 +184,16 @@ def _kept(login: Login, shown: Shown, terms: Terms) -> Login:
         return login  # until it has a name
     if shown.reason is None:
         return _active(login, terms)
-    is_held = terms.is_held and not (shown.reason is LoginReason.GONE and shown.is_departing)
-    if login.state is LoginState.ACTIVE and terms.may_end and not is_held:
+    if login.state is LoginState.ACTIVE and terms.may_end and not _waits(login, shown, terms):
         return replace(login, state=LoginState.DEACTIVATED, reason=shown.reason, since=terms.now)
     return login
+
+
+def _waits(login: Login, shown: Shown, terms: Terms) -> bool:
+    """Whether the end of a login waits in a hold; who is gone with an address goes by that address."""
+    ends = login.state is LoginState.ACTIVE and shown.reason is not None and terms.may_end
+    is_by_address = shown.reason is LoginReason.GONE and shown.is_departing
+    return terms.is_held and ends and not is_by_address
 
 
 def _active(login: Login, terms: Terms) -> Login:
@@ -200,6 +206,8 @@ def _claim(login: Login | None, shown: Shown, terms: Terms) -> Address | None:
     """Return the user name that the login is to have and has not; None: it stays as it is."""
     if not shown.present or not shown.is_wanted:
         return None
+    if login is not None and _waits(login, shown, terms):
+        return None  # by its name
     has = login.username if login else None
     rank = (
         (lambda address: (not shown.present[address], address != has, address))

@@ -10,6 +10,7 @@ from tests.integration.postgres.logins import (
     BOB,
     CLEO,
     OTHERS,
+    Login,
     active,
     asking,
     conflicts,
@@ -257,6 +258,38 @@ async def test_an_address_that_came_back_with_somebody_else_waits_as_a_login_onl
     await house.approve()
     assert (await logins(house))[BOB] == ended("gone", BOB)
     assert await house.look(BOB) == "valid"
+
+
+async def test_a_word_on_a_login_is_none_on_the_address_of_its_name(house: House) -> None:
+    """Another directory holds it, so it waited for nobody: it goes its way as an address nobody approved."""
+    await house.founded(asking(Removals(RemovalPolicy.REVIEW)))
+    await house.save_directory(asking(STRICT), directory="lab")
+    await house.sync(*person("bob", BOB), *OTHERS)
+    await house.sync(BOB, directory="lab")
+    await house.sync_later(*person("bob", CLEO, enabled=False), *OTHERS)
+
+    await house.approve()
+
+    (held,) = await house.fetch("SELECT address, step, approved FROM rollcall.departure")
+    assert tuple(held) == (BOB, "missing", False)
+    assert (await logins(house))[BOB].state == "deactivated"
+
+
+async def test_a_login_whose_end_waits_keeps_the_name_that_it_waits_by(house: House) -> None:
+    """Else an approval would not find it, or find somebody who has the name now."""
+    await house.founded(asking(Removals(policy=RemovalPolicy.REVIEW)))
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ada", CLEO, enabled=False), *person("ann", ADA), *OTHERS)
+    assert (await logins(house)) == {ADA: Login(ADA, "active", None, (CLEO,))}
+    login = await id_of(house, ADA)
+
+    await house.approve()
+
+    assert (await logins(house))[ADA].state == "deactivated"
+    for _ in range(2):  # one for the name that is given up, one for who takes it
+        await house.sync_later(*person("ada", CLEO, enabled=False), *person("ann", ADA), *OTHERS)
+    assert (await logins(house)) == {CLEO: ended("disabled", CLEO, CLEO), ADA: active(ADA)}
+    assert await id_of(house, CLEO) == login
 
 
 async def test_a_discarded_hold_keeps_its_logins(house: House) -> None:

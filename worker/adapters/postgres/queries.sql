@@ -233,9 +233,9 @@ WHERE j.leaving > 0 OR j.gone > 0 OR j.lingering > 0
 ORDER BY j.domain COLLATE "C"
 
 -- name: count_discarded
--- Those still absent of a hold that a person discarded, also if its set has changed since.
+-- Those still absent of a hold that a person discarded, also if its set has changed since; not those of whom only a login waited.
 SELECT count(*) AS kept, coalesce((array_agg(t.address ORDER BY t.address))[1:20], '{}') AS sample
-FROM touched t JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = t.address AND NOT c.approved
+FROM touched t JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = t.address AND NOT c.approved AND c.change <> 'deactivated'
 WHERE t.becomes IN ('missing', 'grace') AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid'
 
 -- name: count_replaced
@@ -778,6 +778,7 @@ WHERE i.directory_id = :directory_id
 
 -- name: touch_approved
 -- The addresses of a hold's set that are still on their way out of its directory: who was missing enters grace now.
+-- Not those of whom only a login waited: a word on a login is none on the address of that name, missing here and held elsewhere.
 WITH others AS (
     SELECT h.address, CASE WHEN bool_or(d.step IS NULL OR d.step = 'missing') THEN 'valid'
                            WHEN bool_or(d.step = 'grace') THEN 'grace'
@@ -792,7 +793,7 @@ SELECT c.address, d.step, 'grace', o.elsewhere, c.kind, c.is_primary,
 FROM rollcall.change_set c
 JOIN rollcall.departure d ON d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = c.address
 LEFT JOIN others o ON o.address = c.address
-WHERE c.set_id = :hold_id AND NOT c.approved AND d.step IN ('missing', 'grace') AND NOT d.decided
+WHERE c.set_id = :hold_id AND NOT c.approved AND c.change <> 'deactivated' AND d.step IN ('missing', 'grace') AND NOT d.decided
 
 -- name: approve_departures
 -- They go on by themselves, under whatever hold comes later.
@@ -1077,6 +1078,7 @@ ANALYZE login_shown
 -- one that the directory calls so; of several the one that is the user name already, else the first by its bytes; without any all are asked.
 -- Where it is not told, but guessed, the user name stays as long as it is shown.
 -- A login is known by its entry's id, also one that the same entry had in a directory that is deleted, or that stayed by hand.
+-- One whose end waits in a hold keeps its name: that is what it waits by.
 WITH own AS (
     SELECT DISTINCT ON (c.entry_id) c.entry_id, l.login_id, l.username, l.state, l.role, l.directory_id <> :directory_id AS taken_over
     FROM login_candidate c
@@ -1103,7 +1105,8 @@ SELECT entry_id, coalesce(login_id, gen_random_uuid()), username, state, role, c
     CASE WHEN reason IS NULL THEN 'active'
          WHEN state = 'active' AND (NOT :deactivates OR (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id))) THEN 'active'
          ELSE 'deactivated' END,
-    reason, CASE WHEN present AND leads AND (claim IS DISTINCT FROM username OR state = 'released') THEN claim END
+    reason, CASE WHEN present AND leads AND (claim IS DISTINCT FROM username OR state = 'released')
+            AND NOT (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id)) THEN claim END
 FROM judged
 WHERE (login_id IS NOT NULL OR (present AND reason IS NULL)) AND NOT (taken_over IS TRUE AND reason IS NOT NULL)
 
