@@ -1,43 +1,56 @@
-"""A fleet of directories on the test clock, against the real store and the real broker: who was triggered when.
+"""A fleet of directories on the test clock, against the real store and the real broker: who was synced when.
 
-What reads directories is not part of it: a trigger is looked at where it reaches the queue that workers take it from.
+All is as in a worker but two things: time is the test's, and what reads a directory shows what ``Troubles`` says.
 """
 
 import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import aio_pika
 import orjson
 from typing_extensions import override
 
 from tests.integration.postgres.house import HQ, House, settings
+from tests.load.crew import Crew, staff
 from worker.adapters.postgres.schedule import PostgresSchedule
+from worker.adapters.rabbitmq.consumer import Consumer, ConsumerPorts
 from worker.adapters.rabbitmq.publisher import Publisher
-from worker.adapters.rabbitmq.topology import Broker, declare
+from worker.adapters.rabbitmq.topology import Broker
 from worker.domain.commands import SaveDirectory, SaveTenant
-from worker.domain.model import DirectoryId, Domain, Schedule, Secret, TenantId, Tier
-from worker.domain.schedule import EPOCH, phase
+from worker.domain.model import DirectoryId, Domain, Schedule, Secret, Server, TenantId, Tier
+from worker.domain.schedule import BACK_OFF_HOURS_MAX, EPOCH, phase
+from worker.flows.accept import Accept
+from worker.flows.bell import Bell
 from worker.flows.schedule import SchedulePorts, turn
-from worker.ports.broker import Message
+from worker.ports.broker import Delivery, Message
 from worker.ports.telemetry import NoTelemetry
 
 
-HOURS = (1, 3, 6, 12, 24)
+HOURS = (1, *(3,) * 2, *(6,) * 5, *(12,) * 6, *(24,) * 6)
+"""Of every twenty directories: most customers ask for once or a few times a day."""
 SPAN = timedelta(hours=48)
-TICK = timedelta(seconds=55)
-LATE_AT_MOST = timedelta(seconds=60)
+TICK = timedelta(seconds=100)
+"""Between two looks at what is due; one that is more than two minutes late counts as missed."""
+TICKS_UNTOLD = 20
+"""After so many the relay comes, which publishes what has gathered in full batches."""
 BITE = 200
 REPLICAS = 3
 DEATHS = 0.03
 """Of all looks: a replica dies with triggers in its hand."""
 WITHIN_S = 30
+PAUSE_S = 0.01
 TENANTS_AT_ONCE = 100
+
+TROUBLED = 21
+"""One of so many directories cannot be reached for a while."""
+TROUBLE = (timedelta(hours=6), timedelta(hours=26))
+"""From when to when, after the start."""
+HOUR = timedelta(hours=1)
 
 
 def tenant(number: int) -> str:
@@ -46,8 +59,18 @@ def tenant(number: int) -> str:
 
 
 def every_hours(number: int) -> int:
-    """A fifth of all for each interval."""
+    """How often a directory is synced."""
     return HOURS[number % len(HOURS)]
+
+
+def own_phase(number: int) -> timedelta:
+    """Where in its interval its times lie."""
+    return phase(TenantId(tenant(number)), DirectoryId(HQ), every_hours=every_hours(number))
+
+
+def aside(number: int) -> timedelta:
+    """A time within the hour that is half an hour away from all of its own."""
+    return own_phase(number) % HOUR + HOUR / 2
 
 
 async def found(house: House, directories: int) -> None:
@@ -56,8 +79,12 @@ async def found(house: House, directories: int) -> None:
     for begin in range(0, directories, TENANTS_AT_ONCE):
         numbers = range(begin, min(begin + TENANTS_AT_ONCE, directories))
         for number in numbers:
-            form = settings(schedule=Schedule(automatic=True, every_hours=every_hours(number)))
-            make = SaveTenant(Tier.STANDARD, (Domain(f"{tenant(number)}.example.com"),), None, None)
+            name = tenant(number)
+            form = settings(
+                servers=(Server(f"ldap.{name}.example.com"),),
+                schedule=Schedule(automatic=True, every_hours=every_hours(number)),
+            )
+            make = SaveTenant(Tier.STANDARD, (Domain(f"{name}.example.com"),), None, None)
             save = SaveDirectory(
                 directory=DirectoryId(HQ),
                 settings=form,
@@ -67,53 +94,88 @@ async def found(house: House, directories: int) -> None:
                 force=False,
                 revision=None,
             )
-            name = tenant(number)
             await house.store(house.received(make, tenant=name), house.received(save, tenant=name))
         await house.carry()
 
 
-def expected(number: int, begin: datetime, end: datetime) -> list[datetime]:
-    """The times of a directory within the span, told a second time: every so many hours, at its phase."""
-    interval = timedelta(hours=every_hours(number))
-    own = phase(TenantId(tenant(number)), DirectoryId(HQ), every_hours=every_hours(number))
-    place = (begin - EPOCH) // interval * interval + EPOCH + own - interval
-    times = []
-    while place <= end:
-        if begin < place:
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the customers' directories show, by the clock."""
+
+    begin: datetime
+
+    def is_away(self, number: int, now: datetime) -> bool:
+        """Whether a directory cannot be reached; begins and ends half an hour away from all of its own times."""
+        begin, end = (self.begin + each + aside(number) for each in TROUBLE)
+        return number % TROUBLED == 0 and begin <= now < end
+
+    def day(self, number: int, now: datetime) -> int:
+        """How many new people a directory has by now; they come half an hour away from its own times, too."""
+        return (now - self.begin - aside(number)) // timedelta(days=1) + 1
+
+    def offered(self, host: str, now: datetime) -> list[str] | None:
+        """Who is in the directory on this host; one more every day."""
+        _, name, _ = host.split(".", 2)
+        number = int(name[1:])
+        if self.is_away(number, now):
+            return None
+        return staff(f"{name}.example.com", day=self.day(number, now))
+
+    def expected(self, number: int, end: datetime) -> tuple[list[datetime], datetime]:
+        """The times of a directory, told a second time, and the one after them.
+
+        Every so many hours at its phase; while it keeps failing after 1, 1, 2, 4 … of its intervals, at least once a day.
+        """
+        interval = timedelta(hours=every_hours(number))
+        place = (self.begin - EPOCH) // interval * interval + EPOCH + own_phase(number) - interval
+        while place <= self.begin:
+            place += interval
+        times, failures = [], 0
+        while place <= end:
             times.append(place)
-        place += interval
-    return times
+            failures = failures + 1 if self.is_away(number, place) else 0
+            most = max(1, BACK_OFF_HOURS_MAX // every_hours(number))
+            place += interval * min(2 ** max(0, failures - 1), most)
+        return times, place
 
 
-class Queue:
-    """The queue of triggers as a worker sees it: what arrived when, each id once, as the door counts it."""
+@dataclass(slots=True)
+class Door:
+    """Acceptance as a worker has it, that notes what was made durable when, each id once."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._more = asyncio.Event()
-        self.seen: dict[str, tuple[str, datetime]] = {}
-        self.repeats = 0
+    house: House
+    accept: Accept
+    seen: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    repeats: int = 0
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def take(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        """Note one message."""
-        told = orjson.loads(message.body)
-        assert (told["type"], told["data"]["trigger"]) == ("rollcall.sync.request.v1", "scheduled")
-        self.repeats += told["id"] in self.seen
-        self.seen.setdefault(told["id"], (told["subject"], self._house.clock.at))
-        await message.ack()
+    @classmethod
+    def of(cls, house: House) -> "Door":
+        """The door of a house."""
+        accept = Accept(
+            intake=house.intake,
+            vault=house.vault,
+            telemetry=NoTelemetry(),
+            carry_bell=Bell(),
+            reply_prefixes=(),
+        )
+        return cls(house, accept)
+
+    async def __call__(self, batch: Sequence[Delivery]) -> None:
+        """Take one batch in."""
+        await self.accept(batch)
+        for told in (orjson.loads(each.body) for each in batch):
+            assert told["type"] == "rollcall.sync.request.v1"
+            assert told["data"]["trigger"] == "scheduled"
+            self.repeats += told["id"] in self.seen
+            self.seen.setdefault(told["id"], (told["subject"], self.house.clock.at))
         self._more.set()
 
-    async def sweep(self, broker: Broker) -> None:
-        """Delete what was declared at the broker."""
-        async with await aio_pika.connect(broker.url, timeout=WITHIN_S) as connection:
-            channel = await connection.channel()
-            for queue in broker.topology.queues:
-                await channel.queue_delete(queue.name)
-            for exchange in broker.topology.exchanges:
-                await channel.exchange_delete(exchange)
+    async def ping(self) -> None:
+        """The store is there."""
 
     async def has(self, ids: set[str]) -> None:
-        """Wait until all of these have arrived."""
+        """Wait until all of these have been taken in."""
         async with asyncio.timeout(WITHIN_S):
             while not ids <= self.seen.keys():
                 self._more.clear()
@@ -140,11 +202,13 @@ class Confirmed:
 
 @dataclass(slots=True)
 class Fleet:
-    """Replicas that come, look, publish and are killed."""
+    """Replicas that come, look, publish and are killed, and workers that do what was published."""
 
     house: House
     broker: Broker
-    queue: Queue
+    door: Door
+    crew: Crew
+    world: World
     chance: random.Random
     replicas: list[Confirmed] = field(default_factory=list)
     killed: int = 0
@@ -153,12 +217,16 @@ class Fleet:
 
     async def play(self, span: timedelta) -> None:
         """Let that much time pass."""
-        end = self.house.clock.at + span
-        while self.house.clock.at < end:
+        for number in range(1, span // TICK + 1):
             self.house.clock.at += TICK
             await self._tick()
-            await self.queue.has(self.fresh)
-            self.fresh.clear()
+            if self.fresh:
+                await self.door.has(self.fresh)
+                self.fresh.clear()
+                await self.crew.work()
+            if number % TICKS_UNTOLD == 0:
+                await self.crew.tell()
+        await self.crew.tell()
 
     async def _tick(self) -> None:
         """Some replicas look at once; now and then one dies with triggers in its hand, and another comes."""
@@ -201,36 +269,60 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet_of(house: House, broker: Broker, *, seed: int) -> AsyncIterator[Fleet]:
-    """Give replicas and the queue they publish to; all connections are closed afterwards."""
-    async with await aio_pika.connect(broker.url, timeout=WITHIN_S) as connection:
-        await declare(connection, broker)
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=BITE)
-        queue = Queue(house)
-        source = await channel.get_queue(broker.topology.scheduled, ensure=False)
-        await source.consume(queue.take)
-        # a history to be played again, not a secret
-        fleet = Fleet(house, broker, queue, random.Random(seed))  # noqa: S311
+    """Give replicas, and workers who take what they publish; all connections are closed afterwards."""
+    # a history to be played again, not a secret
+    chance = random.Random(seed)  # noqa: S311
+    clock, world, door = house.clock, World(house.clock.at), Door.of(house)
+    relaying = Publisher(broker, now=lambda: clock.at)
+    crew = Crew(house, relaying, chance, lambda host: world.offered(host, clock.at))
+    fleet = Fleet(house, broker, door, crew, world, chance)
+    consumer = Consumer(broker, ConsumerPorts(door, door.ping, NoTelemetry()))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(consumer.run())
         try:
+            await ready(consumer)
             yield fleet
         finally:
-            for replica in fleet.replicas:
-                await replica.close()
+            await consumer.stop()
+            for publisher in (relaying, *(each.publisher for each in fleet.replicas)):
+                await publisher.close()
+
+
+async def ready(consumer: Consumer) -> None:
+    """Wait until it takes what is published."""
+    async with asyncio.timeout(WITHIN_S):
+        while not consumer.figures.is_ready:  # noqa: ASYNC110 - figures are written, not told
+            await asyncio.sleep(PAUSE_S)
+
+
+ENDED = """
+SELECT CASE WHEN r.state <> 'completed' THEN r.state WHEN r.verdict <> 'apply' THEN r.verdict
+    WHEN (r.counts ->> 'added')::int > 0 THEN 'applied' ELSE 'unchanged' END AS state, count(*)
+FROM api.run r GROUP BY 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Punctuality:
-    """How the times that were kept compare with those that should have been."""
+    """How the times that were kept compare with those that should have been, and what became of them."""
 
     directories: int
     triggers: int
     repeats: int
     killed: int
+    workers_killed: int
     lateness: tuple[timedelta, ...]
     wrong: tuple[str, ...]
-    """Customers with another number of triggers than times."""
+    """Customers with another number of triggers than times, or another time told for the next."""
+    runs: Counter[str]
+    """All of them, by state."""
+    expected_runs: Counter[str]
     by_minute: Counter[int]
     by_hour: Counter[int]
+    deviation_of_minutes: float
+    """Of a fair spread over the hour's twelfths: those of every hour come to the same minute again and again."""
+    deviation_of_hours: float
+    """Of a fair spread over the hours of the day, where most directories have a few of their own."""
 
     @property
     def worst(self) -> timedelta:
@@ -241,9 +333,11 @@ class Punctuality:
     def __str__(self) -> str:
         """For people: figures and histograms."""
         return (
-            f"{self.triggers} triggers of {self.directories} directories in {SPAN}, {self.killed} replicas killed, "
+            f"{self.triggers} triggers of {self.directories} directories in {SPAN}, {self.killed} schedulers killed, "
             f"{self.repeats} triggers told again under their id; worst lateness {self.worst.total_seconds():.0f} s at "
             f"a look every {TICK.total_seconds():.0f} s"
+            f"\nruns: {', '.join(f'{count} {state}' for state, count in self.runs.most_common())}; "
+            f"{self.workers_killed} workers killed with runs in their hands"
             f"\n{histogram(self.by_minute, each='minute')}\n{histogram(self.by_hour, each='hour')}"
         )
 
@@ -254,45 +348,84 @@ class Punctuality:
 
     @property
     def fullest_by_chance(self) -> float:
-        """Four standard deviations of a fair spread: those of every hour come to the same minute 48 times."""
-        return 1 + 4 / math.sqrt(self.directories / len(HOURS) / 12)
+        """Four standard deviations of a fair spread."""
+        return 1 + 4 * self.deviation_of_minutes / (len(self.lateness) / 12)
+
+    @property
+    def fullest_hour_by_chance(self) -> float:
+        """As many more than its share in one hour of the day."""
+        return self.triggers / 24 + 4 * self.deviation_of_hours
 
     def faults(self) -> Sequence[str]:
         """What is not as promised."""
-        triggers = len(self.lateness)
         told = {
-            f"other counts than times: {self.wrong[:5]}": self.wrong,
+            f"other times than its own: {self.wrong[:5]}": self.wrong,
             "triggered before its time": min(self.lateness) < timedelta(0),
-            f"late by {self.worst}": self.worst >= LATE_AT_MOST,
+            f"late by {self.worst}": self.worst >= TICK,
+            f"other runs than {dict(self.expected_runs)}": self.runs != self.expected_runs,
             "too many at one time of the hour": self.fullest >= self.fullest_by_chance,
-            "too many in one hour of the day": max(self.by_hour.values()) >= 1.25 * triggers / 24,
+            "too many in one hour of the day": max(self.by_hour.values())
+            >= self.fullest_hour_by_chance,
         }
         return [text for text, is_so in told.items() if is_so]
 
 
-def judged(fleet: Fleet, directories: int, begin: datetime) -> Punctuality:
-    """Compare every directory's triggers with its times."""
+async def judged(fleet: Fleet, directories: int) -> Punctuality:
+    """Compare every directory's triggers, runs and next time with its own times."""
     told: dict[str, list[datetime]] = {tenant(number): [] for number in range(directories)}
-    for name, at in fleet.queue.seen.values():
+    for name, at in fleet.door.seen.values():
         told[name].append(at)
-    lateness, wrong = [], []
+    nexts = {
+        each["tenant"]: each["next_sync_at"]
+        for each in await fleet.house.fetch("SELECT tenant, next_sync_at FROM api.directory")
+    }
+    lateness, wrong, runs = [], [], Counter[str]()
     for number in range(directories):
-        planned = expected(number, begin, fleet.house.clock.at)
+        planned, after = fleet.world.expected(number, fleet.house.clock.at)
         happened = sorted(told[tenant(number)])
-        if len(happened) != len(planned):
+        if len(happened) != len(planned) or nexts[tenant(number)] != after:
             wrong.append(tenant(number))
         lateness += [at - due for at, due in zip(happened, planned, strict=False)]
+        runs.update(_states(fleet.world, number, planned))
+    ended = await fleet.house.fetch(ENDED)
     times = [at for each in told.values() for at in each]
     return Punctuality(
         directories=directories,
-        triggers=len(fleet.queue.seen),
-        repeats=fleet.queue.repeats,
+        triggers=len(fleet.door.seen),
+        repeats=fleet.door.repeats,
         killed=fleet.killed,
+        workers_killed=fleet.crew.killed,
         lateness=tuple(lateness),
         wrong=tuple(wrong),
+        runs=Counter({each["state"]: each["count"] for each in ended}),
+        expected_runs=runs,
         by_minute=Counter(at.minute // 5 * 5 for at in times),
         by_hour=Counter(at.hour for at in times),
+        deviation_of_minutes=math.sqrt(_variance(map(len, told.values()), among=12)),
+        deviation_of_hours=math.sqrt(
+            sum(_variance([2], among=every_hours(each)) for each in range(directories))
+        ),
     )
+
+
+def _variance(counts: Iterable[int], *, among: int) -> float:
+    """Of how many lie in one of so many places, if each of these goes to one of them by chance."""
+    return sum(count**2 for count in counts) * (among - 1) / among**2
+
+
+def _states(world: World, number: int, times: Sequence[datetime]) -> list[str]:
+    """What becomes of each run: read for the first time or with somebody new applies, the same again changes nothing."""
+    states, known = [], -1
+    for at in times:
+        day = world.day(number, at)
+        if world.is_away(number, at):
+            states.append("failed")
+        elif day > known:
+            states.append("applied")
+            known = day
+        else:
+            states.append("unchanged")
+    return states
 
 
 def histogram(starts: Counter[int], *, each: str) -> str:
