@@ -101,6 +101,10 @@ async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=UUID)
 
 
+async def _keep(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Hand a connection back as it is: nothing here outlasts its transaction, so RESET ALL would be a round trip for nothing."""
+
+
 async def open_pool(url: str, *, size: int) -> Pool:
     """Connect; the pool is as large as the number of transactions at once, not of runs.
 
@@ -114,6 +118,7 @@ async def open_pool(url: str, *, size: int) -> Pool:
             command_timeout=COMMAND_S,
             timeout=ACQUIRE_S,
             init=_prepare,
+            reset=_keep,
             max_inactive_connection_lifetime=300,
             server_settings={
                 "application_name": "rollcall",
