@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 PAGED_RESULTS = "1.2.840.113556.1.4.319"
 """RFC 2696."""
+AGING = "1.3.6.1.4.1.42.2.27.8.5.1"
+"""draft-behera-ldap-password-policy-10 section 6: who offers it knows how old passwords may grow."""
 WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 """RFC 4532."""
 

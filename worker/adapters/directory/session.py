@@ -187,19 +187,19 @@ class Session:
         """Return all values of one attribute below a base. Raises a DirectoryFailure, after SCHEMA_S at the latest."""
         return await self._schema_search(base, 2, text, (name,))
 
+    async def entry(self, name: str, attributes: tuple[str, ...]) -> dict[str, list[bytes]]:
+        """Return some attributes of one entry, those that it shows us. Raises a DirectoryFailure, after SCHEMA_S at the latest."""
+        found = await self._small_search(name, 0, ANY, attributes)
+        shown = {
+            key.lower(): values for each in found for key, values in each.items() if key != NAME
+        }
+        return {key: shown[key.lower()] for key in attributes if shown.get(key.lower())}
+
     async def _schema_search(
         self, base: str, scope: int, text: str, names: tuple[str, ...]
     ) -> list[bytes]:
         """Return all values of some attributes, as the server sent them."""
-        connection = self._open_connection()
-        self._client.set_raw_attributes(unique((*self._raw, *names)))
-        asking = connection.ask(lambda: connection.search(base, scope, text, list(names)))
-        within_s = min(self._limits.page_s, SCHEMA_S)
-        found: list[RawEntry] = await self._await(asking, Doing(Stage.READ), within_s=within_s)
-        result = self._result(Stage.READ)
-        check_count(result, len(found))
-        if result.values > SCHEMA_VALUES:
-            return []
+        found = await self._small_search(base, scope, text, names)
         return [
             value
             for entry in found
@@ -207,6 +207,19 @@ class Session:
             if name != NAME
             for value in values
         ]
+
+    async def _small_search(
+        self, base: str, scope: int, text: str, names: tuple[str, ...]
+    ) -> list[RawEntry]:
+        """Return what a search without pages finds; nothing if that is more than anybody would look for so."""
+        connection = self._open_connection()
+        self._client.set_raw_attributes(unique((*self._raw, *names)))
+        asking = connection.ask(lambda: connection.search(base, scope, text, list(names)))
+        within_s = min(self._limits.page_s, SCHEMA_S)
+        found: list[RawEntry] = await self._await(asking, Doing(Stage.READ), within_s=within_s)
+        result = self._result(Stage.READ)
+        check_count(result, len(found))
+        return [] if result.values > SCHEMA_VALUES else found
 
     async def first_page(self, search: "Search") -> "Answer":
         """Begin a search and return its first page, or all of it from a server without paging."""
