@@ -16,7 +16,8 @@ import asyncpg
 from tests.bench.figures import Figure, table, write
 from tests.conftest import PREFIX, drop_database, in_database, migrate
 from tests.integration.postgres.house import House
-from tests.load.fleet import SPAN, TICK, Punctuality, fleet_of, found, judged
+from tests.load.fleet import SPAN, TICK, fleet_of, found
+from tests.load.punctuality import Punctuality, judged
 from tests.servers.daemon import PROJECT
 from worker.adapters.postgres.pool import open_pool
 from worker.adapters.rabbitmq.topology import Broker, Topology

@@ -4,7 +4,8 @@ import pytest
 
 from tests.conftest import Servers
 from tests.integration.postgres.house import House
-from tests.load.fleet import SPAN, fleet_of, found, judged
+from tests.load.fleet import SPAN, fleet_of, found
+from tests.load.punctuality import judged
 from worker.adapters.rabbitmq.topology import Broker, Topology
 
 
