@@ -132,9 +132,9 @@ def may_be_same(one: Account, other: Account) -> bool:
     r"""Tell whether two names may stand for one account of a directory; in doubt they do.
 
     Two DNs that differ are two entries. Else one short name is one account, wherever it is asked for: ``user@a`` and
-    ``user@b`` may be. A short name and the first part of a DN need not be alike (in Active Directory the latter is
-    often a person's full name), nor ``user@domain`` and ``DOMAIN\user``: names of different spelling that go to a
-    common host count as one whatever they say.
+    ``user@b`` may be. At a common host all others count as one whatever they say, but for two DNs and two of
+    ``DOMAIN\user``: an entry is often called by the person's full name, ``user@domain`` may be free text or the
+    account's own name, and Active Directory takes a SID, a GUID or a display name as well (MS-ADTS section 5.1.1.1.1).
     """
     if one.bind_name == other.bind_name:
         return True
@@ -143,7 +143,7 @@ def may_be_same(one: Account, other: Account) -> bool:
         return normal_dn(one.bind_name) == normal_dn(other.bind_name)
     if short_names(one.bind_name) & short_names(other.bind_name):
         return True
-    return spellings[0] is not spellings[1] and bool(one.hosts & other.hosts)
+    return spellings != (Spelling.LOGON, Spelling.LOGON) and bool(one.hosts & other.hosts)
 
 
 @dataclass(frozen=True, slots=True)

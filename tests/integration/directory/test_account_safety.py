@@ -336,6 +336,46 @@ async def test_presses_under_three_spellings_lock_nobody(
         assert await doctor(house, right, password=PASSWORD) in {"ok", "addresses.other_domains"}
 
 
+async def test_presses_under_names_that_only_the_domain_can_tell_lock_nobody(
+    house: House, samba: Samba, form: MakeForm
+) -> None:
+    """It takes a SID, a GUID and two of user@domain for the account as well."""
+    settings = form("safe-named")
+    await house.save_tenant(ad_domain.MAIL)
+    samba.set(ad_domain.account("safe-named"), userPrincipalName="many.names@elsewhere.example")
+    (entry,) = samba.search(
+        ad_domain.account("safe-named"), "(objectClass=*)", "objectSid", "objectGUID"
+    )
+    sid = sid_of(entry.attributes["objectsid"][0])
+    names = (
+        "many.names@elsewhere.example",
+        upn("safe-named"),
+        f"<GUID={entry.attributes['objectguid'][0].hex()}>",
+        f"<SID={sid}>",
+        sid,
+    )
+
+    codes = [
+        await doctor(house, replace(settings, bind_name=name), password=f"guess {attempt}")
+        for attempt in range(2)
+        for name in names
+    ]
+
+    assert codes == ["sign_in.wrong_password"] * REFUSALS_MAX + ["sign_in.waiting"] * 8
+    assert refusals(samba, "safe-named") == REFUSALS_MAX
+    # and all are names of that account indeed
+    house.clock.forward(minutes=31)
+    for name in names:
+        right = replace(settings, bind_name=name)
+        assert await doctor(house, right, password=PASSWORD) in {"ok", "addresses.other_domains"}
+
+
+def sid_of(value: bytes) -> str:
+    """How a SID is written (MS-DTYP section 2.4.2)."""
+    parts = [int.from_bytes(value[at : at + 4], "little") for at in range(8, len(value), 4)]
+    return "-".join(["S", str(value[0]), str(int.from_bytes(value[2:8], "big")), *map(str, parts)])
+
+
 @pytest.mark.timeout(180)
 async def test_doctors_syncs_failovers_and_two_workers_at_once(
     house: House, samba: Samba, form: MakeForm
