@@ -106,7 +106,7 @@ class TenantSave(Form):
         BLANK_IS_ABSENT,
         shown(
             "Reseller",
-            "The reseller above this customer, if there is one.",
+            "The reseller above this customer. Left out, there is none, also if there was one: unlike domains it is told with every save.",
             group="tenant",
             enter="Enter 1 to 64 letters, digits, _ or -, or leave it out.",
             example="acme",
