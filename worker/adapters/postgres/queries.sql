@@ -1244,10 +1244,13 @@ FROM login_entry e WHERE e.leads AND e.addresses > :most AND e.conflict IS NULL 
 ON CONFLICT (tenant_id, directory_id, entry_id, address) DO NOTHING
 
 -- name: count_login_conflicts
--- How many claims of a directory's entries are not met, and the first of them.
-SELECT count(*) AS conflicts,
-    coalesce((array_agg(address ORDER BY address, entry_id))[1:20], '{}') AS addresses, coalesce((array_agg(code ORDER BY address, entry_id))[1:20], '{}') AS codes
-FROM rollcall.login_conflict WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+-- How many claims of a directory's entries are not met, and the first addresses of which they are: each once, however many claim it.
+SELECT coalesce(sum(claims), 0)::bigint AS conflicts,
+    coalesce((array_agg(address ORDER BY address, code))[1:20], '{}') AS addresses, coalesce((array_agg(code ORDER BY address, code))[1:20], '{}') AS codes
+FROM (
+    SELECT address, code, count(*) AS claims FROM rollcall.login_conflict
+    WHERE tenant_id = :tenant_id AND directory_id = :directory_id GROUP BY address, code
+) told
 
 -- name: count_login_entries
 -- Whether there is anything to look at, and whether an entry has very many addresses.
