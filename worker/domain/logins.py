@@ -183,7 +183,7 @@ def _kept(login: Login, shown: Shown, terms: Terms) -> Login:
     if login.state is LoginState.RELEASED:
         return login  # until it has a name
     if shown.reason is None:
-        return _active(login, terms)
+        return _active(login, terms) if shown.present else login  # what is missing lets nobody in
     if login.state is LoginState.ACTIVE and terms.may_end and not _waits(login, shown, terms):
         return replace(login, state=LoginState.DEACTIVATED, reason=shown.reason, since=terms.now)
     return login

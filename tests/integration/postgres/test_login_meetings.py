@@ -5,7 +5,9 @@ from tests.integration.postgres.logins import (
     ADA,
     BOB,
     CLEO,
+    OTHERS,
     asking,
+    logins,
     person,
 )
 from worker.domain.model import RemovalPolicy, Removals
@@ -44,6 +46,18 @@ async def waiting(house: House) -> set[tuple[str, str]]:
 
 
 # --- undo ----------------------------------------------------------------------
+
+
+async def test_an_undone_stranger_is_let_in_by_no_run_that_does_not_show_them(house: House) -> None:
+    """Their address is missing from the undo on; missing is not there."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ada", ADA), *person("cleo", CLEO), *OTHERS)
+    await house.undo()
+
+    await house.sync_later(*person("ada", ADA), *OTHERS, minutes=10)
+
+    assert (await logins(house))[CLEO].state == "deactivated"
 
 
 # --- what is told --------------------------------------------------------------

@@ -1102,7 +1102,7 @@ WITH own AS (
 )
 INSERT INTO login_entry (entry_id, login_id, was_username, was_state, was_role, taken_over, leads, addresses, becomes, reason, claim)
 SELECT entry_id, coalesce(login_id, gen_random_uuid()), username, state, role, coalesce(taken_over, false), leads, addresses,
-    CASE WHEN reason IS NULL THEN 'active'
+    CASE WHEN reason IS NULL AND (present OR state = 'active') THEN 'active'
          WHEN state = 'active' AND (NOT :deactivates OR (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id))) THEN 'active'
          ELSE 'deactivated' END,
     reason, CASE WHEN present AND leads AND (claim IS DISTINCT FROM username OR state = 'released')
