@@ -97,8 +97,6 @@ class Shown:
     """Each address it shows, and whether it is primary."""
     missing: frozenset[Address] = frozenset()
     """Valid still, and not shown."""
-    is_departing: bool = False
-    """It has an address in grace, or removed."""
     is_enabled: bool = True
     is_wanted: bool = True
     """Of a kind that gets logins."""
@@ -190,10 +188,9 @@ def _kept(login: Login, shown: Shown, terms: Terms) -> Login:
 
 
 def _waits(login: Login, shown: Shown, terms: Terms) -> bool:
-    """Whether the end of a login waits in a hold; who is gone with an address goes by that address."""
+    """Whether the end of a login waits in a hold."""
     ends = login.state is LoginState.ACTIVE and shown.reason is not None and terms.may_end
-    is_by_address = shown.reason is LoginReason.GONE and shown.is_departing
-    return terms.is_held and ends and not is_by_address
+    return terms.is_held and ends
 
 
 def _active(login: Login, terms: Terms) -> Login:

@@ -1,17 +1,24 @@
 """Where logins meet what else happens: holds, approvals, undo, other directories, other settings. Nobody is let in or locked out by it."""
 
-from tests.integration.postgres.house import House, Row
+from dataclasses import replace
+
+from tests.integration.postgres.house import House, Row, settings
 from tests.integration.postgres.logins import (
     ADA,
     BOB,
     CLEO,
     OTHERS,
+    Login,
+    active,
     asking,
+    crowd,
+    ended,
     logins,
     person,
 )
-from worker.domain.model import RemovalPolicy, Removals
-from worker.domain.outcomes import Applied
+from tests.integration.postgres.test_login_decisions import codes, states
+from worker.domain.model import RemovalPolicy, Removals, Tier
+from worker.domain.outcomes import Applied, Held
 
 
 STRICT = Removals()
@@ -42,7 +49,116 @@ async def waiting(house: House) -> set[tuple[str, str]]:
 # --- what hides behind an address ----------------------------------------------
 
 
+async def test_an_alias_let_go_hides_no_disabling(house: House) -> None:
+    """A person approved that aliases leave; that half a company is disabled the day after is another matter."""
+    await house.founded(asking(STRICT))
+    await house.sync(*two_each(20))
+    await house.sync_later(*crowd(20))
+    await house.approve()
+
+    outcome = await house.sync_later(*crowd(20, enabled=False))
+
+    assert codes(outcome) >= {"domain_half"}
+    assert await states(house) == {"active": 20}
+
+
+async def test_an_alias_that_is_gone_hides_no_migration(house: House) -> None:
+    """Old aliases are kept for 30 days, and explain no login's end: the same people under new ids are held."""
+    await house.founded(asking(STRICT))
+    await house.sync(*two_each(20))
+    await house.sync_later(*crowd(20))
+    await house.approve()
+    await house.sync_later(*crowd(20), minutes=4 * DAY)
+    assert await house.look("x1@example.com") == "unknown"
+    await house.sync_later(*crowd(20), minutes=8 * DAY)
+
+    moved = [each for n in range(20) for each in person(f"new{n}", f"p{n}@example.com")]
+    outcome = await house.sync_later(*moved)
+
+    assert codes(outcome) >= {"domain_half"}
+    assert await states(house) == {"active": 20}
+
+
+async def test_a_hold_keeps_logins_whose_aliases_are_in_grace(house: House) -> None:
+    """New ids for everybody while aliases are on their way out: it is held, and held means that nobody is locked out."""
+    everyone, others = two_each(20), crowd(200)[20:]
+    await house.founded(asking(replace(STRICT, min_count=25)))
+    await house.sync(*everyone, *others)
+    for _ in range(2):
+        assert not isinstance(await house.sync_later(*crowd(20), *others), Held)
+    assert await house.look("x1@example.com") == "grace"
+
+    moved = [
+        each for n in range(200) for each in person(f"{'new' * (n < 30)}p{n}", f"p{n}@example.com")
+    ]
+    outcome = await house.sync_later(*moved)
+
+    assert isinstance(outcome, Held)
+    assert await states(house) == {"active": 200}
+
+
+async def test_the_login_of_a_leaver_is_reviewed_although_another_directory_holds_the_address(
+    house: House,
+) -> None:
+    """The list loses nothing; the person loses the quarantine, and each such end is to be seen by somebody."""
+    await house.founded(asking(REVIEW))
+    await house.save_directory(settings(), directory="lab")
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync(ADA, directory="lab")
+
+    outcome = await house.sync_later(*OTHERS)
+    assert codes(outcome) == {"review"}
+    assert await waiting(house) == {(ADA, "deactivated")}
+    await house.sync_later(*OTHERS)
+    assert await logins(house) == {ADA: active(ADA)}
+    await house.approve()
+
+    assert (await logins(house))[ADA].state == "deactivated"
+    for _ in range(2):
+        assert not isinstance(await house.sync_later(*OTHERS), Held)
+        assert (await logins(house))[ADA].state == "deactivated"
+    assert await house.look(ADA) == "valid"
+
+
+async def test_a_login_waits_beside_its_name_that_was_let_go_before(house: House) -> None:
+    """The address was approved and is in grace; that Ada is disabled now is a question of its own, and can be answered."""
+    cleo = person("cleo", CLEO)
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("ada", ADA, BOB), *cleo, *OTHERS)
+    await house.sync_later(*person("ada", CLEO, BOB), *cleo, *OTHERS)
+    await house.approve()
+    assert (await logins(house))[ADA] == Login(ADA, "active", None, (BOB,))
+
+    away = person("ada", CLEO, BOB, enabled=False)
+    for _ in range(2):
+        outcome = await house.sync_later(*away, *cleo, *OTHERS)
+        assert codes(outcome) == {"review"}
+        assert await waiting(house) == {(ADA, "deactivated")}
+        assert (await house.hold()).version == 1
+    await house.approve()
+
+    assert (await logins(house))[ADA] == ended("disabled", ADA, BOB)
+
+
 # --- approvals -----------------------------------------------------------------
+
+
+async def test_an_address_waits_as_one_where_a_login_of_its_name_waited_before(
+    house: House,
+) -> None:
+    """Logins are looked after no more, and now Ada has left: what the set says of her name must not be what it said of her login."""
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ada", ADA, enabled=False), *OTHERS)
+    first = await house.hold()
+    await house.save_tenant(tier=Tier.STANDARD)
+
+    await house.sync_later(*OTHERS)
+
+    assert await waiting(house) == {(ADA, "removed")}
+    assert (await house.hold()).version == first.version + 1
+    await house.approve()
+    assert await house.look(ADA) == "grace"
 
 
 # --- undo ----------------------------------------------------------------------
@@ -75,3 +191,32 @@ async def test_a_shared_address_is_told_once(house: House) -> None:
     assert isinstance(outcome, Applied)
     assert [each["address"] for each in outcome.counts.logins.unmet] == [info]
     assert outcome.counts.logins.conflicts == 3
+
+
+async def test_a_no_keeps_a_login_whose_address_came_back_with_somebody_else(house: House) -> None:
+    """A person wanted Bob kept; that his address is Cleo's now takes his login without a word only if nobody remembers."""
+    await house.founded(asking(STRICT))
+    few = crowd(9)
+    await house.sync(*person("bob", BOB), *few)
+    await house.sync_later(*few[:2])
+    await house.discard()
+
+    outcome = await house.sync_later(*person("cleo", CLEO, BOB), *few)
+
+    assert codes(outcome) == {"discarded"}
+    assert (await logins(house))[BOB].state == "active"
+
+
+async def test_a_hold_keeps_a_login_that_waited_when_its_entry_is_deleted(house: House) -> None:
+    """Disabled first and deleted then: nobody has said yes to either."""
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ada", ADA, enabled=False), *OTHERS)
+
+    for _ in range(2):
+        await house.sync_later(*OTHERS)
+
+    assert await logins(house) == {ADA: active(ADA)}
+    assert await waiting(house) == {(ADA, "removed")}
+    await house.approve()
+    assert await logins(house) == {ADA: ended("gone", ADA)}

@@ -724,11 +724,11 @@ SELECT hold_id, version, since, reasons, discarded_version FROM rollcall.hold WH
 
 -- name: hold_differs
 -- Whether what waits in the set of a standing hold is not what would be held now; and whether the set is to be written
--- anew: for that also those count who were approved before, and are back.
+-- anew: for that also those count who were approved before, and are back. Logins that waited do so no more where nobody looks after them.
 WITH before AS (
-    SELECT address, approved FROM rollcall.change_set WHERE set_id = :hold_id
+    SELECT address, approved, change = 'deactivated' AS is_login FROM rollcall.change_set WHERE set_id = :hold_id
 ), after AS (
-    SELECT address, approved FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
+    SELECT address, approved, false AS is_login FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
 ), differing AS (
     (TABLE before EXCEPT TABLE after) UNION ALL (TABLE after EXCEPT TABLE before)
 )
@@ -970,24 +970,24 @@ CREATE TEMP TABLE IF NOT EXISTS login_step (
 ) ON COMMIT DELETE ROWS
 
 -- name: fill_ending
--- Active logins whose entry the snapshot shows as disabled, or of a kind not asked for, or not at all although other entries have
--- its addresses now. Who is gone with an address goes by that address.
+-- Active logins whose entry the snapshot shows as disabled, or of a kind not asked for, or not at all although other entries, or other
+-- sources, have its addresses now. Who is gone with an address goes by that address, as long as it waits or goes itself: one that
+-- is in grace, was let go by a person or is removed explains nothing any more.
 WITH shown AS (
     SELECT entry_id, bool_or(enabled) AS enabled, min(kind) AS kind FROM stage GROUP BY entry_id
-), departing AS (
-    SELECT DISTINCT g.entry_id FROM diff g WHERE g.side = 'g' AND NOT EXISTS (SELECT FROM stage s WHERE s.address = g.address)
 ), leaving AS (
-    SELECT DISTINCT h.entry_id FROM touched t
+    SELECT h.entry_id, bool_or(t.becomes = 'missing') AS goes_by_it FROM touched t
     JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = t.address
-    WHERE t.becomes <> 'present' AND t.elsewhere IS DISTINCT FROM 'valid'
+    WHERE t.becomes <> 'present' AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid'
+    GROUP BY 1
 )
 INSERT INTO ending (login_id, username, counted)
-SELECT l.login_id, l.username, NOT EXISTS (SELECT FROM leaving g WHERE g.entry_id = l.entry_id)
+SELECT l.login_id, l.username, g.entry_id IS NULL
 FROM rollcall.login l
 LEFT JOIN shown s USING (entry_id)
-LEFT JOIN departing p USING (entry_id)
+LEFT JOIN leaving g USING (entry_id)
 WHERE l.directory_id = :directory_id AND l.state = 'active'
-    AND ((s.entry_id IS NULL AND p.entry_id IS NULL) OR NOT s.enabled OR NOT s.kind = ANY(:kinds::smallint[]))
+    AND ((s.entry_id IS NULL AND g.goes_by_it IS NOT TRUE) OR NOT s.enabled OR NOT s.kind = ANY(:kinds::smallint[]))
 
 -- name: count_ending
 -- For the guard, by the domain of the user name: logins that would be deactivated now, and those that runs deactivated in the window
@@ -1000,9 +1000,10 @@ WITH leaving AS (
     FROM rollcall.login l
     WHERE l.directory_id = :directory_id AND l.state = 'deactivated' AND l.reason IN ('disabled', 'not_wanted', 'gone')
         AND l.since > :window_from AND NOT l.approved
-        AND NOT EXISTS (SELECT FROM touched t WHERE t.address = l.username AND t.becomes <> 'present')
+        AND NOT EXISTS (SELECT FROM touched t WHERE t.address = l.username AND t.becomes <> 'present' AND t.elsewhere IS DISTINCT FROM 'valid')
         AND NOT EXISTS (SELECT FROM rollcall.departure d
-                        WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = l.username)
+                        WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = l.username
+                            AND rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) IS DISTINCT FROM 'valid')
     GROUP BY 1
 )
 SELECT j.domain, coalesce(m.recipients, 0) AS recipients, coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone,
@@ -1012,34 +1013,41 @@ LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id 
 ORDER BY j.domain COLLATE "C"
 
 -- name: count_discarded_logins
--- Those that would still be deactivated of a hold that a person discarded.
+-- Those that would still be deactivated of a hold that a person discarded, also if it was the address that waited then and is not absent now.
 SELECT count(*) AS kept, coalesce((array_agg(e.username ORDER BY e.username))[1:20], '{}') AS sample
-FROM ending e JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = e.username AND c.change = 'deactivated' AND NOT c.approved
+FROM ending e JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = e.username AND NOT c.approved
+WHERE c.change = 'deactivated' OR NOT EXISTS (
+    SELECT FROM touched t
+    WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid')
 
 -- name: count_ending_only
 -- Of the logins that wait, those whose user name does not wait as an address.
 SELECT count(*) AS waiting FROM ending e
-WHERE NOT EXISTS (SELECT FROM touched t WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND t.elsewhere IS DISTINCT FROM 'valid')
+WHERE NOT EXISTS (
+    SELECT FROM touched t
+    WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid')
 
 -- name: hold_differs_with_logins
--- As hold_differs, with the logins that wait: an address that came back, of which only a login waits now, is another set.
+-- As hold_differs, with the logins that wait: an address that came back, or was approved, of which only a login waits now, is another set.
 WITH before AS (
     SELECT address, approved, change = 'deactivated' AS is_login FROM rollcall.change_set WHERE set_id = :hold_id
 ), leaving AS (
     SELECT address, approved FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
 ), after AS (
-    SELECT address, approved, false AS is_login FROM leaving
-    UNION ALL SELECT username, false, true FROM ending e WHERE NOT EXISTS (SELECT FROM leaving l WHERE l.address = e.username)
+    SELECT address, approved, false AS is_login FROM leaving l WHERE NOT (l.approved AND EXISTS (SELECT FROM ending e WHERE e.username = l.address))
+    UNION ALL SELECT username, false, true FROM ending e WHERE NOT EXISTS (SELECT FROM leaving l WHERE l.address = e.username AND NOT l.approved)
 ), differing AS (
     (TABLE before EXCEPT TABLE after) UNION ALL (TABLE after EXCEPT TABLE before)
 )
 SELECT count(*) FILTER (WHERE NOT approved) > 0 AS differs, count(*) > 0 AS is_old FROM differing
 
 -- name: fill_hold_logins
--- The logins that wait for a person with it, by their user names.
-INSERT INTO rollcall.change_set (set_id, tenant_id, address, change, kind, is_primary)
+-- The logins that wait for a person with it, by their user names. Where the address of that name waits as well that one line is for both; one
+-- that was approved before needs no line of its own.
+INSERT INTO rollcall.change_set AS c (set_id, tenant_id, address, change, kind, is_primary)
 SELECT :set_id, :tenant_id, username, 'deactivated', 0, true FROM ending
-ON CONFLICT (set_id, address) DO NOTHING
+ON CONFLICT (set_id, address) DO UPDATE SET change = excluded.change, kind = excluded.kind, is_primary = excluded.is_primary, approved = false
+WHERE c.approved
 
 -- name: all_login_candidates
 -- Every entry that is there, or has a login.
@@ -1078,7 +1086,7 @@ ANALYZE login_shown
 -- one that the directory calls so; of several the one that is the user name already, else the first by its bytes; without any all are asked.
 -- Where it is not told, but guessed, the user name stays as long as it is shown.
 -- A login is known by its entry's id, also one that the same entry had in a directory that is deleted, or that stayed by hand.
--- One whose end waits in a hold keeps its name: that is what it waits by.
+-- One whose end waits in a hold keeps its name: that is what it waits by. Who is not active becomes so by being shown: what is missing was not.
 WITH own AS (
     SELECT DISTINCT ON (c.entry_id) c.entry_id, l.login_id, l.username, l.state, l.role, l.directory_id <> :directory_id AS taken_over
     FROM login_candidate c
@@ -1103,10 +1111,10 @@ WITH own AS (
 INSERT INTO login_entry (entry_id, login_id, was_username, was_state, was_role, taken_over, leads, addresses, becomes, reason, claim)
 SELECT entry_id, coalesce(login_id, gen_random_uuid()), username, state, role, coalesce(taken_over, false), leads, addresses,
     CASE WHEN reason IS NULL AND (present OR state = 'active') THEN 'active'
-         WHEN state = 'active' AND (NOT :deactivates OR (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id))) THEN 'active'
+         WHEN state = 'active' AND (NOT :deactivates OR :held) THEN 'active'
          ELSE 'deactivated' END,
     reason, CASE WHEN present AND leads AND (claim IS DISTINCT FROM username OR state = 'released')
-            AND NOT (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id)) THEN claim END
+            AND NOT (:held AND :deactivates AND state IS NOT DISTINCT FROM 'active' AND reason IS NOT NULL) THEN claim END
 FROM judged
 WHERE (login_id IS NOT NULL OR (present AND reason IS NULL)) AND NOT (taken_over IS TRUE AND reason IS NOT NULL)
 
