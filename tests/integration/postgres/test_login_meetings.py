@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.integration.postgres.house import House, Row, settings
 from tests.integration.postgres.logins import (
     ADA,
@@ -120,6 +122,20 @@ async def test_the_login_of_a_leaver_is_reviewed_although_another_directory_hold
     assert await house.look(ADA) == "valid"
 
 
+async def test_an_address_and_a_login_of_one_name_are_approved_together(house: House) -> None:
+    """Ada lost the address that is her name, and is disabled: one word on both, since the hold shows one line."""
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("ada", ADA, CLEO), *OTHERS)
+    await house.sync_later(*person("ada", CLEO, enabled=False), *OTHERS)
+    assert await waiting(house) == {(ADA, "removed")}
+
+    await house.approve()
+
+    assert await logins(house) == {ADA: ended("disabled", ADA, CLEO)}
+    assert (await house.last("hold.approved"))["approved"] == 1
+    assert isinstance(await house.sync_later(*person("ada", CLEO, enabled=False), *OTHERS), Applied)
+
+
 async def test_a_login_waits_beside_its_name_that_was_let_go_before(house: House) -> None:
     """The address was approved and is in grace; that Ada is disabled now is a question of its own, and can be answered."""
     cleo = person("cleo", CLEO)
@@ -141,6 +157,43 @@ async def test_a_login_waits_beside_its_name_that_was_let_go_before(house: House
 
 
 # --- approvals -----------------------------------------------------------------
+
+
+async def test_an_approval_ends_no_login_where_the_form_says_so(house: House) -> None:
+    """Some want to end logins themselves, also of those whose departure they approve."""
+    await house.founded(asking(REVIEW, deactivate=False))
+    await house.sync(*person("ada", ADA), *person("bob", BOB), *OTHERS)
+    await house.sync_later(*person("bob", BOB), *OTHERS)
+
+    await house.approve()
+
+    assert await house.look(ADA) == "grace"
+    assert {each.state for each in (await logins(house)).values()} == {"active"}
+
+
+@pytest.mark.parametrize("how", ["plan", "create", "deactivate", "never"])
+async def test_an_approval_ends_no_login_that_nobody_looks_after_any_more(
+    house: House, how: str
+) -> None:
+    """Between the hold and the word on it the plan was lost, or the form says otherwise now: they stay as they are."""
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ada", ADA, enabled=False), *OTHERS)
+    hold = await house.hold()
+    if how == "plan":
+        await house.save_tenant(tier=Tier.STANDARD)
+    else:
+        forms = {
+            "create": settings(removals=REVIEW),
+            "deactivate": asking(REVIEW, deactivate=False),
+            "never": asking(NEVER),
+        }
+        await house.save_directory(forms[how])
+
+    await house.approve(hold)
+
+    assert (await house.last("hold.approved"))["approved"] == 0
+    assert await logins(house) == {ADA: active(ADA)}
 
 
 async def test_an_address_waits_as_one_where_a_login_of_its_name_waited_before(

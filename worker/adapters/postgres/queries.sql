@@ -1382,11 +1382,32 @@ FROM rollcall.change_set c
 JOIN rollcall.login l ON l.tenant_id = :tenant_id AND l.username = c.address AND l.state = 'active' AND l.directory_id = :directory_id
 WHERE c.set_id = :hold_id AND c.change = 'deactivated' AND NOT c.approved
 
+-- name: step_approved_names
+-- Those whose name was in the set as an address of theirs, as far as nothing that their entry shows gives them a right: the line was for both.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'deactivated', l.username, l.state
+FROM rollcall.change_set c
+JOIN rollcall.login l ON l.tenant_id = :tenant_id AND l.username = c.address AND l.state = 'active' AND l.directory_id = :directory_id
+WHERE c.set_id = :hold_id AND c.change <> 'deactivated' AND NOT c.approved
+    AND EXISTS (
+        SELECT FROM rollcall.holding h
+        WHERE h.tenant_id = :tenant_id AND h.address = l.username AND h.directory_id = :directory_id AND h.entry_id = l.entry_id)
+    AND l.entry_id NOT IN (
+        SELECT h.entry_id FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.enabled AND h.kind = ANY(:kinds::smallint[]) AND d.step IS NULL)
+
 -- name: end_approved_logins
 -- They are deactivated by a person's word, and do not count again.
 UPDATE rollcall.login l SET state = 'deactivated', since = :now, approved = true,
-    reason = CASE WHEN EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = l.login_id) THEN 'disabled' ELSE 'gone' END
-FROM login_step s WHERE s.login_id = l.login_id AND s.change = 'deactivated'
+    reason = CASE WHEN p.enabled IS NULL THEN 'gone' WHEN p.enabled THEN 'not_wanted' ELSE 'disabled' END
+FROM login_step s
+JOIN rollcall.login m USING (login_id)
+LEFT JOIN (
+    SELECT h.entry_id, bool_or(h.enabled) AS enabled
+    FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND d.step IS NULL GROUP BY 1
+) p USING (entry_id)
+WHERE s.login_id = l.login_id AND s.change = 'deactivated'
 
 -- name: end_lost_logins
 -- Those to which no address leads any more are deactivated; "approved" where a person let it happen.
