@@ -15,6 +15,7 @@ from tests.integration.postgres.logins import (
     asking,
     crowd,
     ended,
+    id_of,
     logins,
     person,
 )
@@ -227,6 +228,87 @@ async def test_an_undone_stranger_is_let_in_by_no_run_that_does_not_show_them(ho
     await house.sync_later(*person("ada", ADA), *OTHERS, minutes=10)
 
     assert (await logins(house))[CLEO].state == "deactivated"
+
+
+async def test_an_undo_gives_a_released_name_back_to_nobody(house: House) -> None:
+    """Two had the name one after the other, and the run gave both another: only who had it then gets it back."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ann", ADA), *OTHERS)
+    await house.sync_later(*person("ann", ADA), *OTHERS, minutes=NEXT_MONTH)
+    anns = await id_of(house, ADA)
+    team = person("a group", ADA, kind=1)
+    await house.sync_later(*person("ann", BOB), *person("ada", CLEO), *team, *OTHERS)
+    assert set(await logins(house)) == {BOB, CLEO}
+
+    await house.undo()
+
+    assert await id_of(house, ADA) == anns
+    assert (await logins(house))[ADA].state == "active"
+    assert (await logins(house))[CLEO] == ended("undone", CLEO, CLEO)
+
+
+async def test_an_undo_keeps_the_name_by_which_a_login_waits(house: House) -> None:
+    """Else an approval would find nobody, or whoever has the name by then."""
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("ada", ADA, CLEO), *person("bob", BOB, "b@example.com"), *OTHERS)
+    first = [*person("ada", CLEO, ADA), *person("bob", BOB, "b@example.com")]
+    await house.sync_later(*first, *OTHERS)
+    marriage = await house.last_run()
+    away = [each._replace(enabled=False) for each in first[:2]]
+    await house.sync_later(*away, *first[2:], *OTHERS)
+    assert await waiting(house) == {(CLEO, "deactivated")}
+
+    await house.undo(marriage)
+    await house.approve()
+
+    assert {name: each.state for name, each in (await logins(house)).items()} == {
+        CLEO: "deactivated",
+        BOB: "active",
+    }
+
+
+async def test_an_undo_takes_a_login_that_it_ends_out_of_the_hold(house: House) -> None:
+    """There is nothing left to approve of somebody who is out already."""
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("bob", BOB), *OTHERS)
+    await house.sync_later(*person("bob", BOB), *person("cleo", CLEO), *OTHERS)
+    hire = await house.last_run()
+    away = [*person("cleo", CLEO, enabled=False), *OTHERS]
+    await house.sync_later(*person("bob", BOB), *away)
+    seen = await house.hold()
+
+    await house.undo(hire)
+
+    assert await waiting(house) == set()
+    assert await house.seen("hold") == 0
+    await house.approve(seen)
+    assert ("hold", "hold.ended") in await house.rejections()
+
+
+async def test_an_undo_gives_back_an_address_and_no_word_on_the_login_of_its_name(
+    house: House,
+) -> None:
+    """Ada kept the name although the address was gone; now it is back, and she is disabled still."""
+    await house.founded(asking(REVIEW))
+    await house.sync(*person("ada", ADA, BOB), *person("cleo", CLEO), *OTHERS)
+    await house.sync_later(*person("ada", CLEO, BOB), *person("cleo", CLEO), *OTHERS)
+    await house.approve()
+    assert ADA in await logins(house)
+    await house.sync_later(
+        *person("ada", CLEO, BOB), *person("cleo", CLEO), *OTHERS, minutes=4 * DAY
+    )
+    removal = await house.last_run()
+    assert await house.look(ADA) == "unknown"
+    away = person("ada", CLEO, BOB, enabled=False)
+    await house.sync_later(*away, *person("cleo", CLEO), *OTHERS)
+    assert await waiting(house) == {(ADA, "deactivated")}
+
+    await house.undo(removal)
+
+    assert await waiting(house) == {(ADA, "deactivated")}
+    await house.approve()
+    assert (await logins(house))[ADA].state == "deactivated"
 
 
 # --- what is told --------------------------------------------------------------

@@ -875,9 +875,17 @@ FROM rollcall.departure d JOIN rollcall.holding h USING (tenant_id, address, dir
 WHERE d.tenant_id = :tenant_id AND d.directory_id = 0 AND d.step = 'removed' AND NOT d.decided AND d.removed_at = :at
 
 -- name: drop_from_hold
--- Who was given back waits in no hold.
+-- Who was given back waits in no hold; that an address is back says nothing of a login of that name.
 DELETE FROM rollcall.change_set c USING touched t, rollcall.hold o
-WHERE o.directory_id = :directory_id AND o.state = 'open' AND c.set_id = o.hold_id AND t.becomes = 'present' AND c.address = t.address
+WHERE o.directory_id = :directory_id AND o.state = 'open' AND c.set_id = o.hold_id AND t.becomes = 'present' AND c.address = t.address AND c.change <> 'deactivated'
+
+-- name: drop_logins_from_hold
+-- Nor does a login whose end an undo brought about itself.
+DELETE FROM rollcall.change_set c USING rollcall.hold o
+WHERE o.directory_id = :directory_id AND o.state = 'open' AND c.set_id = o.hold_id AND c.change = 'deactivated'
+    AND NOT EXISTS (
+        SELECT FROM rollcall.login l
+        WHERE l.tenant_id = o.tenant_id AND l.username = c.address AND l.directory_id = o.directory_id AND l.state = 'active')
 
 -- name: renumber_hold
 -- A hold whose set was changed by an undo: another version.
@@ -1455,9 +1463,12 @@ WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.chang
 
 -- name: undo_logins
 -- They are what they were before: whom it deactivated is active, whom it created or let return is not, and a name goes back unless somebody has it,
--- or gets the mail of that address.
+-- or gets the mail of that address. Who had released it had none; and who waits in a hold keeps the name that is waited by.
 UPDATE rollcall.login l SET
-    username = CASE WHEN w.was_username IS NULL OR EXISTS (
+    username = CASE WHEN w.was_username IS NULL OR w.was_state = 'released' OR EXISTS (
+            SELECT FROM rollcall.hold o JOIN rollcall.change_set c ON c.set_id = o.hold_id
+            WHERE o.directory_id = l.directory_id AND o.state = 'open' AND c.address = l.username AND c.change = 'deactivated')
+        OR EXISTS (
             SELECT FROM rollcall.login u
             WHERE u.tenant_id = :tenant_id AND u.username = w.was_username AND u.state <> 'released' AND u.login_id <> l.login_id)
         OR EXISTS (
