@@ -54,6 +54,7 @@ class Directory:
     revision: int = 0
     in_force: tuple[int, Removals] | None = None
     pending: tuple[int, Removals] | None = None
+    asks_logins: bool = False
 
     def save(self, removals: Removals, *, sync: bool) -> None:
         """A new revision, pending if it is to be synced first."""
@@ -306,7 +307,7 @@ class Story:
             )
             did = self.truth.read(directory.number, reading)
             directory.prove(run.revision)
-            if self.tier is Tier.ENTERPRISE:
+            if self.tier is Tier.ENTERPRISE and run.settings.logins.create:
                 self.keeper.ran(directory.number, ends=not reading.is_never)
         self.ended.append(Ended(run.lease.run, directory, did))
 
@@ -450,8 +451,10 @@ class Story:
         return "on"
 
     async def save(self, name: str, removals: Removals, *, sync: bool = False) -> None:
-        """Save a directory, anew or again."""
-        form = settings(removals=removals, type="active_directory", logins=Logins(create=True))
+        """Save a directory, anew or again; without the plan it asks for logins only if it did before."""
+        before = self.directories.get(name)
+        asks = self.tier is Tier.ENTERPRISE or (before is not None and before.asks_logins)
+        form = settings(removals=removals, type="active_directory", logins=Logins(create=asks))
         refused, _ = await self._sent(self.house.save_directory(form, directory=name, sync=sync))
         assert refused is None
         known = self.directories.get(name)
@@ -459,6 +462,7 @@ class Story:
             number = await self.house.value(NUMBER, TENANT, name)
             known = self.directories[name] = Directory(number, self.shelves[name])
             self.truth.sources[number] = {}
+        known.asks_logins = asks
         known.save(removals, sync=sync)
 
     async def delete(self, name: str, *, keep: bool) -> None:
