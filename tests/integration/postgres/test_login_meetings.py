@@ -1,6 +1,7 @@
 """Where logins meet what else happens: holds, approvals, undo, other directories, other settings. Nobody is let in or locked out by it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -97,6 +98,22 @@ async def test_a_hold_keeps_logins_whose_aliases_are_in_grace(house: House) -> N
     outcome = await house.sync_later(*moved)
 
     assert isinstance(outcome, Held)
+    assert await states(house) == {"active": 200}
+
+
+async def test_an_alias_in_grace_for_long_hides_no_disabling(house: House) -> None:
+    """What left the list more than a week ago counts no more, so it stands for nobody."""
+    others = crowd(200)[20:]
+    await house.founded(asking(Removals(min_count=25, grace=timedelta(days=20))))
+    await house.sync(*two_each(20), *others)
+    for _ in range(2):
+        assert not isinstance(await house.sync_later(*crowd(20), *others), Held)
+    await house.sync_later(*crowd(20), *others, minutes=8 * DAY)
+
+    few = [each._replace(enabled=place >= 10) for place, each in enumerate(others)]
+    outcome = await house.sync_later(*crowd(20, enabled=False), *few)
+
+    assert codes(outcome) == {"domain_share"}
     assert await states(house) == {"active": 200}
 
 

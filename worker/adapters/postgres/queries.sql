@@ -979,14 +979,14 @@ CREATE TEMP TABLE IF NOT EXISTS login_step (
 
 -- name: fill_ending
 -- Active logins whose entry the snapshot shows as disabled, or of a kind not asked for, or not at all although other entries, or other
--- sources, have its addresses now. Who is gone with an address goes by that address, as long as it waits or goes itself: one that
--- is in grace, was let go by a person or is removed explains nothing any more.
+-- sources, have its addresses now. Who is gone with an address goes by that address, as long as it waits itself; one in grace since the window
+-- began still stands for its person among those counted, and one that was let go by a person or is removed explains nothing any more.
 WITH shown AS (
     SELECT entry_id, bool_or(enabled) AS enabled, min(kind) AS kind FROM stage GROUP BY entry_id
 ), leaving AS (
     SELECT h.entry_id, bool_or(t.becomes = 'missing') AS goes_by_it FROM touched t
     JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = t.address
-    WHERE t.becomes <> 'present' AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid'
+    WHERE (t.becomes = 'missing' OR (t.becomes = 'grace' AND t.left_at > :window_from)) AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid'
     GROUP BY 1
 )
 INSERT INTO ending (login_id, username, counted)
