@@ -247,6 +247,43 @@ async def test_an_undone_stranger_is_let_in_by_no_run_that_does_not_show_them(ho
     assert (await logins(house))[CLEO].state == "deactivated"
 
 
+@pytest.mark.parametrize("how", ["a later run", "an approval"])
+async def test_an_undo_gives_the_login_back_with_the_address_whatever_took_it(
+    house: House, how: str
+) -> None:
+    """The run that is undone saw Ada leave, and what followed ended her login: her address is valid again, and leads to her."""
+    removals = REVIEW if how == "an approval" else STRICT
+    await house.founded(asking(removals))
+    await house.sync(*person("ada", ADA, "a@example.com"), *person("bob", BOB), *OTHERS)
+    await house.sync_later(*person("bob", BOB), *OTHERS)
+    absence = await house.last_run()
+    if how == "an approval":
+        await house.approve()
+    else:
+        await house.sync_later(*person("bob", BOB), *OTHERS)
+    assert (await logins(house))[ADA] == ended("gone", ADA)
+
+    await house.undo(absence)
+
+    assert await logins(house) == {ADA: active(ADA, "a@example.com"), BOB: active(BOB)}
+    assert (await house.last("run.undone"))["logins"]["reactivated"] == 1
+
+
+async def test_an_undo_lets_nobody_in_who_was_out_before_the_run(house: House) -> None:
+    """Ada's address comes back with the undo; that her login had ended long before is not the run's doing."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA), *OTHERS)
+    await house.sync_later(*person("ada", ADA, enabled=False), *OTHERS)
+    await house.sync_later(*OTHERS)
+    absence = await house.last_run()
+    await house.sync_later(*OTHERS)
+
+    await house.undo(absence)
+
+    assert await house.look(ADA) == "valid"
+    assert (await logins(house))[ADA].state == "deactivated"
+
+
 async def test_an_undo_gives_a_released_name_back_to_nobody(house: House) -> None:
     """Two had the name one after the other, and the run gave both another: only who had it then gets it back."""
     await house.founded(asking())

@@ -79,7 +79,10 @@ async def end_directory(decision: Decision, directory_id: int, *, keep_by_hand: 
 
 
 async def undo(decision: Decision, found: asyncpg.Record) -> UndoneLogins:
-    """Set the logins that a run changed back to what they were, as far as they are still as it left them."""
+    """Set the logins that a run changed back to what they were, as far as they are still as it left them.
+
+    Who is gone since, with an address that the undo gave back, is back with it.
+    """
     on = decision.connection
     if not await _has_logins(decision):
         return UndoneLogins()
@@ -89,6 +92,9 @@ async def undo(decision: Decision, found: asyncpg.Record) -> UndoneLogins:
         "run_id": found["run_id"],
         "at": found["finished_at"],
     }
+    here = {"tenant_id": decision.tenant_id, "directory_id": found["directory_id"]}
+    await db.run(on, "step_returned_logins", at=found["finished_at"], **here)
+    await db.run(on, "return_logins", now=decision.now)
     await db.run(on, "step_undone_logins", directory_id=found["directory_id"], **of_run)
     await db.run(on, "undo_logins", now=decision.now, **of_run)
     await db.run(on, "lead_again", tenant_id=decision.tenant_id, most=ADDRESSES_MAX_COUNT)

@@ -1445,6 +1445,21 @@ DELETE FROM login_step
 -- The same of what was rendered.
 DELETE FROM login_line
 
+-- name: step_returned_logins
+-- Logins that are gone since a run, by itself or whatever followed it, of entries that have an address back by its undo.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'changed', l.username, l.state
+FROM rollcall.login l
+WHERE l.tenant_id = :tenant_id AND l.directory_id = :directory_id AND l.state = 'deactivated' AND l.reason = 'gone' AND l.since >= :at
+    AND l.entry_id IN (
+        SELECT h.entry_id FROM touched t
+        JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = t.address
+        WHERE t.becomes = 'present' AND h.enabled)
+
+-- name: return_logins
+-- With the address they are back.
+UPDATE rollcall.login l SET state = 'active', reason = NULL, since = :now, approved = false FROM login_step s WHERE s.login_id = l.login_id
+
 -- name: step_undone_logins
 -- Logins that a run changed and that are still as it left them. Nobody is let in again who has no valid address by now, and whose name
 -- is none that another entry had by then: it may be a successor's.
@@ -1453,6 +1468,7 @@ SELECT l.login_id, 'changed', l.username, l.state
 FROM rollcall.login_history w JOIN rollcall.login l USING (login_id)
 WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.change IN ('created', 'renamed', 'deactivated', 'reactivated')
     AND l.directory_id = :directory_id AND l.state = w.state AND l.username = w.username
+    AND NOT EXISTS (SELECT FROM login_step s WHERE s.login_id = l.login_id)
     AND (w.state = 'active' OR l.entry_id IN (
         SELECT h.entry_id FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
         WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'
