@@ -232,6 +232,37 @@ async def test_an_address_waits_as_one_where_a_login_of_its_name_waited_before(
     assert await house.look(ADA) == "grace"
 
 
+async def test_an_approval_leaves_a_login_whose_owner_has_an_address_that_leads_to_nobody(
+    house: House,
+) -> None:
+    """Ada's own address may go; she is there still, by one that she shares, and a run would leave her login alone."""
+    info = "info@example.com"
+    await house.founded(asking(REVIEW))
+    bob = person("bob", BOB, info)
+    await house.sync(*person("ada", ADA, info), *bob, *OTHERS)
+    await house.sync_later(*person("ada", info), *bob, *OTHERS)
+
+    await house.approve()
+
+    assert await house.look(ADA) == "grace"
+    assert (await logins(house))[ADA].state == "active"
+
+
+async def test_a_domain_taken_off_leaves_a_login_whose_owner_has_an_address_left(
+    house: House,
+) -> None:
+    """The same when it was a domain that went."""
+    info = "info@example.com"
+    await house.founded(asking())
+    await house.save_tenant("example.com", "example.net")
+    bob = person("bob", BOB, info)
+    await house.sync(*person("ada", "ada@example.net", info), *bob, *OTHERS)
+
+    await house.save_tenant("example.com")
+
+    assert (await logins(house))["ada@example.net"] == Login("ada@example.net", "active", None, ())
+
+
 # --- undo ----------------------------------------------------------------------
 
 

@@ -19,13 +19,19 @@ from worker.domain.model import DirectorySettings, LoginReason
 
 
 async def let_go(decision: Decision) -> None:
-    """Deactivate whom no address leads to any more."""
+    """Deactivate those of whom no address is left."""
     on = decision.connection
     if not await _has_logins(decision):
         return
     await make_tables(on)
     await db.run(on, "drop_decided_addresses", tenant_id=decision.tenant_id)
-    await db.run(on, "end_lost_logins", now=decision.now, reason=LoginReason.DECIDED)
+    await db.run(
+        on,
+        "end_lost_logins",
+        tenant_id=decision.tenant_id,
+        now=decision.now,
+        reason=LoginReason.DECIDED,
+    )
     await _tell(decision)
 
 
@@ -39,7 +45,7 @@ class Approved:
 
 
 async def approve(decision: Decision, approved: Approved) -> int:
-    """Deactivate whom no address leads to any more, and those who waited themselves; gives how many the latter are.
+    """Deactivate those of whom no address is left, and those who waited themselves; gives how many the latter are.
 
     As in a run: nobody where the settings end no login.
     """
@@ -59,7 +65,8 @@ async def _end_approved(decision: Decision, approved: Approved) -> int:
     kinds = [KINDS.index(kind) for kind in approved.settings.logins.kinds]
     waited = await db.run(on, "step_approved_logins", hold_id=approved.hold_id, **here)
     await db.run(on, "step_approved_names", hold_id=approved.hold_id, kinds=kinds, **here)
-    await db.run(on, "end_lost_logins", now=now, reason=LoginReason.GONE)
+    gone = {"tenant_id": decision.tenant_id, "reason": LoginReason.GONE}
+    await db.run(on, "end_lost_logins", now=now, **gone)
     await db.run(on, "end_approved_logins", now=now, **here)
     return waited
 

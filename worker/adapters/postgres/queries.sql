@@ -1418,11 +1418,14 @@ LEFT JOIN (
 WHERE s.login_id = l.login_id AND s.change = 'deactivated'
 
 -- name: end_lost_logins
--- Those to which no address leads any more are deactivated; "approved" where a person let it happen.
+-- Those of entries that have no valid address any more are deactivated; "approved" where a person let it happen. Not who has one that leads to
+-- nobody, since others show it: a run would make that login active again.
 UPDATE rollcall.login l SET state = 'deactivated', since = :now, reason = :reason, approved = true
 FROM login_step s
 WHERE s.login_id = l.login_id AND s.change = 'changed' AND l.state = 'active' AND l.directory_id <> 0
-    AND NOT EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = l.login_id)
+    AND NOT EXISTS (
+        SELECT FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE h.tenant_id = :tenant_id AND h.directory_id = l.directory_id AND h.entry_id = l.entry_id AND coalesce(d.step, 'missing') = 'missing')
 
 -- name: name_login_steps
 -- What a decision changed, by what came of it; one row a login.
