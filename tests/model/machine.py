@@ -373,6 +373,11 @@ class Machine(RuleBasedStateMachine):
         self.act("moves_domain:", self.story.move_domain())
 
     @rule()
+    def changes_plan(self) -> None:
+        """The tenant loses the plan that has logins, or has it again."""
+        self.act("changes_plan:", self.story.change_plan())
+
+    @rule()
     def republishes(self) -> None:
         """Somebody wants the whole list."""
         self.act("republishes:", self.story.republish())

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.integration.postgres.house import HQ, TENANT, House, settings
-from tests.model.truth import Reading, Recorded, Truth, replayed
-from tests.model.watch import Receiver, Seen, held_logins, look, sound
+from tests.model.truth import LoginsHeld, Reading, Recorded, Truth, replayed
+from tests.model.watch import Keeper, Receiver, Seen, held_logins, look, sound
 from tests.model.world import ADDRESSES, CROWD, DOMAIN, SPARE, Shelf
 from worker.domain.commands import DeleteDirectory, RepublishRecipients
 from worker.domain.events import HoldRef
@@ -24,6 +24,7 @@ from worker.domain.model import (
     RemovalPolicy,
     Removals,
     RunId,
+    Tier,
 )
 from worker.domain.outcomes import Failed, Held, Outcome, Previewed, RunStopped, Skipped
 from worker.ports.runs import Snapshot
@@ -53,6 +54,7 @@ class Directory:
     revision: int = 0
     in_force: tuple[int, Removals] | None = None
     pending: tuple[int, Removals] | None = None
+    asks_logins: bool = False
 
     def save(self, removals: Removals, *, sync: bool) -> None:
         """A new revision, pending if it is to be synced first."""
@@ -125,6 +127,8 @@ class Story:
     undone: set[RunId] = field(default_factory=set)
     domain_revision: int = 1
     receiver: Receiver = field(default_factory=Receiver)
+    keeper: Keeper = field(default_factory=Keeper)
+    tier: Tier = Tier.ENTERPRISE
     sights: dict[str, Sight] = field(default_factory=dict)
     """The hold that a person saw last, by directory."""
     discarded: set[HoldRef] = field(default_factory=set)
@@ -170,6 +174,7 @@ class Story:
         self._compare_history(seen)
         await sound(self.house)
         await self.receiver.compare_logins(self.house)
+        await self.keeper.look(self.house, looks_after=self.tier is Tier.ENTERPRISE)
         self.before, self.looked_at = dict(seen.listed), self.now
 
     def _compare(self, seen: Seen) -> None:
@@ -302,6 +307,8 @@ class Story:
             )
             did = self.truth.read(directory.number, reading)
             directory.prove(run.revision)
+            if self.tier is Tier.ENTERPRISE and run.settings.logins.create:
+                self.keeper.ran(directory.number, ends=not reading.is_never)
         self.ended.append(Ended(run.lease.run, directory, did))
 
     def _is_deleted(self, directory: Directory) -> bool:
@@ -383,14 +390,15 @@ class Story:
     async def undo(self, place: int) -> str:
         """Undo a run, the youngest by default."""
         ended = self.ended[-1 - place % len(self.ended)]
+        waited = ended.directory.number in await held_logins(self.house)
         expected = self._undo_refusal(ended)
         refused, told = await self._sent(self.house.undo(ended.run))
         assert refused == expected
         if refused or ended.did is None:
             return str(refused)
         self.undone.add(ended.run)
-        logins_wait = ended.directory.number in await held_logins(self.house)
-        undone = self.truth.undo(ended.did, self.now, logins_wait=logins_wait)
+        wait = ended.directory.number in await held_logins(self.house)
+        undone = self.truth.undo(ended.did, self.now, LoginsHeld(waited=waited, wait=wait))
         (data,) = (each["data"] for each in told if each["type"] == "rollcall.run.undone.v1")
         assert data["given_back"] == _sample(undone.given_back)
         assert data["leaving"] == _sample(undone.leaving)
@@ -443,8 +451,10 @@ class Story:
         return "on"
 
     async def save(self, name: str, removals: Removals, *, sync: bool = False) -> None:
-        """Save a directory, anew or again."""
-        form = settings(removals=removals, type="active_directory", logins=Logins(create=True))
+        """Save a directory, anew or again; without the plan it asks for logins only if it did before."""
+        before = self.directories.get(name)
+        asks = self.tier is Tier.ENTERPRISE or (before is not None and before.asks_logins)
+        form = settings(removals=removals, type="active_directory", logins=Logins(create=asks))
         refused, _ = await self._sent(self.house.save_directory(form, directory=name, sync=sync))
         assert refused is None
         known = self.directories.get(name)
@@ -452,6 +462,7 @@ class Story:
             number = await self.house.value(NUMBER, TENANT, name)
             known = self.directories[name] = Directory(number, self.shelves[name])
             self.truth.sources[number] = {}
+        known.asks_logins = asks
         known.save(removals, sync=sync)
 
     async def delete(self, name: str, *, keep: bool) -> None:
@@ -461,6 +472,13 @@ class Story:
         refused, _ = await self._sent(self.house.send(command))
         assert refused is None
         self.truth.delete(directory.number, now=self.now, grace=directory.newest.grace, keep=keep)
+
+    async def change_plan(self) -> str:
+        """Lose the right to logins, or get it back."""
+        self.tier = Tier.STANDARD if self.tier is Tier.ENTERPRISE else Tier.ENTERPRISE
+        refused, _ = await self._sent(self.house.save_tenant(tier=self.tier))
+        assert refused is None
+        return self.tier
 
     # --- time ----------------------------------------------------------------
 

@@ -128,6 +128,14 @@ class Undone:
     not_touched: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class LoginsHeld:
+    """Whether the end of a login waited in the hold of a directory before an act, and whether one does after it."""
+
+    waited: bool
+    wait: bool
+
+
 @dataclass
 class Truth:
     """One tenant, seen from outside."""
@@ -229,7 +237,7 @@ class Truth:
             stand.grace_until = stand.grace_until or now + grace
         del self.holds[source]
 
-    def undo(self, did: Recorded, now: datetime, *, logins_wait: bool) -> Undone:
+    def undo(self, did: Recorded, now: datetime, logins: LoginsHeld) -> Undone:
         """Give back what a run took, let go what it gave; a hold in which logins wait stands without any address."""
         stands = self.sources[did.source]
         back = {
@@ -252,16 +260,16 @@ class Truth:
         for stand in self.sources[HAND].values():
             if stand.removed_at == did.now and not stand.is_decided:
                 stand.come_back()
-        self._leave_hold(did.source, back, logins_wait=logins_wait)
+        self._leave_hold(did.source, back, logins)
         every = did.taken | did.given
         return Undone(frozenset(back), frozenset(leaving), frozenset(every - back - leaving))
 
-    def _leave_hold(self, source: int, back: Collection[str], *, logins_wait: bool) -> None:
+    def _leave_hold(self, source: int, back: Collection[str], logins: LoginsHeld) -> None:
         held = self.holds.get(source)
-        if held is None or not held.intersection(back):
+        if held is None or not (held.intersection(back) or (logins.waited and not logins.wait)):
             return
         held.difference_update(back)
-        if not held and not logins_wait:
+        if not held and not logins.wait:
             del self.holds[source]
 
     def add(self, addresses: Iterable[str], how: str | None) -> None:

@@ -175,7 +175,11 @@ class LoginCountsFacts(Payload):
     reactivated: Count
     conflicts: Annotated[Count, Field(description="Claims of entries that are not met.")]
     unmet: Annotated[
-        tuple[UnmetFacts, ...], Field(max_length=SAMPLE, description="The first of these.")
+        tuple[UnmetFacts, ...],
+        Field(
+            max_length=SAMPLE,
+            description="The first of these; an address that several claim is there once.",
+        ),
     ]
 
 

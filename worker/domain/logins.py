@@ -97,8 +97,6 @@ class Shown:
     """Each address it shows, and whether it is primary."""
     missing: frozenset[Address] = frozenset()
     """Valid still, and not shown."""
-    is_departing: bool = False
-    """It has an address in grace, or removed."""
     is_enabled: bool = True
     is_wanted: bool = True
     """Of a kind that gets logins."""
@@ -183,17 +181,16 @@ def _kept(login: Login, shown: Shown, terms: Terms) -> Login:
     if login.state is LoginState.RELEASED:
         return login  # until it has a name
     if shown.reason is None:
-        return _active(login, terms)
+        return _active(login, terms) if shown.present else login  # what is missing lets nobody in
     if login.state is LoginState.ACTIVE and terms.may_end and not _waits(login, shown, terms):
         return replace(login, state=LoginState.DEACTIVATED, reason=shown.reason, since=terms.now)
     return login
 
 
 def _waits(login: Login, shown: Shown, terms: Terms) -> bool:
-    """Whether the end of a login waits in a hold; who is gone with an address goes by that address."""
+    """Whether the end of a login waits in a hold."""
     ends = login.state is LoginState.ACTIVE and shown.reason is not None and terms.may_end
-    is_by_address = shown.reason is LoginReason.GONE and shown.is_departing
-    return terms.is_held and ends and not is_by_address
+    return terms.is_held and ends
 
 
 def _active(login: Login, terms: Terms) -> Login:

@@ -175,7 +175,6 @@ async def _shown(house: House, tenant: str) -> dict[UUID, Shown]:
         shown[entry] = Shown(
             {Address(each["address"]): each["is_primary"] for each in present},
             frozenset(Address(each["address"]) for each in missing),
-            is_departing=any(each["step"] in {"grace", "removed"} for each in own),
             is_enabled=any(each["enabled"] for each in telling),
             is_wanted=min((each["kind"] for each in telling), default=0) == 0,
         )

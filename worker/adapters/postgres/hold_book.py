@@ -7,12 +7,14 @@ import asyncpg
 from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.decisions import tell_changes
 from worker.adapters.postgres.hand import Hand
-from worker.adapters.postgres.login_decisions import let_go
+from worker.adapters.postgres.login_decisions import Approved, approve as approve_logins
+from worker.adapters.postgres.schedule import tier_of
 from worker.codec.stored import load_or_blank
 from worker.domain import events
 from worker.domain.decisions import HoldRecord
 from worker.domain.events import ApprovalFacts, Event, HoldRef
-from worker.domain.model import DirectoryId, HoldId, RemovalPolicy
+from worker.domain.logins import are_made
+from worker.domain.model import DirectoryId, DirectorySettings, HoldId, RemovalPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class PostgresHolds:
             {"tenant_id": self.hand.tenant_id, "directory_id": directory_id},
         )
         found = await db.only(on, "removals_of_directory", directory_id=directory_id)
-        removals = load_or_blank(found["settings"].encode())[0].removals
+        settings = load_or_blank(found["settings"].encode())[0]
+        removals = settings.removals
         if removals.policy is RemovalPolicy.NEVER:
             return ApprovalFacts(_ref(hold), 0, 0)
         approved = await db.run(
@@ -79,8 +82,15 @@ class PostgresHolds:
         counted = await db.only(on, "count_changes")
         decision = self.hand.decision(hold.directory)
         await tell_changes(decision, directory_id)
-        logins = await let_go(decision, hold_id=hold.hold, directory_id=directory_id)
+        logins = 0
+        if await self._makes_logins(settings):
+            logins = await approve_logins(decision, Approved(hold.hold, directory_id, settings))
         return ApprovalFacts(_ref(hold), approved + logins, counted["grace"])
+
+    async def _makes_logins(self, settings: DirectorySettings) -> bool:
+        """Whether anybody looks after logins by now: a plan may be lost, or a form saved, while a hold stands."""
+        tenant = await db.only(self.hand.connection, "lock_tenant", tenant_id=self.hand.tenant_id)
+        return are_made(settings, tier_of(tenant))
 
     async def discard(self, hold: HoldRecord) -> Event:
         """Keep everyone; the hold stands, and is told again when its set changes."""

@@ -83,19 +83,29 @@ class RunLogins:
     def _kinds(self) -> list[int]:
         return [KINDS.index(kind) for kind in self.settings.logins.kinds]
 
+    @property
+    def _window_from(self) -> datetime:
+        return self.telling.now - timedelta(days=WINDOW_DAYS)
+
     # --- before the verdict ----------------------------------------------------
 
     async def weigh(self) -> None:
         """Find the logins that the staged snapshot gives no right to."""
         if are_ended(self.settings):
-            await db.run(self.connection, "fill_ending", kinds=self._kinds, **self._here)
+            await db.run(
+                self.connection,
+                "fill_ending",
+                kinds=self._kinds,
+                window_from=self._window_from,
+                **self._here,
+            )
 
     async def counted(self, domains: tuple[DomainCount, ...]) -> tuple[DomainCount, ...]:
         """Add to what the guard may know the logins that would end now, or ended during the window."""
         found = await db.rows(
             self.connection,
             "count_ending",
-            window_from=self.telling.now - timedelta(days=WINDOW_DAYS),
+            window_from=self._window_from,
             **self._here,
         )
         by_name = {count.domain: count for count in domains}

@@ -724,11 +724,11 @@ SELECT hold_id, version, since, reasons, discarded_version FROM rollcall.hold WH
 
 -- name: hold_differs
 -- Whether what waits in the set of a standing hold is not what would be held now; and whether the set is to be written
--- anew: for that also those count who were approved before, and are back.
+-- anew: for that also those count who were approved before, and are back. Logins that waited do so no more where nobody looks after them.
 WITH before AS (
-    SELECT address, approved FROM rollcall.change_set WHERE set_id = :hold_id
+    SELECT address, approved, change = 'deactivated' AS is_login FROM rollcall.change_set WHERE set_id = :hold_id
 ), after AS (
-    SELECT address, approved FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
+    SELECT address, approved, false AS is_login FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
 ), differing AS (
     (TABLE before EXCEPT TABLE after) UNION ALL (TABLE after EXCEPT TABLE before)
 )
@@ -875,9 +875,17 @@ FROM rollcall.departure d JOIN rollcall.holding h USING (tenant_id, address, dir
 WHERE d.tenant_id = :tenant_id AND d.directory_id = 0 AND d.step = 'removed' AND NOT d.decided AND d.removed_at = :at
 
 -- name: drop_from_hold
--- Who was given back waits in no hold.
+-- Who was given back waits in no hold; that an address is back says nothing of a login of that name.
 DELETE FROM rollcall.change_set c USING touched t, rollcall.hold o
-WHERE o.directory_id = :directory_id AND o.state = 'open' AND c.set_id = o.hold_id AND t.becomes = 'present' AND c.address = t.address
+WHERE o.directory_id = :directory_id AND o.state = 'open' AND c.set_id = o.hold_id AND t.becomes = 'present' AND c.address = t.address AND c.change <> 'deactivated'
+
+-- name: drop_logins_from_hold
+-- Nor does a login whose end an undo brought about itself.
+DELETE FROM rollcall.change_set c USING rollcall.hold o
+WHERE o.directory_id = :directory_id AND o.state = 'open' AND c.set_id = o.hold_id AND c.change = 'deactivated'
+    AND NOT EXISTS (
+        SELECT FROM rollcall.login l
+        WHERE l.tenant_id = o.tenant_id AND l.username = c.address AND l.directory_id = o.directory_id AND l.state = 'active')
 
 -- name: renumber_hold
 -- A hold whose set was changed by an undo: another version.
@@ -970,24 +978,24 @@ CREATE TEMP TABLE IF NOT EXISTS login_step (
 ) ON COMMIT DELETE ROWS
 
 -- name: fill_ending
--- Active logins whose entry the snapshot shows as disabled, or of a kind not asked for, or not at all although other entries have
--- its addresses now. Who is gone with an address goes by that address.
+-- Active logins whose entry the snapshot shows as disabled, or of a kind not asked for, or not at all although other entries, or other
+-- sources, have its addresses now. Who is gone with an address goes by that address, as long as it waits itself; one in grace since the window
+-- began still stands for its person among those counted, and one that was let go by a person or is removed explains nothing any more.
 WITH shown AS (
     SELECT entry_id, bool_or(enabled) AS enabled, min(kind) AS kind FROM stage GROUP BY entry_id
-), departing AS (
-    SELECT DISTINCT g.entry_id FROM diff g WHERE g.side = 'g' AND NOT EXISTS (SELECT FROM stage s WHERE s.address = g.address)
 ), leaving AS (
-    SELECT DISTINCT h.entry_id FROM touched t
+    SELECT h.entry_id, bool_or(t.becomes = 'missing') AS goes_by_it FROM touched t
     JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = t.address
-    WHERE t.becomes <> 'present' AND t.elsewhere IS DISTINCT FROM 'valid'
+    WHERE (t.becomes = 'missing' OR (t.becomes = 'grace' AND t.left_at > :window_from)) AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid'
+    GROUP BY 1
 )
 INSERT INTO ending (login_id, username, counted)
-SELECT l.login_id, l.username, NOT EXISTS (SELECT FROM leaving g WHERE g.entry_id = l.entry_id)
+SELECT l.login_id, l.username, g.entry_id IS NULL
 FROM rollcall.login l
 LEFT JOIN shown s USING (entry_id)
-LEFT JOIN departing p USING (entry_id)
+LEFT JOIN leaving g USING (entry_id)
 WHERE l.directory_id = :directory_id AND l.state = 'active'
-    AND ((s.entry_id IS NULL AND p.entry_id IS NULL) OR NOT s.enabled OR NOT s.kind = ANY(:kinds::smallint[]))
+    AND ((s.entry_id IS NULL AND g.goes_by_it IS NOT TRUE) OR NOT s.enabled OR NOT s.kind = ANY(:kinds::smallint[]))
 
 -- name: count_ending
 -- For the guard, by the domain of the user name: logins that would be deactivated now, and those that runs deactivated in the window
@@ -1000,9 +1008,10 @@ WITH leaving AS (
     FROM rollcall.login l
     WHERE l.directory_id = :directory_id AND l.state = 'deactivated' AND l.reason IN ('disabled', 'not_wanted', 'gone')
         AND l.since > :window_from AND NOT l.approved
-        AND NOT EXISTS (SELECT FROM touched t WHERE t.address = l.username AND t.becomes <> 'present')
+        AND NOT EXISTS (SELECT FROM touched t WHERE t.address = l.username AND t.becomes <> 'present' AND t.elsewhere IS DISTINCT FROM 'valid')
         AND NOT EXISTS (SELECT FROM rollcall.departure d
-                        WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = l.username)
+                        WHERE d.tenant_id = :tenant_id AND d.directory_id = :directory_id AND d.address = l.username
+                            AND rollcall.state_elsewhere(:tenant_id, d.address, :directory_id) IS DISTINCT FROM 'valid')
     GROUP BY 1
 )
 SELECT j.domain, coalesce(m.recipients, 0) AS recipients, coalesce(j.leaving, 0) AS leaving, coalesce(j.gone, 0) AS gone,
@@ -1012,34 +1021,41 @@ LEFT JOIN rollcall.domain m ON m.domain = j.domain AND m.tenant_id = :tenant_id 
 ORDER BY j.domain COLLATE "C"
 
 -- name: count_discarded_logins
--- Those that would still be deactivated of a hold that a person discarded.
+-- Those that would still be deactivated of a hold that a person discarded, also if it was the address that waited then and is not absent now.
 SELECT count(*) AS kept, coalesce((array_agg(e.username ORDER BY e.username))[1:20], '{}') AS sample
-FROM ending e JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = e.username AND c.change = 'deactivated' AND NOT c.approved
+FROM ending e JOIN rollcall.change_set c ON c.set_id = :hold_id AND c.address = e.username AND NOT c.approved
+WHERE c.change = 'deactivated' OR NOT EXISTS (
+    SELECT FROM touched t
+    WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid')
 
 -- name: count_ending_only
 -- Of the logins that wait, those whose user name does not wait as an address.
 SELECT count(*) AS waiting FROM ending e
-WHERE NOT EXISTS (SELECT FROM touched t WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND t.elsewhere IS DISTINCT FROM 'valid')
+WHERE NOT EXISTS (
+    SELECT FROM touched t
+    WHERE t.address = e.username AND t.becomes IN ('missing', 'grace') AND NOT t.approved AND t.elsewhere IS DISTINCT FROM 'valid')
 
 -- name: hold_differs_with_logins
--- As hold_differs, with the logins that wait: an address that came back, of which only a login waits now, is another set.
+-- As hold_differs, with the logins that wait: an address that came back, or was approved, of which only a login waits now, is another set.
 WITH before AS (
     SELECT address, approved, change = 'deactivated' AS is_login FROM rollcall.change_set WHERE set_id = :hold_id
 ), leaving AS (
     SELECT address, approved FROM touched WHERE becomes IN ('missing', 'grace') AND elsewhere IS DISTINCT FROM 'valid'
 ), after AS (
-    SELECT address, approved, false AS is_login FROM leaving
-    UNION ALL SELECT username, false, true FROM ending e WHERE NOT EXISTS (SELECT FROM leaving l WHERE l.address = e.username)
+    SELECT address, approved, false AS is_login FROM leaving l WHERE NOT (l.approved AND EXISTS (SELECT FROM ending e WHERE e.username = l.address))
+    UNION ALL SELECT username, false, true FROM ending e WHERE NOT EXISTS (SELECT FROM leaving l WHERE l.address = e.username AND NOT l.approved)
 ), differing AS (
     (TABLE before EXCEPT TABLE after) UNION ALL (TABLE after EXCEPT TABLE before)
 )
 SELECT count(*) FILTER (WHERE NOT approved) > 0 AS differs, count(*) > 0 AS is_old FROM differing
 
 -- name: fill_hold_logins
--- The logins that wait for a person with it, by their user names.
-INSERT INTO rollcall.change_set (set_id, tenant_id, address, change, kind, is_primary)
+-- The logins that wait for a person with it, by their user names. Where the address of that name waits as well that one line is for both; one
+-- that was approved before needs no line of its own.
+INSERT INTO rollcall.change_set AS c (set_id, tenant_id, address, change, kind, is_primary)
 SELECT :set_id, :tenant_id, username, 'deactivated', 0, true FROM ending
-ON CONFLICT (set_id, address) DO NOTHING
+ON CONFLICT (set_id, address) DO UPDATE SET change = excluded.change, kind = excluded.kind, is_primary = excluded.is_primary, approved = false
+WHERE c.approved
 
 -- name: all_login_candidates
 -- Every entry that is there, or has a login.
@@ -1078,7 +1094,7 @@ ANALYZE login_shown
 -- one that the directory calls so; of several the one that is the user name already, else the first by its bytes; without any all are asked.
 -- Where it is not told, but guessed, the user name stays as long as it is shown.
 -- A login is known by its entry's id, also one that the same entry had in a directory that is deleted, or that stayed by hand.
--- One whose end waits in a hold keeps its name: that is what it waits by.
+-- One whose end waits in a hold keeps its name: that is what it waits by. Who is not active becomes so by being shown: what is missing was not.
 WITH own AS (
     SELECT DISTINCT ON (c.entry_id) c.entry_id, l.login_id, l.username, l.state, l.role, l.directory_id <> :directory_id AS taken_over
     FROM login_candidate c
@@ -1102,11 +1118,11 @@ WITH own AS (
 )
 INSERT INTO login_entry (entry_id, login_id, was_username, was_state, was_role, taken_over, leads, addresses, becomes, reason, claim)
 SELECT entry_id, coalesce(login_id, gen_random_uuid()), username, state, role, coalesce(taken_over, false), leads, addresses,
-    CASE WHEN reason IS NULL THEN 'active'
-         WHEN state = 'active' AND (NOT :deactivates OR (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id))) THEN 'active'
+    CASE WHEN reason IS NULL AND (present OR state = 'active') THEN 'active'
+         WHEN state = 'active' AND (NOT :deactivates OR :held) THEN 'active'
          ELSE 'deactivated' END,
     reason, CASE WHEN present AND leads AND (claim IS DISTINCT FROM username OR state = 'released')
-            AND NOT (:held AND EXISTS (SELECT FROM ending e WHERE e.login_id = judged.login_id)) THEN claim END
+            AND NOT (:held AND :deactivates AND state IS NOT DISTINCT FROM 'active' AND reason IS NOT NULL) THEN claim END
 FROM judged
 WHERE (login_id IS NOT NULL OR (present AND reason IS NULL)) AND NOT (taken_over IS TRUE AND reason IS NOT NULL)
 
@@ -1244,10 +1260,13 @@ FROM login_entry e WHERE e.leads AND e.addresses > :most AND e.conflict IS NULL 
 ON CONFLICT (tenant_id, directory_id, entry_id, address) DO NOTHING
 
 -- name: count_login_conflicts
--- How many claims of a directory's entries are not met, and the first of them.
-SELECT count(*) AS conflicts,
-    coalesce((array_agg(address ORDER BY address, entry_id))[1:20], '{}') AS addresses, coalesce((array_agg(code ORDER BY address, entry_id))[1:20], '{}') AS codes
-FROM rollcall.login_conflict WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+-- How many claims of a directory's entries are not met, and the first addresses of which they are: each once, however many claim it.
+SELECT coalesce(sum(claims), 0)::bigint AS conflicts,
+    coalesce((array_agg(address ORDER BY address, code))[1:20], '{}') AS addresses, coalesce((array_agg(code ORDER BY address, code))[1:20], '{}') AS codes
+FROM (
+    SELECT address, code, count(*) AS claims FROM rollcall.login_conflict
+    WHERE tenant_id = :tenant_id AND directory_id = :directory_id GROUP BY address, code
+) told
 
 -- name: count_login_entries
 -- Whether there is anything to look at, and whether an entry has very many addresses.
@@ -1371,18 +1390,42 @@ FROM rollcall.change_set c
 JOIN rollcall.login l ON l.tenant_id = :tenant_id AND l.username = c.address AND l.state = 'active' AND l.directory_id = :directory_id
 WHERE c.set_id = :hold_id AND c.change = 'deactivated' AND NOT c.approved
 
+-- name: step_approved_names
+-- Those whose name was in the set as an address of theirs, as far as nothing that their entry shows gives them a right: the line was for both.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'deactivated', l.username, l.state
+FROM rollcall.change_set c
+JOIN rollcall.login l ON l.tenant_id = :tenant_id AND l.username = c.address AND l.state = 'active' AND l.directory_id = :directory_id
+WHERE c.set_id = :hold_id AND c.change <> 'deactivated' AND NOT c.approved
+    AND EXISTS (
+        SELECT FROM rollcall.holding h
+        WHERE h.tenant_id = :tenant_id AND h.address = l.username AND h.directory_id = :directory_id AND h.entry_id = l.entry_id)
+    AND l.entry_id NOT IN (
+        SELECT h.entry_id FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.enabled AND h.kind = ANY(:kinds::smallint[]) AND d.step IS NULL)
+
 -- name: end_approved_logins
 -- They are deactivated by a person's word, and do not count again.
 UPDATE rollcall.login l SET state = 'deactivated', since = :now, approved = true,
-    reason = CASE WHEN EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = l.login_id) THEN 'disabled' ELSE 'gone' END
-FROM login_step s WHERE s.login_id = l.login_id AND s.change = 'deactivated'
+    reason = CASE WHEN p.enabled IS NULL THEN 'gone' WHEN p.enabled THEN 'not_wanted' ELSE 'disabled' END
+FROM login_step s
+JOIN rollcall.login m USING (login_id)
+LEFT JOIN (
+    SELECT h.entry_id, bool_or(h.enabled) AS enabled
+    FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+    WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND d.step IS NULL GROUP BY 1
+) p USING (entry_id)
+WHERE s.login_id = l.login_id AND s.change = 'deactivated'
 
 -- name: end_lost_logins
--- Those to which no address leads any more are deactivated; "approved" where a person let it happen.
+-- Those of entries that have no valid address any more are deactivated; "approved" where a person let it happen. Not who has one that leads to
+-- nobody, since others show it: a run would make that login active again.
 UPDATE rollcall.login l SET state = 'deactivated', since = :now, reason = :reason, approved = true
 FROM login_step s
 WHERE s.login_id = l.login_id AND s.change = 'changed' AND l.state = 'active' AND l.directory_id <> 0
-    AND NOT EXISTS (SELECT FROM rollcall.login_address a WHERE a.login_id = l.login_id)
+    AND NOT EXISTS (
+        SELECT FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
+        WHERE h.tenant_id = :tenant_id AND h.directory_id = l.directory_id AND h.entry_id = l.entry_id AND coalesce(d.step, 'missing') = 'missing')
 
 -- name: name_login_steps
 -- What a decision changed, by what came of it; one row a login.
@@ -1405,6 +1448,21 @@ DELETE FROM login_step
 -- The same of what was rendered.
 DELETE FROM login_line
 
+-- name: step_returned_logins
+-- Logins that are gone since a run, by itself or whatever followed it, of entries that have an address back by its undo.
+INSERT INTO login_step (login_id, change, was_username, was_state)
+SELECT l.login_id, 'changed', l.username, l.state
+FROM rollcall.login l
+WHERE l.tenant_id = :tenant_id AND l.directory_id = :directory_id AND l.state = 'deactivated' AND l.reason = 'gone' AND l.since >= :at
+    AND l.entry_id IN (
+        SELECT h.entry_id FROM touched t
+        JOIN rollcall.holding h ON h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND h.address = t.address
+        WHERE t.becomes = 'present' AND h.enabled)
+
+-- name: return_logins
+-- With the address they are back.
+UPDATE rollcall.login l SET state = 'active', reason = NULL, since = :now, approved = false FROM login_step s WHERE s.login_id = l.login_id
+
 -- name: step_undone_logins
 -- Logins that a run changed and that are still as it left them. Nobody is let in again who has no valid address by now, and whose name
 -- is none that another entry had by then: it may be a successor's.
@@ -1413,6 +1471,7 @@ SELECT l.login_id, 'changed', l.username, l.state
 FROM rollcall.login_history w JOIN rollcall.login l USING (login_id)
 WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.change IN ('created', 'renamed', 'deactivated', 'reactivated')
     AND l.directory_id = :directory_id AND l.state = w.state AND l.username = w.username
+    AND NOT EXISTS (SELECT FROM login_step s WHERE s.login_id = l.login_id)
     AND (w.state = 'active' OR l.entry_id IN (
         SELECT h.entry_id FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
         WHERE h.tenant_id = :tenant_id AND h.directory_id = :directory_id AND coalesce(d.step, 'missing') = 'missing'
@@ -1423,9 +1482,12 @@ WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.chang
 
 -- name: undo_logins
 -- They are what they were before: whom it deactivated is active, whom it created or let return is not, and a name goes back unless somebody has it,
--- or gets the mail of that address.
+-- or gets the mail of that address. Who had released it had none; and who waits in a hold keeps the name that is waited by.
 UPDATE rollcall.login l SET
-    username = CASE WHEN w.was_username IS NULL OR EXISTS (
+    username = CASE WHEN w.was_username IS NULL OR w.was_state = 'released' OR EXISTS (
+            SELECT FROM rollcall.hold o JOIN rollcall.change_set c ON c.set_id = o.hold_id
+            WHERE o.directory_id = l.directory_id AND o.state = 'open' AND c.address = l.username AND c.change = 'deactivated')
+        OR EXISTS (
             SELECT FROM rollcall.login u
             WHERE u.tenant_id = :tenant_id AND u.username = w.was_username AND u.state <> 'released' AND u.login_id <> l.login_id)
         OR EXISTS (

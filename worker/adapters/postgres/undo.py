@@ -34,6 +34,7 @@ async def undo(hand: Hand, run: RunRecord) -> Done:
     facts = await _weigh(hand, found)
     await _take_steps(hand, found, run)
     logins = await undo_logins(hand.decision(run.directory), found)
+    await _leave_hold(hand, found)
     facts = replace(facts, logins=logins)
     await _give_back_adopted(hand, found)
     await _set_back(hand, found)
@@ -89,14 +90,15 @@ async def _take_steps(hand: Hand, found: asyncpg.Record, run: RunRecord) -> None
     await db.run(on, "renew_since", now=now, **here)
     await db.run(on, "end_departures", **here)
     await db.run(on, "write_departures", now=now, **here)
-    await _leave_hold(hand, found)
     await tell_changes(hand.decision(run.directory), found["directory_id"])
 
 
 async def _leave_hold(hand: Hand, found: asyncpg.Record) -> None:
-    """Take who was given back out of a standing hold; one of which nothing is left has ended."""
+    """Take who waits for nothing any more out of a standing hold; one of which nothing is left has ended."""
     on, directory_id = hand.connection, found["directory_id"]
-    if not await db.run(on, "drop_from_hold", directory_id=directory_id):
+    dropped = await db.run(on, "drop_from_hold", directory_id=directory_id)
+    dropped += await db.run(on, "drop_logins_from_hold", directory_id=directory_id)
+    if not dropped:
         return
     hold = await db.only(on, "renumber_hold", directory_id=directory_id)
     left = await db.only(on, "count_set", set_id=hold["hold_id"])
