@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
-from worker.domain.cures import PLAIN_HOST, Place, cures, place_of
+from worker.domain.cures import Place, cures, place_of
 from worker.domain.detect import FITS, detect, is_fit_to_show, lacks, misfit
 from worker.domain.failures import Finding, Stage, StageResult, StageState
 from worker.domain.findings import OK, finding
-from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.ldapsearch import PLAIN_HOST, ldapsearch_line
 from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.domain import quoting
-from worker.domain.ldapsearch import environment
+from worker.domain.ldapsearch import PLAIN_HOST, environment, other_name, remark
 from worker.domain.model import DirectorySettings, Security, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, ServerType
@@ -20,7 +20,6 @@ from worker.domain.syntax import normal_dn
 from worker.domain.told import Command
 
 
-PLAIN_HOST = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_.:-]*\Z")
 PLAIN_ATTRIBUTE = re.compile(r"[A-Za-z][0-9A-Za-z-]*\Z")
 FILLED = re.compile(r"\[\[([a-z_]+)\]\]")
 NO_HOST = "YOUR-SERVER"
@@ -96,7 +95,7 @@ SPOKEN = {
 def _values(place: Place, code: str) -> Mapping[str, str]:
     settings, server = place.settings, place.server
     host = server.host if PLAIN_HOST.match(server.host) else NO_HOST
-    bracketed = f"[{host}]" if ":" in host else host
+    bracketed = _bracketed(host)
     port = server.port_for(settings.security)
     scheme = "ldaps" if settings.security is Security.LDAPS else "ldap"
     name = settings.certificate_name or ""
@@ -108,7 +107,10 @@ def _values(place: Place, code: str) -> Mapping[str, str]:
         "host_ps": quoting.powershell(host),
         "port": str(port),
         "at_sh": quoting.shell(f"{bracketed}:{port}"),
-        "url_sh": quoting.shell(f"{scheme}://{bracketed}:{port}"),
+        "url_sh": quoting.shell(
+            f"{scheme}://{_bracketed(other_name(server, settings) or host)}:{port}"
+        ),
+        "remark": remark(server, settings),
         "starttls": " -starttls ldap"
         if SPOKEN.get(code, settings.security) is Security.STARTTLS
         else "",
@@ -129,6 +131,10 @@ def _values(place: Place, code: str) -> Mapping[str, str]:
         "dn_ldif": quoting.ldif("dn", dn),
         "base_ldif": quoting.ldif("dn", base),
     }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _native(text: str, otherwise: str) -> str:
@@ -424,7 +430,7 @@ CURES: tuple[Cure, ...] = (
         _BASE,
         frozenset(),
         "Linux or macOS: where the server's entries begin",
-        "[[trust]]ldapsearch -LLL -x -H [[url_sh]][[zz]] -s base -b '' namingContexts defaultNamingContext",
+        "[[trust]]ldapsearch -LLL -x -H [[url_sh]][[zz]] -s base -b '' namingContexts defaultNamingContext[[remark]]",
     ),
     Cure(
         _BASE,

@@ -171,6 +171,16 @@ def test_the_server_s_base_is_asked_for_as_the_form_encrypts() -> None:
     )
 
 
+def test_the_server_s_base_is_asked_for_by_the_name_in_the_certificate() -> None:
+    """As the search itself: by another, ldapsearch refuses the certificate."""
+    form = replace(PLACE.settings, certificate_name="dc1.corp.example")
+
+    (line, *_) = lines("base.unknown", place=replace(PLACE, settings=form))
+
+    assert " -H ldaps://dc1.corp.example:636 " in line
+    assert "defaultNamingContext  # works where dc1.corp.example leads to dc1.example.com: " in line
+
+
 def test_openldap_s_limits_are_lifted_for_the_account() -> None:
     """What was tried on a server, with the account's own name."""
     (text,) = lines("read.size_limit", ServerType.OPENLDAP, place=OF_OPENLDAP)
