@@ -251,7 +251,7 @@ _OPENLDAP_LABEL = "OpenLDAP, on the server as root (its database is often {1}mdb
 _DS389_LABEL = "389 Directory Server"
 _FREEIPA_LABEL = "FreeIPA, on the server"
 _FIND = "Get-ADUser -LDAPFilter [[account_ps]]"
-_LISTENING = "ss -ltn '( sport = :389 or sport = :636 )'"
+_LISTENING = "ss -ltn 'sport = :[[port]]'"
 
 
 def _here(change: str, *, by: str) -> str:
@@ -299,7 +299,7 @@ CURES: tuple[Cure, ...] = (
         _REACH,
         _MICROSOFT,
         "Active Directory, in PowerShell on the domain controller",
-        "Get-Service NTDS; Get-NetTCPConnection -State Listen -LocalPort 389,636",
+        "Get-Service NTDS; Get-NetTCPConnection -State Listen -LocalPort [[port]]",
     ),
     Cure(
         _REACH,

@@ -129,6 +129,27 @@ def test_the_firewall_line_names_our_addresses_or_is_left_out() -> None:
     assert "-LocalPort 636 -RemoteAddress '192.0.2.1','192.0.2.2' -Action Allow" in rule
 
 
+@pytest.mark.parametrize(
+    "server", [ServerType.OPENLDAP, ServerType.SAMBA_AD, ServerType.DS389, ServerType.FREEIPA]
+)
+def test_it_is_the_form_s_port_that_is_looked_for_on_the_server(server: ServerType) -> None:
+    """A server that listens elsewhere than usual is no server that is down."""
+    place = replace(PLACE, server=Server("dc1.example.com", 10389))
+
+    (line,) = [each for each in lines("reach.refused", server, place=place) if "; ss " in each]
+
+    assert line.endswith("; ss -ltn 'sport = :10389'")
+
+
+def test_windows_is_asked_for_the_form_s_port_too() -> None:
+    """Likewise."""
+    place = replace(PLACE, server=Server("dc1.example.com", 3269))
+
+    assert "Get-Service NTDS; Get-NetTCPConnection -State Listen -LocalPort 3269" in lines(
+        "reach.refused", ServerType.ACTIVE_DIRECTORY, place=place
+    )
+
+
 def test_port_and_encryption_are_those_of_the_form() -> None:
     """The line looks at the very door that is shut."""
     starttls = replace(PLACE.settings, security=Security.STARTTLS, certificate_name="dc1.test")
