@@ -7,16 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
+from worker.domain.astray import is_certain, seen_of
 from worker.domain.cures import Place, cures, place_of
 from worker.domain.detect import FITS, detect, is_fit_to_show, lacks, misfit
-from worker.domain.failures import Finding, Stage, StageResult, StageState
-from worker.domain.findings import OK, finding
+from worker.domain.doors import starttls_door, tls_door, way_to_encryption
+from worker.domain.failures import (
+    BaseAsked,
+    DirectoryFailure,
+    Failure,
+    Finding,
+    Stage,
+    StageResult,
+    StageState,
+)
+from worker.domain.findings import BASE_HIDDEN, OK, finding
 from worker.domain.ldapsearch import PLAIN_HOST, ldapsearch_line
 from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
 from worker.domain.server import Profile, RootDse, ServerType
-from worker.domain.survey import ServerSeen, Speech, Survey, told
+from worker.domain.survey import ServerSeen, Survey, told
 from worker.domain.syntax import normal_dn
 from worker.domain.told import Report
 
@@ -31,6 +41,8 @@ FIT_MATTERS = frozenset(
     {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
 )
 """Findings whose first check is whether the type chosen fits the server."""
+UNENCRYPTED = frozenset({"secure.tls_on_plain_port", "secure.starttls_refused"})
+"""Codes of a port that answers and does not encrypt."""
 DOMAINS_NAMED_COUNT = 10
 """Foreign domains named in a finding; a preview lists more."""
 
@@ -52,6 +64,17 @@ class Case:
     """What the server said of itself after the sign-in; None if nobody came so far."""
     egress: tuple[str, ...] = ()
     report: Report | None = None
+    figure: str = ""
+    """What the failure itself has to name."""
+    asked: BaseAsked | None = None
+    """Only if a search base could not be read."""
+
+
+def failed_by(failure: Failure, case: Case) -> Case:
+    """Return a case with what a failure knows."""
+    asked = failure.asked if isinstance(failure, DirectoryFailure) else None
+    profile = case.profile or (Profile(asked.root) if asked else None)
+    return replace(case, detail=failure.detail, figure=failure.figure, asked=asked, profile=profile)
 
 
 def calls_for_survey(code: str) -> bool:
@@ -70,6 +93,8 @@ def answer(code: str, case: Case) -> Finding:
     detected = detect(case.profile.root, case.profile.known) if case.profile else None
     root = case.profile.root if case.profile else case.survey.root
     server = _server_to_ask(settings, case.survey)
+    types = kinds(settings, root)
+    is_astray = code == "base.not_found" and is_certain(case.asked, types)
     found = finding(
         code,
         seen=_seen(code, case),
@@ -77,17 +102,19 @@ def answer(code: str, case: Case) -> Finding:
         stages=whole(code, case),
         ldapsearch=ldapsearch_line(_with_base(plan, root), server) if plan else "",
         egress=case.egress,
-        **_figures(case.survey.servers),
+        **_figures(code, case),
+        **({"hidden": "", "or_let": ""} if is_astray else {}),
     )
+    checks = tuple(check for check in found.checks if not is_astray or check != BASE_HIDDEN)
     known = case.profile.known if case.profile else None
     place = _known_there(place_of(settings, plan, root, case.egress), server, known)
     advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
     return replace(
         found,
-        checks=(advice, *found.checks) if advice else found.checks,
+        checks=(advice, *checks) if advice else checks,
         detected=detected,
         servers=case.survey.servers,
-        commands=cures(code, place, kinds(settings, root)),
+        commands=cures(code, place, types, may_grant=not is_astray),
         report=case.report,
     )
 
@@ -141,6 +168,8 @@ def _seen(code: str, case: Case) -> str:
     """Return what was seen: of the reading, then of the servers, all or those that are not well."""
     around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
     said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
+    if code == "base.not_found" and case.asked is not None:
+        said = seen_of(case.asked)
     return "; ".join(filter(None, (said, told(around))))
 
 
@@ -153,19 +182,30 @@ def _settings(code: str, case: Case) -> list[StageResult]:
     return [StageResult(Stage.SETTINGS, StageState.OK, 0)] if case.stages else []
 
 
-def _figures(servers: Sequence[ServerSeen]) -> dict[str, str]:
-    """Return what a sentence can name because it was seen: the name of a certificate, a port that would do."""
+def _figures(code: str, case: Case) -> dict[str, str]:
+    """Return what a sentence can name because it was seen: a certificate's name, a port that would do, the limit that was hit."""
+    servers = case.survey.servers
     names = (name for server in servers for shown in server.certificates for name in shown.names)
     # a wildcard, or words in a common name, cannot be entered
     name = next(filter(PLAIN_HOST.match, names), None)
-    doors = [port for server in servers for port in server.ports if not port.configured]
-    door = next((port for port in doors if port.speaks is Speech.TLS), None)
-    door = door or next((port for port in doors if port.starttls), None)
-    figures = {"name": name} if name else {}
-    if door is not None:
-        way = "LDAPS" if door.speaks is Speech.TLS else "STARTTLS"
-        figures["port"] = f"port ({door.port} is open: choose {way})"
-    return figures
+    way = way_to_encryption(servers) if code in UNENCRYPTED else None
+    figures = {
+        "name": name,
+        "port": _port(servers),
+        "encrypt": way,
+        "ldaps": way,
+        "limit": case.figure,
+        "address": case.figure,
+    }
+    return {figure: said for figure, said in figures.items() if said}
+
+
+def _port(servers: Sequence[ServerSeen]) -> str | None:
+    """Name another port that would do. Nobody is told to give up encryption."""
+    tls, starttls = tls_door(servers), starttls_door(servers)
+    if tls is not None:
+        return f"port ({tls.port} is open: choose LDAPS)"
+    return None if starttls is None else f"port ({starttls.port} is open: choose STARTTLS)"
 
 
 def _unwell(servers: Sequence[ServerSeen]) -> list[ServerSeen]:

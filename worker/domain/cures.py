@@ -39,6 +39,8 @@ class Cure:
     label: str
     text: str
     needs_egress: bool = False
+    is_grant: bool = False
+    """Whether it gives rights."""
 
     def is_for(self, code: str, types: frozenset[ServerType]) -> bool:
         """Whether to show it for a code at a server that may be of these types."""
@@ -58,14 +60,16 @@ class Place:
     egress: tuple[str, ...] = ()
 
 
-def cures(code: str, place: Place, types: frozenset[ServerType]) -> tuple[Command, ...]:
-    """Return the lines to copy for a code, those for any server first."""
+def cures(
+    code: str, place: Place, types: frozenset[ServerType], *, may_grant: bool = True
+) -> tuple[Command, ...]:
+    """Return the lines to copy for a code, those for any server first; ``may_grant``: also those that give rights."""
     values = _values(place, code)
     fitting = [cure for cure in CURES if cure.is_for(code, types)]
     return tuple(
         Command(cure.label, FILLED.sub(lambda found: values[found.group(1)], cure.text))
         for cure in fitting
-        if place.egress or not cure.needs_egress
+        if (place.egress or not cure.needs_egress) and (may_grant or not cure.is_grant)
     )
 
 
@@ -444,6 +448,7 @@ CURES: tuple[Cure, ...] = (
         _MICROSOFT,
         "Active Directory: let the account read (only if the domain was hardened; an ordinary account usually may)",
         "dsacls [[base_ps]] /I:T /G [[trustee_ps]]",
+        is_grant=True,
     ),
     Cure(
         _RIGHTS,
@@ -453,12 +458,14 @@ CURES: tuple[Cure, ...] = (
             "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n[[access]]",
             by=_BY_ROOT,
         ),
+        is_grant=True,
     ),
     Cure(
         _RIGHTS,
         _REDHAT,
         "389 Directory Server and FreeIPA: let the account read",
         _here("[[base_ldif]]\nchangetype: modify\nadd: aci\n[[aci]]", by=_BY_MANAGER),
+        is_grant=True,
     ),
     # --- limits ---
     Cure(

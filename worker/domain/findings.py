@@ -23,7 +23,7 @@ INTERNAL = "internal"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one code says. ``{egress}``, ``{until}``, ``{limit}``, ``{name}`` and ``{port}`` are filled in."""
+    """What one code says. What stands in braces is filled in: see ``_UNSAID``."""
 
     headline: str
     checks: tuple[str, ...]
@@ -39,10 +39,15 @@ _UNSAID: Mapping[str, object] = MappingProxyType(
         "until": "later",
         "name": "a name from the certificate",
         "port": "port",
-        "limit": "the bound",
+        "limit": "this service's limit",
+        "address": "an address that is not on the public Internet",
+        "encrypt": "Choose STARTTLS for this port, or use port 636 with LDAPS.",
+        "ldaps": "Choose LDAPS with port 636, or install a certificate on the server.",
+        "hidden": ", or the account may not see it",
+        "or_let": ", or let the account read it",
     }
 )
-"""What stands in for a figure that is not known."""
+"""What stands in for a figure that is not known, or for a sentence that would need a look around."""
 
 # --- checks that several rows share ------------------------------------------
 
@@ -70,6 +75,7 @@ _RIGHTS = "May the account read the entries below the search base? An ordinary a
 _SERVER_LOAD = "Is the server under load, or restarting?"
 _BASE_TYPED = "Is the search base typed correctly, for example DC=example,DC=com?"
 _BASE_BLANK = "Does it work with the search base left blank? Then the server is asked for it."
+BASE_HIDDEN = "May the account see it? Active Directory and OpenLDAP say of what one may not see that it does not exist."
 
 _MAINTENANCE = "Is the server in maintenance or read-only mode?"
 _STRONGER = "Does the server demand a stronger kind of sign-in than a name and a password?"
@@ -79,8 +85,12 @@ _PROTOCOL_CHECKS = (
 )
 _PROTOCOL_FIX = "Connect to the directory itself, without a proxy."
 
-_AGAIN = "Nothing needs to be changed yet: it is tried again by itself. If it stays, ask whoever runs the server."
-_NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the bound."
+_AGAIN = "Nothing needs to be changed yet: try again in a few minutes, as automatic syncs do by themselves. If it stays, ask whoever runs the server."
+_NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the limit."
+_PAGES = "Does the server give its list in pages? One that does not sends all of it in one answer."
+
+ANSWERABLE = frozenset({BASE_HIDDEN})
+"""Checks that are left out where what was seen answers them."""
 
 FINDINGS: Mapping[str, Row] = MappingProxyType(
     {
@@ -93,7 +103,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         INTERNAL: Row(
             "Something went wrong on our side.",
             ("Nothing is wrong with your directory as far as we can tell.",),
-            "Nothing needs to be changed. It is tried again by itself; if it stays, tell this service's operator.",
+            "Nothing needs to be changed: try again in a few minutes, as automatic syncs do by themselves. If it stays, tell this service's operator.",
             _LATER,
         ),
         # --- settings ---
@@ -203,7 +213,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _LATER,
         ),
         "reach.not_allowed": Row(
-            "The server's name leads to an address inside a private network, which this service does not connect to.",
+            "The server is at {address}; this service does not connect there.",
             (
                 _NAME_TYPED,
                 "Does the name have a public address as well?",
@@ -297,7 +307,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "secure.starttls_refused": Row(
             "The server does not offer encryption on this port.",
             (_ENCRYPTION_CHOICE, "Has the server a certificate?"),
-            "Choose LDAPS with port 636, or install a certificate on the server.",
+            "{ldaps}",
         ),
         "secure.early_data": Row(
             "Somebody sent data before encryption began, as an attacker in between would.",
@@ -309,7 +319,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "secure.tls_on_plain_port": Row(
             "Encryption was expected, but the server speaks plainly on this port.",
             (_ENCRYPTION_CHOICE, "Has the server a certificate?"),
-            "Choose STARTTLS for this port, or use port 636 with LDAPS.",
+            "{encrypt}",
         ),
         "secure.plain_on_tls_port": Row(
             "The server expects encryption from the start on this port.",
@@ -367,12 +377,12 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _NAME_FORM,
                 _ACCOUNT_USED,
             ),
-            "Enter the right name and password and save. To protect the account, nothing is tried by itself until then.",
+            "Enter the right name and password and save: they are tried at once, unless there were two refusals within 30 minutes. To protect the account, nothing is tried by itself until then.",
         ),
         "sign_in.known_refused": Row(
             "The server has refused this password before, so it was not sent again.",
             ("Is the password the account's current one? Type it again.", _NAME_FORM),
-            "Enter the right password and save.",
+            "Enter the right password and save: it is tried at once, unless there were two refusals within 30 minutes.",
         ),
         "sign_in.waiting": Row(
             "The sign-in was refused, or not answered, twice within 30 minutes. So as not to lock the account, no more is tried until {until}.",
@@ -411,7 +421,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "sign_in.locked": Row(
             "The account is locked after too many wrong passwords.",
             ("Does another program still use the account's old password?",),
-            "Unlock the account, give every program the new password, then save again.",
+            "Unlock the account, or wait until the server does, often after 30 minutes; give every program the new password, then try again.",
         ),
         "sign_in.logon_hours": Row(
             "The account may not sign in at this hour.",
@@ -521,9 +531,9 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         # --- base ---
         "base.not_found": Row(
-            "The search base does not exist, or the account may not see it.",
-            (_BASE_TYPED, _RIGHTS, _BASE_BLANK),
-            "Correct the search base, or let the account read it.",
+            "The search base does not exist{hidden}.",
+            (_BASE_TYPED, _BASE_BLANK, BASE_HIDDEN),
+            "Correct the search base{or_let}.",
         ),
         "base.not_allowed": Row(
             "The account may not read the search base.",
@@ -615,7 +625,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _LATER,
         ),
         "read.run_deadline": Row(
-            "Reading the whole directory took longer than a sync may. Nothing was changed.",
+            "Reading the whole directory took longer than {limit}. Nothing was changed.",
             (
                 "Are the attributes of the filter indexed on the server?",
                 _SERVER_LOAD,
@@ -701,7 +711,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _LATER,
         ),
         "read.too_many_references": Row(
-            "The server names thousands of other servers instead of giving the entries itself. Nothing was changed.",
+            "The server names other servers instead of giving the entries itself, more than {limit}. Nothing was changed.",
             (
                 _BASE_TYPED,
                 "Does this server hold the entries itself, or only where to find them?",
@@ -724,24 +734,24 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             "Correct type, filter or search base, or let the account read the entries and their addresses.",
         ),
         "read.message_too_large": Row(
-            "One entry is larger than {limit}. Nothing was changed.",
+            "One answer of the server, most likely an entry, is larger than {limit}. Nothing was changed.",
             ("Does an entry hold a picture or a very long list in an attribute with addresses?",),
-            _NARROW,
+            "Leave that entry out by the filter, make it smaller, or ask this service's operator to raise the limit.",
         ),
         "read.too_many_entries": Row(
-            "There are more entries than {limit}. Nothing was changed.",
-            ("Does the filter find more than those who get mail?",),
+            "The list is longer than {limit}. Nothing was changed.",
+            ("Does the filter find more than those who get mail?", _PAGES),
             _NARROW,
         ),
         "read.too_many_bytes": Row(
             "The list is larger than {limit}. Nothing was changed.",
-            ("Does the filter find more than those who get mail?",),
+            ("Does the filter find more than those who get mail?", _PAGES),
             _NARROW,
         ),
         "read.too_many_values": Row(
-            "One entry has more addresses than can be read at once. Nothing was changed.",
+            "One entry has more values than {limit}. Nothing was changed.",
             ("Which entry has thousands of addresses, and should it?",),
-            "Spread the addresses over several entries, or leave the entry out by the filter.",
+            "Spread the addresses over several entries, leave the entry out by the filter, or ask this service's operator to raise the limit.",
         ),
         "read.range": Row(
             "The server gave a part of an entry's addresses and did not give the rest. Nothing was changed.",
@@ -821,8 +831,8 @@ def finding(
 ) -> Finding:
     """Return what a customer is told of a code.
 
-    ``seen`` is shown apart from the fixed sentences. ``egress`` are the addresses we connect from; ``figures`` fill
-    ``until``, ``limit``, ``name`` and ``port``: values of ours and names out of certificates, never a server's words. A code that no row describes is ``internal``.
+    ``seen`` is shown apart from the fixed sentences. ``egress`` are the addresses we connect from; ``figures`` fill what
+    stands in braces: values of ours and names out of certificates, never a server's words. A code that no row describes is ``internal``.
     """
     known = code if code in FINDINGS else INTERNAL
     row = FINDINGS[known]
