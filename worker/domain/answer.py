@@ -20,7 +20,7 @@ from worker.domain.failures import (
     StageResult,
     StageState,
 )
-from worker.domain.findings import BASE_HIDDEN, OK, finding
+from worker.domain.findings import BASE_HIDDEN, HAS_CERTIFICATE, OK, finding
 from worker.domain.ldapsearch import PLAIN_HOST, ldapsearch_line
 from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
@@ -105,10 +105,15 @@ def answer(code: str, case: Case) -> Finding:
         **_figures(code, case),
         **({"hidden": "", "or_let": ""} if is_astray else {}),
     )
-    checks = tuple(check for check in found.checks if not is_astray or check != BASE_HIDDEN)
+    answered = {BASE_HIDDEN} if is_astray else set()
+    if any(each.certificates for each in case.survey.servers):
+        answered.add(HAS_CERTIFICATE)
+    checks = tuple(check for check in found.checks if check not in answered)
     known = case.profile.known if case.profile else None
     place = _known_there(place_of(settings, plan, root, case.egress), server, known)
-    advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
+    # with a filter of one's own the type finds nothing and misses nothing
+    is_type_asked = code in FIT_MATTERS and (code != "read.nothing_found" or not settings.filter)
+    advice = misfit(plan.preset, detected) if plan and detected and is_type_asked else None
     return replace(
         found,
         checks=(advice, *checks) if advice else checks,
@@ -139,7 +144,8 @@ def _with_base(plan: ReadPlan, root: RootDse | None) -> ReadPlan:
     if plan.bases or root is None:
         return plan
     contexts = [each for each in root.data_contexts if normal_dn(each) and is_fit_to_show(each)]
-    return replace(plan, bases=plan.preset.bases_in(contexts))
+    # of several trees nobody knows which is meant
+    return replace(plan, bases=plan.preset.bases_in(contexts if len(contexts) == 1 else ()))
 
 
 def kinds(settings: DirectorySettings, root: RootDse | None) -> frozenset[ServerType]:
@@ -185,12 +191,9 @@ def _settings(code: str, case: Case) -> list[StageResult]:
 def _figures(code: str, case: Case) -> dict[str, str]:
     """Return what a sentence can name because it was seen: a certificate's name, a port that would do, the limit that was hit."""
     servers = case.survey.servers
-    names = (name for server in servers for shown in server.certificates for name in shown.names)
-    # a wildcard, or words in a common name, cannot be entered
-    name = next(filter(PLAIN_HOST.match, names), None)
     way = way_to_encryption(servers) if code in UNENCRYPTED else None
     figures = {
-        "name": name,
+        "named": _named(case.settings, servers),
         "port": _port(servers),
         "encrypt": way,
         "ldaps": way,
@@ -198,6 +201,20 @@ def _figures(code: str, case: Case) -> dict[str, str]:
         "address": case.figure,
     }
     return {figure: said for figure, said in figures.items() if said}
+
+
+def _named(settings: DirectorySettings, servers: Sequence[ServerSeen]) -> str | None:
+    """Say which name of a certificate to enter; none if the server's own would do."""
+    names = [name for server in servers for shown in server.certificates for name in shown.names]
+    hosts = {server.host.strip("[]") for server in servers}
+    own = next((name for name in names if name.lower() in hosts), None)
+    if own is not None and settings.certificate_name:
+        return f"Leave the name in the certificate blank: the certificate is for {own}, the server as it is entered."
+    # a wildcard, or words in a common name, cannot be entered
+    name = next(filter(PLAIN_HOST.match, names), None)
+    return (
+        f"Enter {name} as the name in the certificate, or use it as the server." if name else None
+    )
 
 
 def _port(servers: Sequence[ServerSeen]) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.domain import quoting
-from worker.domain.ldapsearch import PLAIN_HOST, environment, other_name, remark
+from worker.domain.ldapsearch import NO_BASE, PLAIN_HOST, environment, other_name, remark
 from worker.domain.model import DirectorySettings, Security, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, ServerType
@@ -23,7 +23,6 @@ from worker.domain.told import Command
 PLAIN_ATTRIBUTE = re.compile(r"[A-Za-z][0-9A-Za-z-]*\Z")
 FILLED = re.compile(r"\[\[([a-z_]+)\]\]")
 NO_HOST = "YOUR-SERVER"
-NO_BASE = "YOUR-SEARCH-BASE"
 NO_DN = "DN-OF-THE-ACCOUNT"
 NO_ADMIN = "DN-OF-THE-ADMINISTRATOR"
 NO_NAME = "NAME-OF-THE-ACCOUNT"
@@ -126,6 +125,7 @@ def _values(place: Place, code: str) -> Mapping[str, str]:
         "dn_sh": quoting.shell(dn),
         "account_sh": quoting.shell(account),
         "account_ps": quoting.powershell(account),
+        "login_sh": quoting.shell(_login_filter(settings.bind_name)),
         "user_sh": quoting.shell(_user(settings.bind_name)),
         "trustee_ps": _native(f"{_trustee(settings.bind_name)}:GR", f"{NO_TRUSTEE}:GR"),
         "egress_ps": ",".join(map(quoting.powershell, place.egress)),
@@ -158,8 +158,22 @@ def _account_filter(bind_name: str) -> str:
 def _user(bind_name: str) -> str:
     """Return the bare name of an account, as FreeIPA's tools want it."""
     parts = normal_dn(bind_name)
-    name = next((value for kind, value in parts[0] if kind == "uid"), "") if parts else bind_name
+    name = next((value for kind, value in parts[0] if kind == "uid"), "") if parts else ""
+    name = name if parts else _bare(bind_name)
     return name if name and not name.startswith("-") else NO_NAME
+
+
+def _bare(bind_name: str) -> str:
+    r"""Return ``jo`` of ``DOMAIN\jo`` and ``jo@domain``."""
+    return bind_name.rpartition("\\")[2].partition("@")[0]
+
+
+def _login_filter(bind_name: str) -> str:
+    """Return what finds an account by the name that people type."""
+    parts = normal_dn(bind_name)
+    name = quoting.filter_value(parts[0][0][1] if parts else _bare(bind_name))
+    mail = f"(mail={quoting.filter_value(bind_name)})" if "@" in bind_name and not parts else ""
+    return f"(|(uid={name})(cn={name}){mail})"
 
 
 def _trustee(bind_name: str) -> str:
@@ -223,10 +237,10 @@ _PASSWORD = frozenset(
         "sign_in.known_refused",
         "sign_in.waiting",
         "sign_in.unknown_user",
-        "sign_in.bad_name",
         "sign_in.anonymous",
     }
 )
+_WHO = frozenset({"sign_in.bad_name", "sign_in.unknown_user"})
 _BASE = frozenset(
     {
         "base.not_found",
@@ -384,6 +398,12 @@ CURES: tuple[Cure, ...] = (
         _SAMBA,
         f"{_SAMBA_LABEL}: a new password",
         "samba-tool user setpassword --filter=[[account_sh]]",
+    ),
+    Cure(
+        _WHO,
+        _OPENLDAP,
+        "OpenLDAP, on the server as root: the account's DN",
+        "ldapsearch -Q -LLL -Y EXTERNAL -H ldapi:/// -b [[base_sh]] [[login_sh]] 1.1",
     ),
     Cure(
         _PASSWORD,

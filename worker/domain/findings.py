@@ -37,8 +37,8 @@ _UNSAID: Mapping[str, object] = MappingProxyType(
     {
         "egress": "the addresses that this service connects from (its operator can name them)",
         "until": "later",
-        "name": "a name from the certificate",
         "port": "port",
+        "named": "Enter a name from the certificate as the name in the certificate, or use it as the server.",
         "limit": "this service's limit",
         "address": "an address that is not on the public Internet",
         "encrypt": "Choose STARTTLS for this port, or use port 636 with LDAPS.",
@@ -62,13 +62,15 @@ REACH_CHECKS = (_PORT, _ONLINE, _FIREWALL)
 _NAME_TYPED = (
     "Is the server's name typed correctly, and is it the one used from outside your network?"
 )
+_PLACE_TYPED = "Is the server's name or address typed correctly, and is it the one used from outside your network?"
 _CERTIFICATE_SEEN = (
     "Is this the server you mean? The certificate it showed is described under what was seen."
 )
+HAS_CERTIFICATE = "Has the server a certificate?"
 _ENCRYPTION_CHOICE = (
     "Do encryption and port belong together? LDAPS goes with 636, STARTTLS and none with 389."
 )
-_NAME_FORM = "Is the account's name written in full: a DN, user@domain, or DOMAIN\\user? A bare user name does not do."
+_NAME_FORM = "Is the account's name typed correctly and in full: a DN, or with Active Directory also user@domain or DOMAIN\\user?"
 _ACCOUNT_USED = "Can the account sign in elsewhere, for example with ldapsearch and the line below?"
 _LOG = "What does the server's own log say at that moment?"
 _RIGHTS = "May the account read the entries below the search base? An ordinary account usually may; look at access rules."
@@ -89,7 +91,7 @@ _AGAIN = "Nothing needs to be changed yet: try again in a few minutes, as automa
 _NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the limit."
 _PAGES = "Does the server give its list in pages? One that does not sends all of it in one answer."
 
-ANSWERABLE = frozenset({BASE_HIDDEN})
+ANSWERABLE = frozenset({HAS_CERTIFICATE, BASE_HIDDEN})
 """Checks that are left out where what was seen answers them."""
 
 FINDINGS: Mapping[str, Row] = MappingProxyType(
@@ -215,8 +217,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "reach.not_allowed": Row(
             "The server is at {address}; this service does not connect there.",
             (
-                _NAME_TYPED,
-                "Does the name have a public address as well?",
+                _PLACE_TYPED,
+                "If it is a name, does it have a public address as well?",
                 *REACH_CHECKS,
             ),
             "Enter a name or address that can be reached from the Internet.",
@@ -238,7 +240,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Does the certificate carry the server's internal name? With Active Directory it usually does.",
             ),
-            "Enter {name} as the name in the certificate, or use it as the server.",
+            "{named}",
         ),
         "secure.wrong_address": Row(
             "The server was entered as an IP address that its certificate does not name.",
@@ -246,7 +248,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Which names does the certificate carry? Most carry names only, no addresses.",
             ),
-            "Enter {name} as the name in the certificate, or use it as the server.",
+            "{named}",
         ),
         "secure.self_signed": Row(
             "The server's certificate was issued by the server itself, so it proves nothing to others.",
@@ -264,7 +266,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "secure.untrusted_root": Row(
             "The server's certificate comes from an authority that is not publicly known.",
             (_CERTIFICATE_SEEN, "Was it issued by your own authority?"),
-            "Paste your authority's root certificate in the settings.",
+            "Paste your authority's root certificate in the settings, or pin the fingerprint of the server's.",
         ),
         "secure.untrusted": Row(
             "The server's certificate could not be verified.",
@@ -306,7 +308,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         "secure.starttls_refused": Row(
             "The server does not offer encryption on this port.",
-            (_ENCRYPTION_CHOICE, "Has the server a certificate?"),
+            (_ENCRYPTION_CHOICE, HAS_CERTIFICATE),
             "{ldaps}",
         ),
         "secure.early_data": Row(
@@ -318,7 +320,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         "secure.tls_on_plain_port": Row(
             "Encryption was expected, but the server speaks plainly on this port.",
-            (_ENCRYPTION_CHOICE, "Has the server a certificate?"),
+            (_ENCRYPTION_CHOICE, HAS_CERTIFICATE),
             "{encrypt}",
         ),
         "secure.plain_on_tls_port": Row(
@@ -490,8 +492,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "sign_in.bad_name": Row(
             "The server cannot make sense of the account's name.",
             (
-                _NAME_FORM,
-                "OpenLDAP and most others take only a DN, for example cn=sync,dc=example,dc=com.",
+                "Is it a DN, for example cn=sync,dc=example,dc=com? Only Active Directory and a few others take any other name.",
+                "Is each part of it typed correctly, with a comma between two?",
             ),
             "Enter the account's distinguished name.",
         ),
@@ -727,8 +729,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "read.nothing_found": Row(
             "No entry was found. Nothing was changed.",
             (
-                "Does the filter fit this directory? Is the type of directory right?",
-                _BASE_TYPED,
+                "Does the filter fit this directory? Left blank, the type's own is used: is the type of directory right?",
+                "Are the people who get mail below the search base? There is such a base.",
                 _RIGHTS,
             ),
             "Correct type, filter or search base, or let the account read the entries and their addresses.",

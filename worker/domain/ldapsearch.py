@@ -10,6 +10,8 @@ from worker.domain.model import DirectorySettings, Security, Server
 from worker.domain.plan import ReadPlan
 
 
+NO_BASE = "YOUR-SEARCH-BASE"
+"""Stands for a base that nobody knows: without one, ldapsearch searches where there is nothing."""
 PLAIN_HOST = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_.:-]*\Z")
 
 
@@ -27,7 +29,7 @@ def ldapsearch_line(plan: ReadPlan, server: Server) -> str:
         *sign_in(plan),
         f"-H {shlex.quote(url(server, settings))}",
         *(["-ZZ"] if settings.security is Security.STARTTLS else []),
-        *([f"-b {shlex.quote(bases[0])}"] if bases else []),
+        f"-b {shlex.quote(bases[0] if bases else NO_BASE)}",
         "-s sub",
         f"-E pr={plan.limits.page_size}/noprompt",
         shlex.quote(plan.filter),

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -111,6 +112,18 @@ async def test_the_rights_that_are_copied_let_the_account_read(tmp_path: Path) -
     assert after.code == "ok"
     assert [entry.texts("sn") for entry in shown] == [()] or not shown[0].texts("sn")
     assert secrets == []
+
+
+async def test_the_name_that_openldap_takes_is_found_by_the_line(tmp_path: Path) -> None:
+    """An account as Active Directory names it is refused as no name at all."""
+    with Slapd(tmp_path, [replace(TREE, access=["to * by * read"])]) as slapd:
+        found = await answer(form_of(slapd, "CORP\\reader"))
+        (line,) = (each.text for each in found.commands if each.label.endswith("the account's DN"))
+        base, condition, attribute = shlex.split(line)[-3:]
+        entries = slapd.search(base, condition, [attribute])
+
+    assert found.code == "sign_in.bad_name"
+    assert [entry.dn for entry in entries] == [f"cn=reader,ou=Service,{BASE}"]
 
 
 @pytest.mark.parametrize(

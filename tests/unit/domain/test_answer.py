@@ -161,7 +161,54 @@ def test_what_is_no_base_is_not_put_into_the_line(base: str) -> None:
     root = RootDse(default_context=base)
     plan = make_plan(SETTINGS, Credentials(None), Limits())
 
-    assert " -b " not in answer("ok", Case(SETTINGS, plan, profile=Profile(root))).ldapsearch
+    line = answer("ok", Case(SETTINGS, plan, profile=Profile(root))).ldapsearch
+
+    assert " -b YOUR-SEARCH-BASE " in line
+
+
+def test_of_several_trees_none_is_chosen_for_the_line() -> None:
+    """The wrong one would find nobody, or somebody else."""
+    root = RootDse(contexts=("dc=a", "dc=b"))
+    plan = make_plan(SETTINGS, Credentials(None), Limits())
+
+    line = answer("base.ambiguous", Case(SETTINGS, plan, profile=Profile(root))).ldapsearch
+
+    assert " -b YOUR-SEARCH-BASE " in line
+
+
+def test_a_name_that_need_not_be_entered_is_to_be_left_out() -> None:
+    """The certificate is for the server as it is entered; it was the other name that was wrong."""
+    form = replace(SETTINGS, certificate_name="dc9.example.com")
+    shown = seen(TLS, names=("dc1.x.local", "DC1.example.com"))
+
+    told = answer("secure.wrong_name", Case(form, survey=shown))
+
+    assert told.fix.startswith("Leave the name in the certificate blank: ")
+
+
+def test_nobody_is_asked_for_a_certificate_that_was_seen() -> None:
+    """What is known is no check."""
+    with_one, without = (
+        answer("secure.tls_on_plain_port", Case(SETTINGS, survey=each)).checks
+        for each in (seen(STARTTLS, names=("dc1.x.local",)), seen(PLAIN))
+    )
+
+    assert set(without) - set(with_one) == {"Has the server a certificate?"}
+
+
+def test_a_filter_of_one_s_own_is_looked_at_before_the_type() -> None:
+    """The type's own filter was not asked for, so the type does not explain that nobody was found."""
+    windows = RootDse(capabilities=frozenset({"1.2.840.113556.1.4.800"}))
+    own = replace(SETTINGS, filter="(mial=*)")
+    plans = [make_plan(form, Credentials(None), Limits()) for form in (SETTINGS, own)]
+
+    typed, filtered = (
+        answer("read.nothing_found", Case(plan.settings, plan, profile=Profile(windows)))
+        for plan in plans
+    )
+
+    assert typed.checks[0].startswith("This server is Active Directory")
+    assert filtered.checks == typed.checks[1:]
 
 
 def test_the_lines_are_for_the_server_that_answers() -> None:

@@ -217,6 +217,36 @@ def test_openldap_s_administrator_sets_a_password() -> None:
     assert line == f"ldappasswd -x -H ldapi:/// -D DN-OF-THE-ADMINISTRATOR -W -S {DN}"
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("CORP\\jo", "(|(uid=jo)(cn=jo))"),
+        ("jo@example.com", "(|(uid=jo)(cn=jo)(mail=jo@example.com))"),
+        ("jo*", "(|(uid=jo\\2a)(cn=jo\\2a))"),
+        ("cn=jo,dc=x", "(|(uid=jo)(cn=jo))"),
+    ],
+)
+def test_openldap_tells_the_name_that_it_takes(name: str, found: str) -> None:
+    """Whoever comes from Active Directory has no DN at hand, and a new password would not help."""
+    place = replace(OF_OPENLDAP, settings=replace(OF_OPENLDAP.settings, bind_name=name))
+
+    (line,) = lines("sign_in.bad_name", ServerType.OPENLDAP, place=place)
+
+    assert shlex.split(line)[-2:] == [found, "1.1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "user"), [("CORP\\jo", "jo"), ("jo@x.example", "jo"), ("uid=jo,dc=x", "jo")]
+)
+def test_freeipa_is_asked_for_the_bare_name(name: str, user: str) -> None:
+    """Its tools know no other."""
+    place = replace(OF_OPENLDAP, settings=replace(OF_OPENLDAP.settings, bind_name=name))
+
+    assert lines("sign_in.wrong_password", ServerType.FREEIPA, place=place) == [
+        f"ipa user-status {user}; ipa passwd {user}"
+    ]
+
+
 def test_rights_are_given_for_what_is_read_and_no_more() -> None:
     """Never the password's attribute."""
     (access,) = lines("read.not_allowed", ServerType.OPENLDAP, place=OF_OPENLDAP)

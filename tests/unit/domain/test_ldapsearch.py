@@ -69,9 +69,11 @@ def test_the_whole_tree_is_said_to_be_searched() -> None:
     assert words[words.index("-b") + 1] == ""
 
 
-def test_a_base_that_the_server_is_asked_for_is_left_out() -> None:
-    """Nobody knows it before."""
-    assert "-b" not in shlex.split(ldapsearch_line(replace(plan(), bases=()), Server("x")))
+def test_a_base_that_the_server_is_asked_for_is_to_be_filled_in() -> None:
+    """Nobody knows it before; without one, ldapsearch says that there is no such object."""
+    words = shlex.split(ldapsearch_line(replace(plan(), bases=()), Server("x")))
+
+    assert words[words.index("-b") + 1] == "YOUR-SEARCH-BASE"
 
 
 def test_a_secret_is_never_in_it() -> None:
