@@ -58,7 +58,16 @@ def _way(mine: PortSeen, servers: Sequence[ServerSeen]) -> str:
 def _seen(servers: Sequence[ServerSeen]) -> str:
     """Say what became of the ports for TLS, which will not do either."""
     shut = {port.port: _SHUT[port.state] for port in _others(servers) if port.port in TLS_PORTS}
-    return listed([f"port {port} {state}" for port, state in sorted(shut.items())])
+    alike = {
+        state: [str(port) for port in sorted(shut) if shut[port] == state]
+        for state in shut.values()
+    }
+    return listed(
+        [
+            f"{'port' if len(ports) == 1 else 'ports'} {listed(ports)} {state}"
+            for state, ports in alike.items()
+        ]
+    )
 
 
 def _others(servers: Sequence[ServerSeen]) -> list[PortSeen]:

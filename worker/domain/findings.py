@@ -70,7 +70,7 @@ HAS_CERTIFICATE = "Has the server a certificate?"
 _ENCRYPTION_CHOICE = (
     "Do encryption and port belong together? LDAPS goes with 636, STARTTLS and none with 389."
 )
-_NAME_FORM = "Is the account's name typed correctly and in full: a DN, or with Active Directory also user@domain or DOMAIN\\user?"
+_NAME_FORM = "Is the account's name typed correctly and in full: a DN, or with Active Directory also user@domain or DOMAIN\\user? A bare user name seldom does."
 _ACCOUNT_USED = "Can the account sign in elsewhere, for example with ldapsearch and the line below?"
 _LOG = "What does the server's own log say at that moment?"
 _RIGHTS = "May the account read the entries below the search base? An ordinary account usually may; look at access rules."

@@ -11,6 +11,7 @@ WILLING = replace(MINE, starttls=True)
 GREETING = replace(MINE, speaks=Speech.OTHER, starttls=None)
 TLS = PortSeen(636, PortState.OPEN, 1, configured=False, speaks=Speech.TLS)
 REFUSED = PortSeen(636, PortState.REFUSED, 1, configured=False)
+SHUT_TOO = replace(REFUSED, port=3269)
 SILENT = PortSeen(3269, PortState.TIMED_OUT, 1, configured=False)
 
 
@@ -35,6 +36,10 @@ def way(*ports: PortSeen) -> str | None:
                 "Install a certificate on the server: port 389 offers no STARTTLS, and port 636 refused the connection "
                 "and port 3269 did not answer. Then choose STARTTLS for that port, or LDAPS with port 636."
             ),
+        ),
+        (
+            (WILLING, REFUSED, SHUT_TOO),
+            "Choose STARTTLS for port 389, which offers it; ports 636 and 3269 refused the connection.",
         ),
         (
             (MINE,),
