@@ -119,7 +119,6 @@ async def test_a_test_and_a_sync_say_the_same_of_the_same_fault(customer: Custom
         {"security": "starttls", "trust": {"fingerprint": "sha256:" + "00" * 32}},
         {"search_bases": ["ou=nowhere,dc=lab,dc=example"]},
         {"filter": "(cn=nobody)"},
-        {"kinds": ["public_folder"]},
         {"password": "wrong"},
     )
 

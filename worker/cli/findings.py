@@ -10,11 +10,20 @@ from worker.domain.commands import FieldError
 from worker.domain.events import finding_payload
 from worker.domain.failures import Stage
 from worker.domain.findings import OK
+from worker.domain.survey import listed
 from worker.flows.diagnose import Diagnosis
 
 
 SIGN_IN_COUNTS = "The server counted a failed sign-in for this account; a few in a row lock it in many directories."
 
+
+FIRST = {
+    "$LDAP_PASSWORD": "the password into LDAP_PASSWORD",
+    "ca.pem": "your authority's certificate into ca.pem",
+    "client.pem": "the client certificate into client.pem",
+    "client.key": "its key into client.key",
+}
+"""What a line needs before it is pasted, by what of it stands in the line."""
 
 STATES = {
     "open": "open",
@@ -39,7 +48,8 @@ def payload(diagnosis: Diagnosis) -> dict[str, object]:
 def show(finding: Mapping[str, object], *, detail: str = "", refused_sign_ins: int = 0) -> None:
     """Print what went wrong and what to do. What an older program recorded has fewer parts."""
     screen.say(f"{finding['headline']} [{finding['code']}]")
-    for seen in filter(None, (finding["seen"], detail)):
+    said = str(finding["seen"])
+    for seen in filter(None, (said, "" if detail in said else detail)):
         screen.say(f"Seen: {seen}")
     if refused_sign_ins:
         screen.say(SIGN_IN_COUNTS)
@@ -54,9 +64,11 @@ def show(finding: Mapping[str, object], *, detail: str = "", refused_sign_ins: i
 
 def show_search(finding: Mapping[str, object]) -> None:
     """Print the same search for another program."""
-    if finding["ldapsearch"]:
-        screen.say("", "The same search by hand (put the password into LDAP_PASSWORD first):")
-        screen.paste(f"  {finding['ldapsearch']}")
+    line = str(finding["ldapsearch"] or "")
+    if line:
+        first = listed([put for sign, put in FIRST.items() if sign in line])
+        screen.say("", f"The same search by hand{f' (first put {first})' if first else ''}:")
+        screen.paste(f"  {line}")
 
 
 def show_commands(commands: object) -> None:

@@ -501,7 +501,7 @@ class DirectoryForm(Form):
         Field(min_length=1, max_length=len(Kind)),
         shown(
             "What to include",
-            "Which sorts of entry count as recipients.",
+            "Which sorts of entry count as recipients. What the type of directory does not have is passed over.",
             group="reading",
             enter="Enter one or more of mailbox, group, contact, public_folder.",
             example=["mailbox", "group", "contact", "public_folder"],
@@ -667,7 +667,7 @@ def contradictions(raw: Mapping[str, object]) -> tuple[FieldError, ...]:
         ("address_attributes", "attributes.missing"): custom and "address_attributes" not in given,
     }
     wrong = tuple(mistake(field, code) for (field, code), is_wrong in found.items() if is_wrong)
-    return (*_schemes(raw), *wrong)
+    return (*_schemes(raw), *_kinds(raw), *wrong)
 
 
 def _is_left_out(field: str, value: object) -> bool:
@@ -684,3 +684,22 @@ def _schemes(raw: Mapping[str, object]) -> Iterator[FieldError]:
     for place, server in enumerate(servers[:SERVERS_MAX_COUNT]):
         if isinstance(server, str) and server.strip().lower().startswith("ldaps://"):
             yield mistake(f"servers.{place}", "server.scheme")
+
+
+def _kinds(raw: Mapping[str, object]) -> Iterator[FieldError]:
+    """Find kinds of which the type has none. Some of them are enough: pages tick them all, whatever the type.
+
+    With a filter of one's own the type's are not asked for. Settings are not looked at again once stored.
+    """
+    preset, kinds = PRESETS.get(str(raw.get("type"))), raw.get("kinds")
+    if preset is None or not preset.filters or not _is_left_out("filter", raw.get("filter")):
+        return
+    if not isinstance(kinds, list) or not kinds or not all(each in tuple(Kind) for each in kinds):
+        return
+    there_are = dict.fromkeys(kind for kind, _ in preset.filters)
+    if not there_are.keys() & set(kinds):
+        message = (
+            f"Enter {' or '.join(there_are)} as well: the type {preset.name} has no other kinds. "
+            "Or enter a filter of your own."
+        )
+        yield FieldError("kinds", "kinds.none_of_type", message)

@@ -55,6 +55,7 @@ MISTAKES: Mapping[str, str] = {
     "filter.syntax": "Enter an LDAP filter in brackets, for example (mail=*).",
     "filter.missing": "Enter a filter: a custom directory has no filter of its own.",
     "attributes.missing": "Enter the attributes that hold addresses: a custom directory has none of its own.",
+    "kinds.none_of_type": "Enter a kind that the type of directory has, or a filter of your own.",
     "attribute.syntax": "Enter the name of an LDAP attribute, for example mail or proxyAddresses.",
     "pattern.syntax": "Enter an address, or a pattern with *, for example *@internal.example.com.",
     "pattern.everything": "Enter a pattern that leaves something in, for example *@internal.example.com.",

@@ -7,16 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.domain.addresses import display_domain
-from worker.domain.cures import PLAIN_HOST, Place, cures, place_of
+from worker.domain.astray import is_certain, seen_of
+from worker.domain.cures import Place, cures, place_of
 from worker.domain.detect import FITS, detect, is_fit_to_show, lacks, misfit
-from worker.domain.failures import Finding, Stage, StageResult, StageState
-from worker.domain.findings import OK, finding
-from worker.domain.ldapsearch import ldapsearch_line
+from worker.domain.doors import starttls_door, tls_door, way_to_encryption
+from worker.domain.failures import (
+    BaseAsked,
+    DirectoryFailure,
+    Failure,
+    Finding,
+    Stage,
+    StageResult,
+    StageState,
+)
+from worker.domain.findings import BASE_HIDDEN, HAS_CERTIFICATE, OK, finding
+from worker.domain.ldapsearch import PLAIN_HOST, ldapsearch_line
 from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
 from worker.domain.server import Profile, RootDse, ServerType
-from worker.domain.survey import ServerSeen, Speech, Survey, told
+from worker.domain.survey import ServerSeen, Survey, told
 from worker.domain.syntax import normal_dn
 from worker.domain.told import Report
 
@@ -31,6 +41,8 @@ FIT_MATTERS = frozenset(
     {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
 )
 """Findings whose first check is whether the type chosen fits the server."""
+UNENCRYPTED = frozenset({"secure.tls_on_plain_port", "secure.starttls_refused"})
+"""Codes of a port that answers and does not encrypt."""
 DOMAINS_NAMED_COUNT = 10
 """Foreign domains named in a finding; a preview lists more."""
 
@@ -52,6 +64,17 @@ class Case:
     """What the server said of itself after the sign-in; None if nobody came so far."""
     egress: tuple[str, ...] = ()
     report: Report | None = None
+    figure: str = ""
+    """What the failure itself has to name."""
+    asked: BaseAsked | None = None
+    """Only if a search base could not be read."""
+
+
+def failed_by(failure: Failure, case: Case) -> Case:
+    """Return a case with what a failure knows."""
+    asked = failure.asked if isinstance(failure, DirectoryFailure) else None
+    profile = case.profile or (Profile(asked.root) if asked else None)
+    return replace(case, detail=failure.detail, figure=failure.figure, asked=asked, profile=profile)
 
 
 def calls_for_survey(code: str) -> bool:
@@ -70,6 +93,8 @@ def answer(code: str, case: Case) -> Finding:
     detected = detect(case.profile.root, case.profile.known) if case.profile else None
     root = case.profile.root if case.profile else case.survey.root
     server = _server_to_ask(settings, case.survey)
+    types = kinds(settings, root)
+    is_astray = code == "base.not_found" and is_certain(case.asked, types)
     found = finding(
         code,
         seen=_seen(code, case),
@@ -77,17 +102,24 @@ def answer(code: str, case: Case) -> Finding:
         stages=whole(code, case),
         ldapsearch=ldapsearch_line(_with_base(plan, root), server) if plan else "",
         egress=case.egress,
-        **_figures(case.survey.servers),
+        **_figures(code, case),
+        **({"hidden": "", "or_let": ""} if is_astray else {}),
     )
+    answered = {BASE_HIDDEN} if is_astray else set()
+    if any(each.certificates for each in case.survey.servers):
+        answered.add(HAS_CERTIFICATE)
+    checks = tuple(check for check in found.checks if check not in answered)
     known = case.profile.known if case.profile else None
     place = _known_there(place_of(settings, plan, root, case.egress), server, known)
-    advice = misfit(plan.preset, detected) if plan and detected and code in FIT_MATTERS else None
+    # with a filter of one's own the type finds nothing and misses nothing
+    is_type_asked = code in FIT_MATTERS and (code != "read.nothing_found" or not settings.filter)
+    advice = misfit(plan.preset, detected) if plan and detected and is_type_asked else None
     return replace(
         found,
-        checks=(advice, *found.checks) if advice else found.checks,
+        checks=(advice, *checks) if advice else checks,
         detected=detected,
         servers=case.survey.servers,
-        commands=cures(code, place, kinds(settings, root)),
+        commands=cures(code, place, types, may_grant=not is_astray),
         report=case.report,
     )
 
@@ -112,7 +144,8 @@ def _with_base(plan: ReadPlan, root: RootDse | None) -> ReadPlan:
     if plan.bases or root is None:
         return plan
     contexts = [each for each in root.data_contexts if normal_dn(each) and is_fit_to_show(each)]
-    return replace(plan, bases=plan.preset.bases_in(contexts))
+    # of several trees nobody knows which is meant
+    return replace(plan, bases=plan.preset.bases_in(contexts if len(contexts) == 1 else ()))
 
 
 def kinds(settings: DirectorySettings, root: RootDse | None) -> frozenset[ServerType]:
@@ -141,6 +174,8 @@ def _seen(code: str, case: Case) -> str:
     """Return what was seen: of the reading, then of the servers, all or those that are not well."""
     around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
     said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
+    if code == "base.not_found" and case.asked is not None:
+        said = seen_of(case.asked)
     return "; ".join(filter(None, (said, told(around))))
 
 
@@ -153,19 +188,41 @@ def _settings(code: str, case: Case) -> list[StageResult]:
     return [StageResult(Stage.SETTINGS, StageState.OK, 0)] if case.stages else []
 
 
-def _figures(servers: Sequence[ServerSeen]) -> dict[str, str]:
-    """Return what a sentence can name because it was seen: the name of a certificate, a port that would do."""
-    names = (name for server in servers for shown in server.certificates for name in shown.names)
+def _figures(code: str, case: Case) -> dict[str, str]:
+    """Return what a sentence can name because it was seen: a certificate's name, a port that would do, the limit that was hit."""
+    servers = case.survey.servers
+    way = way_to_encryption(servers) if code in UNENCRYPTED else None
+    figures = {
+        "named": _named(case.settings, servers),
+        "port": _port(servers),
+        "encrypt": way,
+        "ldaps": way,
+        "limit": case.figure,
+        "address": case.figure,
+    }
+    return {figure: said for figure, said in figures.items() if said}
+
+
+def _named(settings: DirectorySettings, servers: Sequence[ServerSeen]) -> str | None:
+    """Say which name of a certificate to enter; none if the server's own would do."""
+    names = [name for server in servers for shown in server.certificates for name in shown.names]
+    hosts = {server.host.strip("[]") for server in servers}
+    own = next((name for name in names if name.lower() in hosts), None)
+    if own is not None and settings.certificate_name:
+        return f"Leave the name in the certificate blank: the certificate is for {own}, the server as it is entered."
     # a wildcard, or words in a common name, cannot be entered
     name = next(filter(PLAIN_HOST.match, names), None)
-    doors = [port for server in servers for port in server.ports if not port.configured]
-    door = next((port for port in doors if port.speaks is Speech.TLS), None)
-    door = door or next((port for port in doors if port.starttls), None)
-    figures = {"name": name} if name else {}
-    if door is not None:
-        way = "LDAPS" if door.speaks is Speech.TLS else "STARTTLS"
-        figures["port"] = f"port ({door.port} is open: choose {way})"
-    return figures
+    return (
+        f"Enter {name} as the name in the certificate, or use it as the server." if name else None
+    )
+
+
+def _port(servers: Sequence[ServerSeen]) -> str | None:
+    """Name another port that would do. Nobody is told to give up encryption."""
+    tls, starttls = tls_door(servers), starttls_door(servers)
+    if tls is not None:
+        return f"port ({tls.port} is open: choose LDAPS)"
+    return None if starttls is None else f"port ({starttls.port} is open: choose STARTTLS)"
 
 
 def _unwell(servers: Sequence[ServerSeen]) -> list[ServerSeen]:

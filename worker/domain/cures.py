@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.domain import quoting
-from worker.domain.ldapsearch import environment
+from worker.domain.ldapsearch import NO_BASE, PLAIN_HOST, environment, other_name, remark
 from worker.domain.model import DirectorySettings, Security, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, ServerType
@@ -20,11 +20,9 @@ from worker.domain.syntax import normal_dn
 from worker.domain.told import Command
 
 
-PLAIN_HOST = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_.:-]*\Z")
 PLAIN_ATTRIBUTE = re.compile(r"[A-Za-z][0-9A-Za-z-]*\Z")
 FILLED = re.compile(r"\[\[([a-z_]+)\]\]")
 NO_HOST = "YOUR-SERVER"
-NO_BASE = "YOUR-SEARCH-BASE"
 NO_DN = "DN-OF-THE-ACCOUNT"
 NO_ADMIN = "DN-OF-THE-ADMINISTRATOR"
 NO_NAME = "NAME-OF-THE-ACCOUNT"
@@ -40,6 +38,8 @@ class Cure:
     label: str
     text: str
     needs_egress: bool = False
+    is_grant: bool = False
+    """Whether it gives rights."""
 
     def is_for(self, code: str, types: frozenset[ServerType]) -> bool:
         """Whether to show it for a code at a server that may be of these types."""
@@ -59,14 +59,16 @@ class Place:
     egress: tuple[str, ...] = ()
 
 
-def cures(code: str, place: Place, types: frozenset[ServerType]) -> tuple[Command, ...]:
-    """Return the lines to copy for a code, those for any server first."""
+def cures(
+    code: str, place: Place, types: frozenset[ServerType], *, may_grant: bool = True
+) -> tuple[Command, ...]:
+    """Return the lines to copy for a code, those for any server first; ``may_grant``: also those that give rights."""
     values = _values(place, code)
     fitting = [cure for cure in CURES if cure.is_for(code, types)]
     return tuple(
         Command(cure.label, FILLED.sub(lambda found: values[found.group(1)], cure.text))
         for cure in fitting
-        if place.egress or not cure.needs_egress
+        if (place.egress or not cure.needs_egress) and (may_grant or not cure.is_grant)
     )
 
 
@@ -96,7 +98,7 @@ SPOKEN = {
 def _values(place: Place, code: str) -> Mapping[str, str]:
     settings, server = place.settings, place.server
     host = server.host if PLAIN_HOST.match(server.host) else NO_HOST
-    bracketed = f"[{host}]" if ":" in host else host
+    bracketed = _bracketed(host)
     port = server.port_for(settings.security)
     scheme = "ldaps" if settings.security is Security.LDAPS else "ldap"
     name = settings.certificate_name or ""
@@ -108,7 +110,10 @@ def _values(place: Place, code: str) -> Mapping[str, str]:
         "host_ps": quoting.powershell(host),
         "port": str(port),
         "at_sh": quoting.shell(f"{bracketed}:{port}"),
-        "url_sh": quoting.shell(f"{scheme}://{bracketed}:{port}"),
+        "url_sh": quoting.shell(
+            f"{scheme}://{_bracketed(other_name(server, settings) or host)}:{port}"
+        ),
+        "remark": remark(server, settings),
         "starttls": " -starttls ldap"
         if SPOKEN.get(code, settings.security) is Security.STARTTLS
         else "",
@@ -120,6 +125,7 @@ def _values(place: Place, code: str) -> Mapping[str, str]:
         "dn_sh": quoting.shell(dn),
         "account_sh": quoting.shell(account),
         "account_ps": quoting.powershell(account),
+        "login_sh": quoting.shell(_login_filter(settings.bind_name)),
         "user_sh": quoting.shell(_user(settings.bind_name)),
         "trustee_ps": _native(f"{_trustee(settings.bind_name)}:GR", f"{NO_TRUSTEE}:GR"),
         "egress_ps": ",".join(map(quoting.powershell, place.egress)),
@@ -129,6 +135,10 @@ def _values(place: Place, code: str) -> Mapping[str, str]:
         "dn_ldif": quoting.ldif("dn", dn),
         "base_ldif": quoting.ldif("dn", base),
     }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _native(text: str, otherwise: str) -> str:
@@ -148,8 +158,22 @@ def _account_filter(bind_name: str) -> str:
 def _user(bind_name: str) -> str:
     """Return the bare name of an account, as FreeIPA's tools want it."""
     parts = normal_dn(bind_name)
-    name = next((value for kind, value in parts[0] if kind == "uid"), "") if parts else bind_name
+    name = next((value for kind, value in parts[0] if kind == "uid"), "") if parts else ""
+    name = name if parts else _bare(bind_name)
     return name if name and not name.startswith("-") else NO_NAME
+
+
+def _bare(bind_name: str) -> str:
+    r"""Return ``jo`` of ``DOMAIN\jo`` and ``jo@domain``."""
+    return bind_name.rpartition("\\")[2].partition("@")[0]
+
+
+def _login_filter(bind_name: str) -> str:
+    """Return what finds an account by the name that people type."""
+    parts = normal_dn(bind_name)
+    name = quoting.filter_value(parts[0][0][1] if parts else _bare(bind_name))
+    mail = f"(mail={quoting.filter_value(bind_name)})" if "@" in bind_name and not parts else ""
+    return f"(|(uid={name})(cn={name}){mail})"
 
 
 def _trustee(bind_name: str) -> str:
@@ -213,10 +237,10 @@ _PASSWORD = frozenset(
         "sign_in.known_refused",
         "sign_in.waiting",
         "sign_in.unknown_user",
-        "sign_in.bad_name",
         "sign_in.anonymous",
     }
 )
+_WHO = frozenset({"sign_in.bad_name", "sign_in.unknown_user"})
 _BASE = frozenset(
     {
         "base.not_found",
@@ -245,7 +269,7 @@ _OPENLDAP_LABEL = "OpenLDAP, on the server as root (its database is often {1}mdb
 _DS389_LABEL = "389 Directory Server"
 _FREEIPA_LABEL = "FreeIPA, on the server"
 _FIND = "Get-ADUser -LDAPFilter [[account_ps]]"
-_LISTENING = "ss -ltn '( sport = :389 or sport = :636 )'"
+_LISTENING = "ss -ltn 'sport = :[[port]]'"
 
 
 def _here(change: str, *, by: str) -> str:
@@ -293,7 +317,7 @@ CURES: tuple[Cure, ...] = (
         _REACH,
         _MICROSOFT,
         "Active Directory, in PowerShell on the domain controller",
-        "Get-Service NTDS; Get-NetTCPConnection -State Listen -LocalPort 389,636",
+        "Get-Service NTDS; Get-NetTCPConnection -State Listen -LocalPort [[port]]",
     ),
     Cure(
         _REACH,
@@ -376,6 +400,12 @@ CURES: tuple[Cure, ...] = (
         "samba-tool user setpassword --filter=[[account_sh]]",
     ),
     Cure(
+        _WHO,
+        _OPENLDAP,
+        "OpenLDAP, on the server as root: the account's DN",
+        "ldapsearch -Q -LLL -Y EXTERNAL -H ldapi:/// -b [[base_sh]] [[login_sh]] 1.1",
+    ),
+    Cure(
         _PASSWORD,
         _OPENLDAP,
         # not as root: by Debian's own rules root may change the configuration, but no password
@@ -424,7 +454,7 @@ CURES: tuple[Cure, ...] = (
         _BASE,
         frozenset(),
         "Linux or macOS: where the server's entries begin",
-        "[[trust]]ldapsearch -LLL -x -H [[url_sh]][[zz]] -s base -b '' namingContexts defaultNamingContext",
+        "[[trust]]ldapsearch -LLL -x -H [[url_sh]][[zz]] -s base -b '' namingContexts defaultNamingContext[[remark]]",
     ),
     Cure(
         _BASE,
@@ -438,6 +468,7 @@ CURES: tuple[Cure, ...] = (
         _MICROSOFT,
         "Active Directory: let the account read (only if the domain was hardened; an ordinary account usually may)",
         "dsacls [[base_ps]] /I:T /G [[trustee_ps]]",
+        is_grant=True,
     ),
     Cure(
         _RIGHTS,
@@ -447,12 +478,14 @@ CURES: tuple[Cure, ...] = (
             "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n[[access]]",
             by=_BY_ROOT,
         ),
+        is_grant=True,
     ),
     Cure(
         _RIGHTS,
         _REDHAT,
         "389 Directory Server and FreeIPA: let the account read",
         _here("[[base_ldif]]\nchangetype: modify\nadd: aci\n[[aci]]", by=_BY_MANAGER),
+        is_grant=True,
     ),
     # --- limits ---
     Cure(

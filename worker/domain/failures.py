@@ -7,7 +7,7 @@ comes from the table here, by code; a server's own words go only to the private 
 import enum
 from dataclasses import dataclass
 
-from worker.domain.server import Detected
+from worker.domain.server import Detected, RootDse
 from worker.domain.survey import ServerSeen
 from worker.domain.told import Command, Report
 
@@ -42,14 +42,16 @@ class Failure(Exception):  # noqa: N818 - the house's word; its children name wh
     Attributes:
         code: stable, part of the contract: ``<stage>.<cause>``.
         detail: private words for the operator (a server's text, a route), cut to 500 characters.
+        figure: what the customer's sentences name, in words of ours: the limit that was hit, the kind of address.
     """
 
     retry = Retry.LATER
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", *, figure: str = "") -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.detail = detail[:DETAIL_CHARACTERS]
+        self.figure = figure
 
 
 class RequestFailure(Failure):
@@ -58,8 +60,26 @@ class RequestFailure(Failure):
     retry = Retry.NEVER
 
 
+@dataclass(frozen=True, slots=True)
+class BaseAsked:
+    """What was known when a search base could not be read."""
+
+    root: RootDse
+    """What the server said of itself."""
+    base: str = ""
+    """The one that was asked for; empty if it did not come to that."""
+    matched: str = ""
+    """The part of it that there is, by the server's words (RFC 4511 section 4.1.9, matchedDN)."""
+
+
 class DirectoryFailure(Failure):
-    """A customer's directory did not give a whole, trustworthy list."""
+    """A customer's directory did not give a whole, trustworthy list.
+
+    ``matched`` is the server's, ``asked`` is there only if the fault is the search base's.
+    """
+
+    matched = ""
+    asked: BaseAsked | None = None
 
 
 class Unreachable(DirectoryFailure):

@@ -23,7 +23,7 @@ INTERNAL = "internal"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one code says. ``{egress}``, ``{until}``, ``{limit}``, ``{name}`` and ``{port}`` are filled in."""
+    """What one code says. What stands in braces is filled in: see ``_UNSAID``."""
 
     headline: str
     checks: tuple[str, ...]
@@ -37,12 +37,17 @@ _UNSAID: Mapping[str, object] = MappingProxyType(
     {
         "egress": "the addresses that this service connects from (its operator can name them)",
         "until": "later",
-        "name": "a name from the certificate",
         "port": "port",
-        "limit": "the bound",
+        "named": "Enter a name from the certificate as the name in the certificate, or use it as the server.",
+        "limit": "this service's limit",
+        "address": "an address that is not on the public Internet",
+        "encrypt": "Choose STARTTLS for this port, or use port 636 with LDAPS.",
+        "ldaps": "Choose LDAPS with port 636, or install a certificate on the server.",
+        "hidden": ", or the account may not see it",
+        "or_let": ", or let the account read it",
     }
 )
-"""What stands in for a figure that is not known."""
+"""What stands in for a figure that is not known, or for a sentence that would need a look around."""
 
 # --- checks that several rows share ------------------------------------------
 
@@ -57,19 +62,22 @@ REACH_CHECKS = (_PORT, _ONLINE, _FIREWALL)
 _NAME_TYPED = (
     "Is the server's name typed correctly, and is it the one used from outside your network?"
 )
+_PLACE_TYPED = "Is the server's name or address typed correctly, and is it the one used from outside your network?"
 _CERTIFICATE_SEEN = (
     "Is this the server you mean? The certificate it showed is described under what was seen."
 )
+HAS_CERTIFICATE = "Has the server a certificate?"
 _ENCRYPTION_CHOICE = (
     "Do encryption and port belong together? LDAPS goes with 636, STARTTLS and none with 389."
 )
-_NAME_FORM = "Is the account's name written in full: a DN, user@domain, or DOMAIN\\user? A bare user name does not do."
+_NAME_FORM = "Is the account's name typed correctly and in full: a DN, or with Active Directory also user@domain or DOMAIN\\user? A bare user name seldom does."
 _ACCOUNT_USED = "Can the account sign in elsewhere, for example with ldapsearch and the line below?"
 _LOG = "What does the server's own log say at that moment?"
 _RIGHTS = "May the account read the entries below the search base? An ordinary account usually may; look at access rules."
 _SERVER_LOAD = "Is the server under load, or restarting?"
 _BASE_TYPED = "Is the search base typed correctly, for example DC=example,DC=com?"
 _BASE_BLANK = "Does it work with the search base left blank? Then the server is asked for it."
+BASE_HIDDEN = "May the account see it? Active Directory and OpenLDAP say of what one may not see that it does not exist."
 
 _MAINTENANCE = "Is the server in maintenance or read-only mode?"
 _STRONGER = "Does the server demand a stronger kind of sign-in than a name and a password?"
@@ -79,8 +87,12 @@ _PROTOCOL_CHECKS = (
 )
 _PROTOCOL_FIX = "Connect to the directory itself, without a proxy."
 
-_AGAIN = "Nothing needs to be changed yet: it is tried again by itself. If it stays, ask whoever runs the server."
-_NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the bound."
+_AGAIN = "Nothing needs to be changed yet: try again in a few minutes, as automatic syncs do by themselves. If it stays, ask whoever runs the server."
+_NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the limit."
+_PAGES = "Does the server give its list in pages? One that does not sends all of it in one answer."
+
+ANSWERABLE = frozenset({HAS_CERTIFICATE, BASE_HIDDEN})
+"""Checks that are left out where what was seen answers them."""
 
 FINDINGS: Mapping[str, Row] = MappingProxyType(
     {
@@ -93,7 +105,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         INTERNAL: Row(
             "Something went wrong on our side.",
             ("Nothing is wrong with your directory as far as we can tell.",),
-            "Nothing needs to be changed. It is tried again by itself; if it stays, tell this service's operator.",
+            "Nothing needs to be changed: try again in a few minutes, as automatic syncs do by themselves. If it stays, tell this service's operator.",
             _LATER,
         ),
         # --- settings ---
@@ -203,10 +215,10 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _LATER,
         ),
         "reach.not_allowed": Row(
-            "The server's name leads to an address inside a private network, which this service does not connect to.",
+            "The server is at {address}; this service does not connect there.",
             (
-                _NAME_TYPED,
-                "Does the name have a public address as well?",
+                _PLACE_TYPED,
+                "If it is a name, does it have a public address as well?",
                 *REACH_CHECKS,
             ),
             "Enter a name or address that can be reached from the Internet.",
@@ -228,7 +240,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Does the certificate carry the server's internal name? With Active Directory it usually does.",
             ),
-            "Enter {name} as the name in the certificate, or use it as the server.",
+            "{named}",
         ),
         "secure.wrong_address": Row(
             "The server was entered as an IP address that its certificate does not name.",
@@ -236,7 +248,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _CERTIFICATE_SEEN,
                 "Which names does the certificate carry? Most carry names only, no addresses.",
             ),
-            "Enter {name} as the name in the certificate, or use it as the server.",
+            "{named}",
         ),
         "secure.self_signed": Row(
             "The server's certificate was issued by the server itself, so it proves nothing to others.",
@@ -254,7 +266,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "secure.untrusted_root": Row(
             "The server's certificate comes from an authority that is not publicly known.",
             (_CERTIFICATE_SEEN, "Was it issued by your own authority?"),
-            "Paste your authority's root certificate in the settings.",
+            "Paste your authority's root certificate in the settings, or pin the fingerprint of the server's.",
         ),
         "secure.untrusted": Row(
             "The server's certificate could not be verified.",
@@ -296,8 +308,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         "secure.starttls_refused": Row(
             "The server does not offer encryption on this port.",
-            (_ENCRYPTION_CHOICE, "Has the server a certificate?"),
-            "Choose LDAPS with port 636, or install a certificate on the server.",
+            (_ENCRYPTION_CHOICE, HAS_CERTIFICATE),
+            "{ldaps}",
         ),
         "secure.early_data": Row(
             "Somebody sent data before encryption began, as an attacker in between would.",
@@ -308,8 +320,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         "secure.tls_on_plain_port": Row(
             "Encryption was expected, but the server speaks plainly on this port.",
-            (_ENCRYPTION_CHOICE, "Has the server a certificate?"),
-            "Choose STARTTLS for this port, or use port 636 with LDAPS.",
+            (_ENCRYPTION_CHOICE, HAS_CERTIFICATE),
+            "{encrypt}",
         ),
         "secure.plain_on_tls_port": Row(
             "The server expects encryption from the start on this port.",
@@ -367,12 +379,12 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
                 _NAME_FORM,
                 _ACCOUNT_USED,
             ),
-            "Enter the right name and password and save. To protect the account, nothing is tried by itself until then.",
+            "Enter the right name and password and save: they are tried at once, unless there were two refusals within 30 minutes. To protect the account, nothing is tried by itself until then.",
         ),
         "sign_in.known_refused": Row(
             "The server has refused this password before, so it was not sent again.",
             ("Is the password the account's current one? Type it again.", _NAME_FORM),
-            "Enter the right password and save.",
+            "Enter the right password and save: it is tried at once, unless there were two refusals within 30 minutes.",
         ),
         "sign_in.waiting": Row(
             "The sign-in was refused, or not answered, twice within 30 minutes. So as not to lock the account, no more is tried until {until}.",
@@ -411,7 +423,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "sign_in.locked": Row(
             "The account is locked after too many wrong passwords.",
             ("Does another program still use the account's old password?",),
-            "Unlock the account, give every program the new password, then save again.",
+            "Unlock the account, or wait until the server does, often after 30 minutes; give every program the new password, then try again.",
         ),
         "sign_in.logon_hours": Row(
             "The account may not sign in at this hour.",
@@ -480,8 +492,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "sign_in.bad_name": Row(
             "The server cannot make sense of the account's name.",
             (
-                _NAME_FORM,
-                "OpenLDAP and most others take only a DN, for example cn=sync,dc=example,dc=com.",
+                "Is it a DN, for example cn=sync,dc=example,dc=com? Only Active Directory and a few others take any other name.",
+                "Is each part of it typed correctly, with a comma between two?",
             ),
             "Enter the account's distinguished name.",
         ),
@@ -521,9 +533,9 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         # --- base ---
         "base.not_found": Row(
-            "The search base does not exist, or the account may not see it.",
-            (_BASE_TYPED, _RIGHTS, _BASE_BLANK),
-            "Correct the search base, or let the account read it.",
+            "The search base does not exist{hidden}.",
+            (_BASE_TYPED, _BASE_BLANK, BASE_HIDDEN),
+            "Correct the search base{or_let}.",
         ),
         "base.not_allowed": Row(
             "The account may not read the search base.",
@@ -615,7 +627,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _LATER,
         ),
         "read.run_deadline": Row(
-            "Reading the whole directory took longer than a sync may. Nothing was changed.",
+            "Reading the whole directory took longer than {limit}. Nothing was changed.",
             (
                 "Are the attributes of the filter indexed on the server?",
                 _SERVER_LOAD,
@@ -701,7 +713,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             _LATER,
         ),
         "read.too_many_references": Row(
-            "The server names thousands of other servers instead of giving the entries itself. Nothing was changed.",
+            "The server names other servers instead of giving the entries itself, more than {limit}. Nothing was changed.",
             (
                 _BASE_TYPED,
                 "Does this server hold the entries itself, or only where to find them?",
@@ -717,31 +729,31 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         "read.nothing_found": Row(
             "No entry was found. Nothing was changed.",
             (
-                "Does the filter fit this directory? Is the type of directory right?",
-                _BASE_TYPED,
+                "Does the filter fit this directory? Left blank, the type's own is used: is the type of directory right?",
+                "Are the people who get mail below the search base? There is such a base.",
                 _RIGHTS,
             ),
             "Correct type, filter or search base, or let the account read the entries and their addresses.",
         ),
         "read.message_too_large": Row(
-            "One entry is larger than {limit}. Nothing was changed.",
+            "One answer of the server, most likely an entry, is larger than {limit}. Nothing was changed.",
             ("Does an entry hold a picture or a very long list in an attribute with addresses?",),
-            _NARROW,
+            "Leave that entry out by the filter, make it smaller, or ask this service's operator to raise the limit.",
         ),
         "read.too_many_entries": Row(
-            "There are more entries than {limit}. Nothing was changed.",
-            ("Does the filter find more than those who get mail?",),
+            "The list is longer than {limit}. Nothing was changed.",
+            ("Does the filter find more than those who get mail?", _PAGES),
             _NARROW,
         ),
         "read.too_many_bytes": Row(
             "The list is larger than {limit}. Nothing was changed.",
-            ("Does the filter find more than those who get mail?",),
+            ("Does the filter find more than those who get mail?", _PAGES),
             _NARROW,
         ),
         "read.too_many_values": Row(
-            "One entry has more addresses than can be read at once. Nothing was changed.",
+            "One entry has more values than {limit}. Nothing was changed.",
             ("Which entry has thousands of addresses, and should it?",),
-            "Spread the addresses over several entries, or leave the entry out by the filter.",
+            "Spread the addresses over several entries, leave the entry out by the filter, or ask this service's operator to raise the limit.",
         ),
         "read.range": Row(
             "The server gave a part of an entry's addresses and did not give the rest. Nothing was changed.",
@@ -821,8 +833,8 @@ def finding(
 ) -> Finding:
     """Return what a customer is told of a code.
 
-    ``seen`` is shown apart from the fixed sentences. ``egress`` are the addresses we connect from; ``figures`` fill
-    ``until``, ``limit``, ``name`` and ``port``: values of ours and names out of certificates, never a server's words. A code that no row describes is ``internal``.
+    ``seen`` is shown apart from the fixed sentences. ``egress`` are the addresses we connect from; ``figures`` fill what
+    stands in braces: values of ours and names out of certificates, never a server's words. A code that no row describes is ``internal``.
     """
     known = code if code in FINDINGS else INTERNAL
     row = FINDINGS[known]

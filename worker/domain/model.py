@@ -280,6 +280,13 @@ class Limits:
     allow_private: bool = False
     """True on the command line only, where an admin reads a directory at home."""
 
+    @property
+    def run_told(self) -> str:
+        """How long one read may take, in words."""
+        minutes = self.run_s / 60
+        whole = minutes >= 2 and minutes.is_integer()  # noqa: PLR2004 - "1 minutes" is no English
+        return f"{minutes:g} minutes" if whole else f"{self.run_s:g} seconds"
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

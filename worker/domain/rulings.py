@@ -51,7 +51,7 @@ OPEN_TESTS_MAX = 50
 TOO_MANY_TESTS = FieldError(
     "",
     "test.too_many",
-    f"{OPEN_TESTS_MAX} tests of this customer wait for their answers already. Wait for some of them.",
+    f"{OPEN_TESTS_MAX} tests of this customer wait for their answers already. Try again when some are there: each is within five minutes.",
 )
 
 

@@ -175,6 +175,34 @@ def clean(text: str, most: int = SHOWN_CHARACTERS) -> str:
 
 # --- words -------------------------------------------------------------------
 
+ADDRESS_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "private": "an address inside a private network",
+        "loopback": "a loopback address, by which a machine reaches itself",
+        "link-local": "a link-local address, known to its own network segment alone",
+        "shared by a provider's customers": "an address shared by a provider's customers",
+        "cloud platform": "a cloud platform's own address",
+        "cloud metadata": "an address of a cloud's metadata service",
+        "unspecified": "the unspecified address, which is no machine's",
+        "documentation": "an address reserved for documentation",
+        "benchmarking": "an address reserved for benchmarks",
+        "reserved": "a reserved address",
+        "protocol assignments": "an address reserved for protocols",
+        "multicast": "a multicast address, which is no single machine's",
+        "6to4": "a 6to4 address",
+        "6to4 relay": "a 6to4 relay's address",
+        "NAT64": "a NAT64 address",
+        "our own": "an address inside this service's own network",
+    }
+)
+"""Why an address is not dialled, as the surveyor says it, to what kind of address it is."""
+
+
+def kind_of_address(why: str) -> str:
+    """Say what kind of address one is that is not dialled."""
+    return ADDRESS_KINDS.get(why, why)
+
+
 _STATES: Mapping[PortState, str] = MappingProxyType(
     {
         PortState.OPEN: "open",
@@ -229,7 +257,7 @@ def _addresses(server: ServerSeen) -> str:
 
 def _address(seen: AddressSeen) -> str:
     if seen.forbidden:
-        return f"{seen.address} is {seen.forbidden} and not dialled from here"
+        return f"{seen.address} is {kind_of_address(seen.forbidden)}: not dialled from here"
     if not seen.ports:
         return f"{seen.address} was not reached in time"
     return f"{seen.address} " + ", ".join(map(port_told, seen.ports))

@@ -151,6 +151,20 @@ def tidy_dn(text: str) -> str:
     return text
 
 
+def split_dn(text: str) -> tuple[str, ...]:
+    """Return a name's parts from the entry up, each as it is written; nothing of what is no name."""
+    parts: list[str] = []
+    begin = position = 0
+    while part := _PART.match(text, position):
+        position = part.end()
+        if part["end"] != "+":
+            parts.append(text[begin : part.start("end")].strip(" "))
+            begin = position
+        if not part["end"]:
+            return tuple(parts)
+    return ()
+
+
 def _without_spaces(value: str) -> str:
     bare = value.rstrip(" ")
     backslashes = len(bare) - len(bare.rstrip("\\"))

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from worker.domain import findings
-from worker.domain.answer import Case, addresses_seen, answer, is_worth_a_look
+from worker.domain.answer import Case, addresses_seen, answer, failed_by, is_worth_a_look
 from worker.domain.failures import (
     DirectoryFailure,
+    Failure,
     Finding,
     RequestFailure,
     Stage,
@@ -115,7 +116,9 @@ class Met:
 async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
     """Go through all stages and say what was found; raises no Failure but the gate's StoreFailure. Cancelled, it leaves nothing open."""
     met = Met(CountingGate(ports.gate))
-    code, detail = await looked(asked, met, ports=ports)
+    looked_at = await looked(asked, met, ports=ports)
+    failure = looked_at if isinstance(looked_at, Failure) else None
+    code = looked_at if isinstance(looked_at, str) else looked_at.code
     survey = Survey()
     if code == findings.OK or is_worth_a_look(code, asked.settings):
         survey = await looked_around(met.plan, ports.surveyor, ports.telemetry)
@@ -124,24 +127,26 @@ async def diagnose(asked: Asked, *, ports: DiagnosePorts) -> Diagnosis:
         met.plan,
         met.stages,
         seen=seen(met.preview) if met.preview else "",
-        detail=detail,
         survey=survey,
         profile=met.profile,
         egress=ports.egress,
         report=reported(asked, met, survey) if code == findings.OK else None,
     )
-    found, preview = answer(code, case), shown(met.preview, asked.most)
-    return Diagnosis(found, preview, met.gate.refused, detail, found.detected)
+    found = answer(code, failed_by(failure, case) if failure else case)
+    detail = failure.detail if failure else ""
+    return Diagnosis(
+        found, shown(met.preview, asked.most), met.gate.refused, detail, found.detected
+    )
 
 
-async def looked(asked: Asked, met: Met, *, ports: DiagnosePorts) -> tuple[str, str]:
-    """Go through the stages as far as they go; return the code of what was found, and the server's own words."""
+async def looked(asked: Asked, met: Met, *, ports: DiagnosePorts) -> str | Failure:
+    """Go through the stages as far as they go; return the code of what was found, or what ended it."""
     try:
         plan = met.plan = replace(planned(asked, ports.limits, met.stages), asks_schema=True)
         preview = met.preview = await read(plan, asked, met, ports=ports)
     except (DirectoryFailure, RequestFailure) as failure:
-        return failure.code, failure.detail
-    return judged(preview, met.stages), ""
+        return failure
+    return judged(preview, met.stages)
 
 
 def reported(asked: Asked, met: Met, survey: Survey) -> Report | None:
@@ -198,7 +203,8 @@ async def read(
             finally:
                 met.profile = pages.profile
     except TimeoutError as exc:
-        raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
+        told = plan.limits.run_told
+        raise Unfinished("read.run_deadline", told, figure=told) from exc
     return collector.preview(
         normaliser,
         server=proof.server,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import assert_never
 
-from worker.domain.answer import Case, answer, is_worth_a_look
+from worker.domain.answer import Case, answer, failed_by, is_worth_a_look
 from worker.domain.events import Seconds
 from worker.domain.failures import (
     DirectoryFailure,
@@ -151,7 +151,8 @@ async def read(
                 reading.take(page)
         return await reading.snapshot(pages.proof)
     except TimeoutError as exc:
-        raise Unfinished(code="read.run_deadline", detail=f"{plan.limits.run_s} s") from exc
+        told = plan.limits.run_told
+        raise Unfinished("read.run_deadline", told, figure=told) from exc
 
 
 async def conclude(run: ClaimedRun, snapshot: Snapshot, *, ports: SyncPorts) -> Outcome:
@@ -209,13 +210,13 @@ async def failed(
         progress.plan,
         progress.stages,
         seen=progress.seen,
-        detail=failure.detail,
         survey=survey,
         profile=progress.profile,
         egress=ports.egress,
     )
     seconds = Seconds(queue=round(run.queue_s, 3))
-    return Failed(answer(failure.code, case), detail=failure.detail, seconds=seconds)
+    told = answer(failure.code, failed_by(failure, case))
+    return Failed(told, detail=failure.detail, seconds=seconds)
 
 
 async def surveyed(

@@ -225,7 +225,6 @@ def test_what_was_seen_of_a_server_that_is_down_ends_its_sentence(alone: Program
         (("--filter", "(mail=nobody-at-all@example.org)"), "read.nothing_found"),
         (("--attribute", "description"), "addresses.none_valid"),
         (("--domain", "elsewhere.example"), "addresses.other_domains"),
-        (("--kind", "public_folder"), "settings.no_such_kind"),
     ],
 )
 def test_what_is_wrong_has_a_name(
@@ -235,8 +234,18 @@ def test_what_is_wrong_has_a_name(
     ran = alone("check", *plain.but(*change), "--json", ROLLCALL_PASSWORD=plain.password)
 
     assert ran.json["code"] == code
-    assert ran.code == (Exit.USAGE if code.startswith("settings.") else Exit.NO)
+    assert ran.code == Exit.NO
     assert "failed" in states(ran)
+
+
+def test_a_kind_that_the_type_does_not_have_is_refused_with_the_form(
+    alone: Program, plain: Tree
+) -> None:
+    """Nothing is dialled, and the answer says what to enter."""
+    ran = alone("check", *plain.but("--kind", "public_folder"), ROLLCALL_PASSWORD=plain.password)
+
+    assert ran.code == Exit.USAGE
+    assert "Enter mailbox or group as well" in ran.out
 
 
 def test_a_preview_that_finds_only_other_domains_lists_them(alone: Program, ad: Tree) -> None:

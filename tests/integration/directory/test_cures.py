@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import pytest
 
 from tests.integration.directory.conftest import BASE, LOOPBACK, TREE
 from tests.servers import ad_domain, ldif
+from tests.servers.certs import Authority
 from tests.servers.samba import Samba
 from tests.servers.slapd import Slapd
 from tests.unit.domain.test_quoting import powershell_string
@@ -112,6 +114,18 @@ async def test_the_rights_that_are_copied_let_the_account_read(tmp_path: Path) -
     assert secrets == []
 
 
+async def test_the_name_that_openldap_takes_is_found_by_the_line(tmp_path: Path) -> None:
+    """An account as Active Directory names it is refused as no name at all."""
+    with Slapd(tmp_path, [replace(TREE, access=["to * by * read"])]) as slapd:
+        found = await answer(form_of(slapd, "CORP\\reader"))
+        (line,) = (each.text for each in found.commands if each.label.endswith("the account's DN"))
+        base, condition, attribute = shlex.split(line)[-3:]
+        entries = slapd.search(base, condition, [attribute])
+
+    assert found.code == "sign_in.bad_name"
+    assert [entry.dn for entry in entries] == [f"cn=reader,ou=Service,{BASE}"]
+
+
 @pytest.mark.parametrize(
     "named",
     [ad_domain.upn, lambda name: f"LAB\\{name}", ad_domain.account],
@@ -139,7 +153,9 @@ async def test_the_account_of_active_directory_is_found_by_the_line(
     assert [entry.dn.lower() for entry in entries] == [ad_domain.account("svc-disabled").lower()]
 
 
-async def pasted(line: str, folder: Path, own_ca: Trust) -> str:
+async def pasted(
+    line: str, folder: Path, own_ca: Trust, *, password: str = ad_domain.PASSWORD
+) -> str:
     """What a shell prints when somebody pastes a line, beside the files it names."""
     (folder / "ca.pem").write_text(own_ca.ca_pem or "")
     shell = await asyncio.create_subprocess_exec(
@@ -147,7 +163,7 @@ async def pasted(line: str, folder: Path, own_ca: Trust) -> str:
         "-c",
         line,
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "LDAP_PASSWORD": ad_domain.PASSWORD},
+        env={"PATH": "/usr/bin:/bin", "LDAP_PASSWORD": password},
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):
@@ -172,6 +188,32 @@ async def test_the_search_that_is_copied_finds_what_was_read(
     printed = await pasted(found.ldapsearch, tmp_path, own_ca)
     assert found.report is not None
     assert len(re.findall("^dn:", printed, re.MULTILINE)) == found.report.entries > 0
+
+
+async def test_the_search_that_is_copied_believes_a_certificate_for_another_name(
+    tmp_path: Path,
+) -> None:
+    """It connects by that name, since ldapsearch knows no other way; so it works as our own check does."""
+    authority = Authority.create(tmp_path, name="Example CA")
+    shown = authority.issue("ldap", hosts=["127.0.0.1"])
+    own_ca = Trust(ca_pem=authority.ca.read_text("ascii"))
+    with Slapd(tmp_path, [replace(TREE, access=["to * by * read"])], shown) as slapd:
+        add_account(slapd)
+        form = replace(
+            form_of(slapd),
+            servers=(Server("localhost", slapd.ldaps_port),),
+            security=Security.LDAPS,
+            trust=own_ca,
+        )
+
+        unnamed = await answer(form)
+        named = await answer(replace(form, certificate_name="127.0.0.1"))
+
+        printed = await pasted(named.ldapsearch, tmp_path, own_ca, password=PASSWORD)
+
+    assert unnamed.code == "secure.wrong_name"
+    assert named.report is not None
+    assert len(re.findall("^dn:", printed, re.MULTILINE)) == named.report.entries > 0
 
 
 async def test_the_line_that_asks_for_the_base_names_it(

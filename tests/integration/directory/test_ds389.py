@@ -53,6 +53,14 @@ SEED = "".join(
 )
 
 
+SEED += record(
+    f"ou=hidden,{BASE}",
+    {
+        "objectClass": "organizationalUnit",
+        "aci": '(targetattr="*")(version 3.0; acl "hidden"; deny (all) userdn="ldap:///anyone";)',
+    },
+)
+
 LIMITS = ("nsSizeLimit", "nsLookThroughLimit")
 SEED += "".join(
     record(
@@ -144,6 +152,14 @@ async def test_the_look_through_limit_is_one_of_the_whole_search(plan: ReadPlan)
     code = await Reading(limited(plan, "nsLookThroughLimit", page_size=2)).code()
 
     assert code in {"read.size_limit", "read.admin_limit"}
+
+
+async def test_what_one_may_not_see_is_no_missing_base(plan: ReadPlan) -> None:
+    """So a base that it says is missing is wrong, whatever the rights."""
+    hidden, gone = (replace(plan, bases=(f"ou={name},{BASE}",)) for name in ("hidden", "gone"))
+
+    assert await Reading(hidden).code() == "base.not_allowed"
+    assert await Reading(gone).code() == "base.not_found"
 
 
 async def test_it_says_what_it_is(plan: ReadPlan) -> None:

@@ -211,8 +211,8 @@ async def test_a_forbidden_address_is_told_and_never_dialled(tmp_path: Path) -> 
 
     assert connector.dialled == []
     assert told(survey.servers[:1]) == (
-        "dc1.hq.test has 2 addresses: 10.1.2.3 is private and not dialled from here; "
-        "169.254.169.254 is link-local and not dialled from here."
+        "dc1.hq.test has 2 addresses: 10.1.2.3 is an address inside a private network: not dialled from here; "
+        "169.254.169.254 is a link-local address, known to its own network segment alone: not dialled from here."
     )
 
 

@@ -2,7 +2,9 @@ from dataclasses import asdict
 
 import pytest
 
-from worker.cli.findings import show_servers
+from worker.cli.findings import show, show_search, show_servers
+from worker.domain.events import finding_payload
+from worker.domain.findings import finding
 from worker.domain.survey import AddressSeen, PortSeen, PortState, ServerSeen, Speech
 
 
@@ -29,3 +31,35 @@ def test_every_server_of_the_list_has_a_row(capsys: pytest.CaptureFixture[str]) 
         ["dc3.example.com:636", "192.0.2.3", "not", "reached", "in", "time"],
         ["dc4.example.com:636", "192.0.2.4", "636", "open", "2", "TLS"],
     ]
+
+
+@pytest.mark.parametrize(("detail", "count"), [("dc=a, dc=b", 1), ("result 32", 2)])
+def test_what_was_seen_is_said_once(
+    capsys: pytest.CaptureFixture[str], detail: str, count: int
+) -> None:
+    """Of some faults the private words are the ones that were shown already."""
+    told = finding_payload(finding("base.ambiguous", seen="dc=a, dc=b"))
+
+    show(told, detail=detail)
+
+    assert capsys.readouterr().out.count("Seen: ") == count
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            'LDAPTLS_CACERT=ca.pem ldapsearch -w "$LDAP_PASSWORD"',
+            "(first put the password into LDAP_PASSWORD and your authority's certificate into ca.pem):",
+        ),
+        ('ldapsearch -w "$LDAP_PASSWORD"', "(first put the password into LDAP_PASSWORD):"),
+        ("ldapsearch -Y EXTERNAL", "The same search by hand:"),
+    ],
+)
+def test_what_a_line_needs_is_said_before_it(
+    capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    """A file that is not there makes the line fail for another reason than the one looked for."""
+    show_search({"ldapsearch": line})
+
+    assert said in capsys.readouterr().out

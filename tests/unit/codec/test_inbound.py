@@ -16,7 +16,7 @@ from worker.domain.commands import (
     SaveDirectory,
     SaveTenant,
 )
-from worker.domain.model import DirectoryId, Mode, Secret, Server, Trigger
+from worker.domain.model import DirectoryId, Kind, Mode, Secret, Server, Trigger
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -134,6 +134,59 @@ def test_what_is_no_port_is_refused(entered: str) -> None:
     assert codes(refused(message("directory.save", FORM | {"servers": [entered]}))) == [
         ("servers.0", "server.port")
     ]
+
+
+@pytest.mark.parametrize(
+    ("entered", "said"),
+    [
+        (
+            {"type": "freeipa", "kinds": ["group", "contact"]},
+            "Enter mailbox as well: the type freeipa has no other kinds. Or enter a filter of your own.",
+        ),
+        (
+            {"type": "openldap", "kinds": ["public_folder"], "filter": " "},
+            "Enter mailbox or group as well: the type openldap has no other kinds. Or enter a filter of your own.",
+        ),
+    ],
+)
+def test_kinds_that_the_type_does_not_have_are_refused(entered: dict[str, Any], said: str) -> None:
+    """Each sync would fail, and the admin hear of it only then."""
+    save = refused(message("directory.save", FORM | entered | {"servers": ["dc1:0"]}))
+    form = {name: value for name, value in (FORM | entered).items() if name != "directory"}
+    test = refused(message("directory.test", {"form": form}))
+
+    assert codes(save) == [("servers.0", "server.port"), ("kinds", "kinds.none_of_type")]
+    assert codes(test) == [("form.kinds", "kinds.none_of_type")]
+    assert {save.errors[-1].message, test.errors[0].message} == {said}
+
+
+@pytest.mark.parametrize(
+    "entered",
+    [
+        {"type": "freeipa", "kinds": [each.value for each in Kind]},
+        {"type": "openldap", "kinds": ["public_folder", "group"]},
+        {"type": "openldap", "kinds": ["public_folder"], "filter": "(mail=*)"},
+        {
+            "type": "custom",
+            "kinds": ["contact"],
+            "filter": "(mail=*)",
+            "address_attributes": ["mail"],
+        },
+        {"type": "openldap"},
+    ],
+    ids=["all", "one of them", "a filter of one's own", "custom", "left out"],
+)
+def test_kinds_of_which_there_are_some_are_taken(entered: dict[str, Any]) -> None:
+    """Pages tick all of them, whatever the type."""
+    assert saved(**entered).settings.type == entered["type"]
+
+
+@pytest.mark.parametrize("kinds", [["folder"], ["public_folder", "x"], [], "group", [["x"]], [1]])
+def test_kinds_that_are_none_are_told_once(kinds: object) -> None:
+    """One field, one mistake."""
+    taken = refused(message("directory.save", FORM | {"type": "openldap", "kinds": kinds}))
+
+    assert "kinds.none_of_type" not in {code for _, code in codes(taken)}
 
 
 @pytest.mark.parametrize("security", ["starttls", "none"])

@@ -3,8 +3,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from worker.adapters.directory.vetting import vet
+from worker.adapters.directory.dial import not_allowed
+from worker.adapters.directory.vetting import SPECIAL, verdicts, vet
+from worker.domain.findings import finding
 from worker.domain.model import Limits
+from worker.domain.survey import ADDRESS_KINDS
 
 
 SERVICE = Limits()
@@ -73,3 +76,33 @@ def test_allowing_a_gateway_allows_nothing_behind_it() -> None:
 
     assert vet(ip_address("64:ff9b::808:808"), limits) is None
     assert vet(ip_address("64:ff9b::a00:1"), limits)
+
+
+def test_every_kind_of_address_has_its_words() -> None:
+    """An admin is told what is the matter with the address, and not always that it is private."""
+    assert {each.why for each in SPECIAL} | {"our own", "reserved"} == ADDRESS_KINDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("addresses", "said"),
+    [
+        (["192.168.0.9"], "an address inside a private network"),
+        (["192.0.2.1", "2001:db8::1"], "an address reserved for documentation"),
+        (["224.0.0.1"], "a multicast address, which is no single machine's"),
+        (["240.0.0.1"], "a reserved address"),
+        (
+            ["10.0.0.1", "127.0.0.1"],
+            "an address inside a private network and a loopback address, by which a machine reaches itself",
+        ),
+    ],
+)
+def test_a_server_that_is_not_dialled_is_told_for_what_it_is(
+    addresses: list[str], said: str
+) -> None:
+    """Nobody looks for a private network where there is none."""
+    failure = not_allowed(verdicts(map(ip_address, addresses), SERVICE))
+
+    told = finding(failure.code, address=failure.figure)
+
+    assert told.headline == f"The server is at {said}; this service does not connect there."
+    assert failure.detail.startswith(f"{addresses[0]} is a")

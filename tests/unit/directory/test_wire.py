@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.servers.scripted_ldap import done, entry, message, person, reference, result
-from worker.adapters.directory.wire import Bounds, Framer, WireResult
+from worker.adapters.directory.wire import Bounds, Framer, WireResult, sized
 from worker.domain.failures import Unfinished
 
 
@@ -138,6 +138,34 @@ def test_what_a_server_may_not_send_is_named(stream: bytes, code: str) -> None:
         fed([stream])
 
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("stream", "figure"),
+    [
+        (b"\x30\x83\x0f\xff\xff\x02\x01\x01\x64", sized(BOUNDS.message_bytes)),
+        (b"\x30\x83\x01\x80\x00\x02\x01\x01\x65", "64 KiB"),
+        (person(1, 1) * 901, f"{BOUNDS.answer_entries:,} entries in one answer"),
+        ((person(1, 1) * 600 + done(1)) * 2, f"{BOUNDS.entries:,} entries"),
+        (entry(1, "cn=x", {"a": [b"xxxxxxxx"] * 501}), f"{BOUNDS.values:,}"),
+        (reference(1, "ldap://x") * 10_001, "10,000 in one answer"),
+    ],
+)
+def test_a_bound_that_was_hit_is_named_with_its_unit(stream: bytes, figure: str) -> None:
+    """Whoever is to raise it, or to stay below it, has to know it."""
+    with pytest.raises(Unfinished) as caught:
+        fed([stream])
+
+    assert caught.value.figure == figure
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(4 * 1024**3, "4 GiB"), (1536 * 1024, "1,536 KiB"), (5_000_000, "5,000,000 bytes")],
+)
+def test_bytes_are_said_in_the_unit_that_fits(count: int, said: str) -> None:
+    """An operator may set any number."""
+    assert sized(count) == said
 
 
 @given(st.binary(max_size=300))

@@ -3,9 +3,17 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from worker.domain.answer import Case, answer, calls_for_survey, kinds
+from worker.domain.answer import Case, answer, calls_for_survey, failed_by, kinds
 from worker.domain.events import finding_payload
-from worker.domain.failures import Stage, StageResult, StageState
+from worker.domain.failures import (
+    BaseAsked,
+    Finding,
+    Misdirected,
+    Stage,
+    StageResult,
+    StageState,
+    Unfinished,
+)
 from worker.domain.findings import FINDINGS
 from worker.domain.model import Credentials, DirectorySettings, Limits, Server
 from worker.domain.plan import make_plan
@@ -153,7 +161,54 @@ def test_what_is_no_base_is_not_put_into_the_line(base: str) -> None:
     root = RootDse(default_context=base)
     plan = make_plan(SETTINGS, Credentials(None), Limits())
 
-    assert " -b " not in answer("ok", Case(SETTINGS, plan, profile=Profile(root))).ldapsearch
+    line = answer("ok", Case(SETTINGS, plan, profile=Profile(root))).ldapsearch
+
+    assert " -b YOUR-SEARCH-BASE " in line
+
+
+def test_of_several_trees_none_is_chosen_for_the_line() -> None:
+    """The wrong one would find nobody, or somebody else."""
+    root = RootDse(contexts=("dc=a", "dc=b"))
+    plan = make_plan(SETTINGS, Credentials(None), Limits())
+
+    line = answer("base.ambiguous", Case(SETTINGS, plan, profile=Profile(root))).ldapsearch
+
+    assert " -b YOUR-SEARCH-BASE " in line
+
+
+def test_a_name_that_need_not_be_entered_is_to_be_left_out() -> None:
+    """The certificate is for the server as it is entered; it was the other name that was wrong."""
+    form = replace(SETTINGS, certificate_name="dc9.example.com")
+    shown = seen(TLS, names=("dc1.x.local", "DC1.example.com"))
+
+    told = answer("secure.wrong_name", Case(form, survey=shown))
+
+    assert told.fix.startswith("Leave the name in the certificate blank: ")
+
+
+def test_nobody_is_asked_for_a_certificate_that_was_seen() -> None:
+    """What is known is no check."""
+    with_one, without = (
+        answer("secure.tls_on_plain_port", Case(SETTINGS, survey=each)).checks
+        for each in (seen(STARTTLS, names=("dc1.x.local",)), seen(PLAIN))
+    )
+
+    assert set(without) - set(with_one) == {"Has the server a certificate?"}
+
+
+def test_a_filter_of_one_s_own_is_looked_at_before_the_type() -> None:
+    """The type's own filter was not asked for, so the type does not explain that nobody was found."""
+    windows = RootDse(capabilities=frozenset({"1.2.840.113556.1.4.800"}))
+    own = replace(SETTINGS, filter="(mial=*)")
+    plans = [make_plan(form, Credentials(None), Limits()) for form in (SETTINGS, own)]
+
+    typed, filtered = (
+        answer("read.nothing_found", Case(plan.settings, plan, profile=Profile(windows)))
+        for plan in plans
+    )
+
+    assert typed.checks[0].startswith("This server is Active Directory")
+    assert filtered.checks == typed.checks[1:]
 
 
 def test_the_lines_are_for_the_server_that_answers() -> None:
@@ -166,6 +221,73 @@ def test_the_lines_are_for_the_server_that_answers() -> None:
 
     assert " -H ldaps://up.example:636 " in found.ldapsearch
     assert " -H ldaps://up.example:636 " in found.commands[0].text
+
+
+def test_nobody_is_sent_to_a_port_that_is_shut() -> None:
+    """It was looked at: the sentence must not say what is known to be wrong."""
+    mine = replace(PLAIN, configured=True)
+    shut, open_ = (replace(each, configured=False) for each in (SHUT, TLS))
+
+    fixes = [
+        answer(code, Case(SETTINGS, survey=seen(mine, other))).fix
+        for code in ("secure.tls_on_plain_port", "secure.starttls_refused")
+        for other in (shut, open_)
+    ]
+
+    assert (
+        fixes[::2]
+        == [
+            (
+                "Install a certificate on the server: port 389 offers no STARTTLS, and port 636 refused the connection. "
+                "Then choose STARTTLS for that port, or LDAPS with port 636."
+            )
+        ]
+        * 2
+    )
+    assert fixes[1::2] == ["Use port 636 with LDAPS."] * 2
+
+
+def base_not_found(base: str, matched: str = "") -> Finding:
+    """What is told of a base that OpenLDAP says is not there."""
+    failure = Misdirected("base.not_found", "result 32")
+    root = replace(OPENLDAP, contexts=("dc=example,dc=org",))
+    failure.asked = BaseAsked(root, base, matched)
+    form = replace(SETTINGS, search_bases=(base,))
+    case = Case(form, make_plan(form, Credentials(None), Limits()))
+    return answer(failure.code, failed_by(failure, case))
+
+
+def test_a_base_that_is_surely_wrong_brings_no_rights() -> None:
+    """Rules for a base that does not exist help nobody."""
+    typed = base_not_found("ou=Peple,dc=example,dc=org", "dc=example,dc=org")
+
+    assert typed.headline == "The search base does not exist."
+    assert typed.fix == "Correct the search base."
+    assert typed.seen == "the server has dc=example,dc=org, and shows no ou=Peple in it"
+    assert not [each for each in typed.checks if "see it" in each]
+    assert [each.label for each in typed.commands] == [
+        "Linux or macOS: where the server's entries begin"
+    ]
+
+
+def test_a_base_that_may_be_hidden_brings_rights_last() -> None:
+    """OpenLDAP and Active Directory say of what is hidden that it is not there; a mistyped name is more usual."""
+    hidden = base_not_found("ou=People,dc=example,dc=org")
+
+    assert hidden.headline == "The search base does not exist, or the account may not see it."
+    assert "typed correctly" in hidden.checks[0]
+    assert "May the account see it?" in hidden.checks[-1]
+    assert "olcAccess" in hidden.commands[-1].text
+    assert hidden.detected is not None
+
+
+def test_the_limit_that_was_hit_is_told() -> None:
+    """With its unit."""
+    failure = Unfinished("read.too_many_bytes", "more than 4 GiB", figure="4 GiB")
+
+    told = answer(failure.code, failed_by(failure, Case(SETTINGS)))
+
+    assert told.headline == "The list is larger than 4 GiB. Nothing was changed."
 
 
 def test_the_largest_answer_fits_into_a_message() -> None:

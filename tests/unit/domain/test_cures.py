@@ -129,6 +129,27 @@ def test_the_firewall_line_names_our_addresses_or_is_left_out() -> None:
     assert "-LocalPort 636 -RemoteAddress '192.0.2.1','192.0.2.2' -Action Allow" in rule
 
 
+@pytest.mark.parametrize(
+    "server", [ServerType.OPENLDAP, ServerType.SAMBA_AD, ServerType.DS389, ServerType.FREEIPA]
+)
+def test_it_is_the_form_s_port_that_is_looked_for_on_the_server(server: ServerType) -> None:
+    """A server that listens elsewhere than usual is no server that is down."""
+    place = replace(PLACE, server=Server("dc1.example.com", 10389))
+
+    (line,) = [each for each in lines("reach.refused", server, place=place) if "; ss " in each]
+
+    assert line.endswith("; ss -ltn 'sport = :10389'")
+
+
+def test_windows_is_asked_for_the_form_s_port_too() -> None:
+    """Likewise."""
+    place = replace(PLACE, server=Server("dc1.example.com", 3269))
+
+    assert "Get-Service NTDS; Get-NetTCPConnection -State Listen -LocalPort 3269" in lines(
+        "reach.refused", ServerType.ACTIVE_DIRECTORY, place=place
+    )
+
+
 def test_port_and_encryption_are_those_of_the_form() -> None:
     """The line looks at the very door that is shut."""
     starttls = replace(PLACE.settings, security=Security.STARTTLS, certificate_name="dc1.test")
@@ -171,6 +192,16 @@ def test_the_server_s_base_is_asked_for_as_the_form_encrypts() -> None:
     )
 
 
+def test_the_server_s_base_is_asked_for_by_the_name_in_the_certificate() -> None:
+    """As the search itself: by another, ldapsearch refuses the certificate."""
+    form = replace(PLACE.settings, certificate_name="dc1.corp.example")
+
+    (line, *_) = lines("base.unknown", place=replace(PLACE, settings=form))
+
+    assert " -H ldaps://dc1.corp.example:636 " in line
+    assert "defaultNamingContext  # works where dc1.corp.example leads to dc1.example.com: " in line
+
+
 def test_openldap_s_limits_are_lifted_for_the_account() -> None:
     """What was tried on a server, with the account's own name."""
     (text,) = lines("read.size_limit", ServerType.OPENLDAP, place=OF_OPENLDAP)
@@ -184,6 +215,36 @@ def test_openldap_s_administrator_sets_a_password() -> None:
     (line,) = lines("sign_in.wrong_password", ServerType.OPENLDAP, place=OF_OPENLDAP)
 
     assert line == f"ldappasswd -x -H ldapi:/// -D DN-OF-THE-ADMINISTRATOR -W -S {DN}"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("CORP\\jo", "(|(uid=jo)(cn=jo))"),
+        ("jo@example.com", "(|(uid=jo)(cn=jo)(mail=jo@example.com))"),
+        ("jo*", "(|(uid=jo\\2a)(cn=jo\\2a))"),
+        ("cn=jo,dc=x", "(|(uid=jo)(cn=jo))"),
+    ],
+)
+def test_openldap_tells_the_name_that_it_takes(name: str, found: str) -> None:
+    """Whoever comes from Active Directory has no DN at hand, and a new password would not help."""
+    place = replace(OF_OPENLDAP, settings=replace(OF_OPENLDAP.settings, bind_name=name))
+
+    (line,) = lines("sign_in.bad_name", ServerType.OPENLDAP, place=place)
+
+    assert shlex.split(line)[-2:] == [found, "1.1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "user"), [("CORP\\jo", "jo"), ("jo@x.example", "jo"), ("uid=jo,dc=x", "jo")]
+)
+def test_freeipa_is_asked_for_the_bare_name(name: str, user: str) -> None:
+    """Its tools know no other."""
+    place = replace(OF_OPENLDAP, settings=replace(OF_OPENLDAP.settings, bind_name=name))
+
+    assert lines("sign_in.wrong_password", ServerType.FREEIPA, place=place) == [
+        f"ipa user-status {user}; ipa passwd {user}"
+    ]
 
 
 def test_rights_are_given_for_what_is_read_and_no_more() -> None:

@@ -77,10 +77,30 @@ def test_a_server_out_of_reach_always_lists_port_server_and_firewall(code: str) 
     assert positions == sorted(positions)
 
 
+LIMITED = [
+    *(code for code in FINDINGS if code.startswith("read.too_")),
+    "read.message_too_large",
+    "read.run_deadline",
+]
+"""Codes of a bound of ours."""
+
+
+@pytest.mark.parametrize("code", [code for code in FINDINGS if retry_of(code) is Retry.LATER])
+def test_what_may_pass_by_itself_says_when_to_try_again(code: str) -> None:
+    """Whoever pressed the button is not tried for again, and has to know when to press it."""
+    fix = finding(code).fix
+
+    is_theirs = not re.search("^Nothing needs to be changed|^Try again", fix)
+    assert is_theirs or re.search("[Tt]ry again in (a few|two) minutes", fix)
+    assert "it is tried again by itself" not in fix.lower()
+
+
 def test_figures_are_filled_in() -> None:
     """A customer who has to wait is told until when."""
     assert "until 14:05 UTC" in finding("sign_in.waiting", until="14:05 UTC").headline
-    assert "than 500 entries" in finding("read.too_many_entries", limit="500 entries").headline
+    for code in LIMITED:
+        assert "than 500 entries" in finding(code, limit="500 entries").headline
+        assert "than this service's limit" in finding(code).headline
     assert "192.0.2.1" in " ".join(finding("reach.refused", egress=("192.0.2.1",)).checks)
 
 

@@ -79,7 +79,7 @@ def test_addresses_that_were_not_looked_at_are_counted() -> None:
 
     assert told([seen]) == (
         "dc1.example.com has 96 addresses: 192.0.2.1 was not reached in time; "
-        "10.0.0.1 is private and not dialled from here; 94 more were not looked at."
+        "10.0.0.1 is an address inside a private network: not dialled from here; 94 more were not looked at."
     )
 
 

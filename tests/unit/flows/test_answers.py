@@ -19,6 +19,7 @@ from tests.fakes.runs import (
     person,
 )
 from worker.domain.failures import (
+    BaseAsked,
     Denied,
     DirectoryFailure,
     Finding,
@@ -34,6 +35,7 @@ from worker.domain.failures import (
 from worker.domain.findings import retry_of
 from worker.domain.model import ClaimedRun, Limits, Server, Trigger
 from worker.domain.outcomes import Failed, Outcome, Postponed, RunStopped, Skipped
+from worker.domain.server import RootDse
 from worker.flows.bell import Bell
 from worker.flows.diagnose import Asked, DiagnosePorts, Diagnosis, diagnose
 from worker.flows.sync import SyncPorts, sync
@@ -89,6 +91,13 @@ async def diagnosed(
     return await diagnose(asked, ports=ports)
 
 
+def base_not_found() -> Misdirected:
+    """A base that the server has not, which says what it has."""
+    failure = Misdirected("base.not_found", "result 32")
+    failure.asked = BaseAsked(RootDse(contexts=("dc=example",)), "dc=elsewhere")
+    return failure
+
+
 def untimed(finding: Finding) -> Finding:
     """The same without what a clock says."""
 
@@ -103,7 +112,9 @@ def untimed(finding: Finding) -> Finding:
     [
         REFUSED,
         Untrusted("secure.wrong_name", "Hostname mismatch"),
-        Misdirected("reach.not_allowed", "10.0.0.1 is private"),
+        Misdirected("reach.not_allowed", "10.0.0.1 is private", figure="a private address"),
+        Unfinished("read.too_many_bytes", "more than 4 GiB", figure="4 GiB"),
+        base_not_found(),
         Denied("sign_in.locked", "data 775"),
         Misdirected("base.ambiguous", "dc=a, dc=b"),
         Unfinished("read.size_limit", "result 4"),

@@ -8,7 +8,7 @@ connects and handshakes hold the whole process (measured with bonsai 1.5.5 and l
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ from worker.domain.failures import (
     Untrusted,
 )
 from worker.domain.model import Limits, Security
+from worker.domain.survey import kind_of_address, listed
 
 
 START_TLS = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037"
@@ -231,8 +232,7 @@ class Dialler:
         judged = verdicts(addresses, target.limits)
         allowed = [address for address, reason in judged.items() if reason is None]
         if not allowed:
-            seen = ", ".join(f"{address} is {reason}" for address, reason in judged.items())
-            raise Misdirected("reach.not_allowed", seen)
+            raise not_allowed(judged)
         loop, failure = asyncio.get_running_loop(), Unreachable("reach.timed_out")
         for tried, address in enumerate(allowed):
             now = loop.time()
@@ -364,6 +364,15 @@ def start_tls_answered(answer: bytes) -> bool:
     if stop != len(answer):
         raise Untrusted("secure.early_data", f"{len(answer) - stop} bytes before the handshake")
     return True
+
+
+def not_allowed(judged: Mapping[str, str | None]) -> Misdirected:
+    """Return the failure of a server none of whose addresses may be dialled, given why each may not."""
+    kinds = {address: kind_of_address(reason or "") for address, reason in judged.items()}
+    seen = ", ".join(f"{address} is {kind}" for address, kind in kinds.items())
+    return Misdirected(
+        "reach.not_allowed", seen, figure=listed(list(dict.fromkeys(kinds.values())))
+    )
 
 
 def unreachable(exc: OSError) -> Unreachable:

@@ -34,6 +34,7 @@ class Entries:
         self._names = {name.lower(): name for name in attributes}
         self._usual = frozenset(self._names.values())
         self._values = values
+        self._most = f"{values:,}"
 
     async def page(self, answer: Answer) -> Page:
         """Return the entries, complete. Raises Unfinished ``read.too_many_values``, ``read.range``, ``read.miscounted``."""
@@ -62,7 +63,9 @@ class Entries:
             attribute = self._spelling(described)
             values.setdefault(attribute, []).extend(map(octets, whole))
             if len(values[attribute]) > self._values:
-                raise Unfinished("read.too_many_values", f"{attribute} of '{name}'")
+                raise Unfinished(
+                    "read.too_many_values", f"{attribute} of '{name}'", figure=self._most
+                )
         return name, values
 
     def _spelling(self, described: str) -> str:
@@ -82,7 +85,9 @@ class Entries:
         for _ in range(RANGE_READS):
             low = len(collected)
             if low > self._values:
-                raise Unfinished("read.too_many_values", f"{first['name']} of '{name}'")
+                raise Unfinished(
+                    "read.too_many_values", f"{first['name']} of '{name}'", figure=self._most
+                )
             span = f"{first['name']};range={low}-{low + step - 1}"
             last = f"{first['name']};range={low}-*"
             found = await self._read(name, span, last)

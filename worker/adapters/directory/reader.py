@@ -30,6 +30,7 @@ from worker.adapters.directory.wire import Bounds
 from worker.domain.bases import default_bases
 from worker.domain.detect import SCHEMA_NAMES
 from worker.domain.failures import (
+    BaseAsked,
     Denied,
     DirectoryFailure,
     Misdirected,
@@ -183,11 +184,17 @@ class Attempt:
         return failure
 
     async def _prove_bases(self, session: Session, root: RootDse) -> tuple[str, ...]:
+        asked = BaseAsked(root)
         with self._progress.stage(Stage.BASE) as step:
-            bases = self._plan.bases or default_bases(root, self._plan.preset)
-            for base in bases:
-                if base:  # the empty base is the root of the tree: there is no such entry
-                    await session.prove_base(base)
+            try:
+                bases = self._plan.bases or default_bases(root, self._plan.preset)
+                for base in bases:
+                    asked = BaseAsked(root, base)
+                    if base:  # the empty base is the root of the tree: there is no such entry
+                        await session.prove_base(base)
+            except DirectoryFailure as failure:
+                failure.asked = replace(asked, matched=failure.matched)
+                raise
             step.seen = ", ".join(bases)
         return bases
 
@@ -403,4 +410,6 @@ def first_of(failures: list[tuple[Server, DirectoryFailure]]) -> DirectoryFailur
     if not others:
         return first
     rest = "; ".join(f"{server}: {failure}" for server, failure in others)
-    return type(first)(first.code, f"{first.detail}; then {rest}")
+    told = type(first)(first.code, f"{first.detail}; then {rest}", figure=first.figure)
+    told.asked = first.asked
+    return told

@@ -296,7 +296,7 @@ class Session:
     async def _await(self, operation: Awaitable[Any], doing: Doing, *, within_s: float) -> Any:
         deadline = asyncio.get_running_loop().time() + within_s
         if deadline > self._run_deadline:
-            doing, deadline = replace(doing, is_last_chance=True), self._run_deadline
+            doing, deadline = replace(doing, run_told=self._limits.run_told), self._run_deadline
         return await translated(operation, self._forwarder, doing, deadline=deadline)
 
     def _result(self, stage: Stage, *, is_first_page: bool = True) -> WireResult:

@@ -74,7 +74,8 @@ def _attributes(data: bytes, at: int, end: int, most: int) -> tuple[int, int]:  
             at = at + 2 + size if (size := data[at + 1]) < LONG_FORM else _extent(data, at)[1]
             values += 1
             if values > most:
-                raise Unfinished("read.too_many_values", f"more than {most} in one entry")
+                told = f"more than {most} in one entry"
+                raise Unfinished("read.too_many_values", told, figure=f"{most:,}")
         if wrong or at != last:
             raise Unfinished("read.malformed", "a value that is none")
         attributes += 1

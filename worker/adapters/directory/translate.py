@@ -137,7 +137,9 @@ def refusal(result: WireResult, stage: Stage, *, is_first_page: bool = True) -> 
         kind, code = COOKIE.get(result.code, (kind, code))
     if stage is Stage.SIGN_IN and result.code == 49:  # noqa: PLR2004 -- RFC 4511: invalidCredentials
         code = sub_code(result.diagnostic)
-    return kind(code, f"result {result.code}, matched '{result.matched}': {result.diagnostic}")
+    failure = kind(code, f"result {result.code}, matched '{result.matched}': {result.diagnostic}")
+    failure.matched = result.matched
+    return failure
 
 
 def sub_code(diagnostic: str) -> str:
@@ -153,8 +155,8 @@ class Doing:
 
     stage: Stage
     is_first_page: bool = True
-    is_last_chance: bool = False
-    """True if its deadline is that of the whole run."""
+    run_told: str = ""
+    """How long the whole run may take, in words, if its deadline is that one."""
 
 
 def broken(exc: Exception, forwarder: Forwarder, doing: Doing) -> DirectoryFailure:
@@ -173,8 +175,8 @@ def broken(exc: Exception, forwarder: Forwarder, doing: Doing) -> DirectoryFailu
 
 def too_late(doing: Doing) -> DirectoryFailure:
     """Name the deadline that passed."""
-    if doing.stage is Stage.READ and doing.is_last_chance:
-        return Unfinished("read.run_deadline")
+    if doing.stage is Stage.READ and doing.run_told:
+        return Unfinished("read.run_deadline", doing.run_told, figure=doing.run_told)
     kind, code = TOO_LATE[doing.stage]
     return kind(code)
 

@@ -154,24 +154,19 @@ class Framer:
         self.total_bytes += count
         self._answer_bytes += count
         if self.total_bytes > self._bounds.run_bytes:
-            raise Unfinished("read.too_many_bytes", f"more than {self._bounds.run_bytes}")
+            raise over("read.too_many_bytes", sized(self._bounds.run_bytes))
         if self._answer_bytes > self._bounds.answer_bytes:
-            raise Unfinished(
-                "read.too_many_bytes", f"more than {self._bounds.answer_bytes} in one answer"
-            )
+            raise over("read.too_many_bytes", f"{sized(self._bounds.answer_bytes)} in one answer")
 
     def _bound_entries(self) -> None:
         if self.total_entries + self._entries > self._bounds.entries:
-            raise Unfinished("read.too_many_entries", f"more than {self._bounds.entries}")
+            raise over("read.too_many_entries", f"{self._bounds.entries:,} entries")
         if self._entries > self._bounds.answer_entries:
-            raise Unfinished(
-                "read.too_many_entries", f"more than {self._bounds.answer_entries} in one answer"
-            )
+            most = f"{self._bounds.answer_entries:,} entries in one answer"
+            raise over("read.too_many_entries", most)
         if self._attributes + self._values > self._bounds.answer_elements:
-            raise Unfinished(
-                "read.too_many_bytes",
-                f"more than {self._bounds.answer_elements} values in one answer",
-            )
+            most = f"{self._bounds.answer_elements:,} values in one answer"
+            raise over("read.too_many_bytes", most)
         if self.page_entries is not None and self._entries > self.page_entries:
             raise Unfinished("read.no_paging", f"{self._entries} entries in one page")
 
@@ -189,7 +184,7 @@ class Framer:
                 self._head = data[at:]
                 break
             if stop - at > largest:
-                raise Unfinished("read.message_too_large", f"{stop - at} bytes")
+                raise over("read.message_too_large", sized(largest), f"{stop - at} bytes")
             if operation == ENTRY and stop <= end:
                 self._entries += 1
                 self._count(data, start, stop)
@@ -222,7 +217,8 @@ class Framer:
         if operation == ENTRY:
             self._entries += 1
         elif stop - start > RESULT_BYTES:
-            raise Unfinished("read.message_too_large", f"a result of {stop - start} bytes")
+            found = f"a result of {stop - start} bytes"
+            raise over("read.message_too_large", sized(RESULT_BYTES), found)
         if operation == REFERENCE:
             self._count_reference()
         self._kept = bytearray(data[start:stop])
@@ -232,9 +228,8 @@ class Framer:
     def _count_reference(self) -> None:
         self._references += 1
         if self._references > self._bounds.answer_references:
-            raise Unfinished(
-                "read.too_many_references", f"more than {self._bounds.answer_references}"
-            )
+            most = f"{self._bounds.answer_references:,} in one answer"
+            raise over("read.too_many_references", most)
 
     def _look_into(self) -> None:
         body, self._kept = bytes(self._kept or b""), None
@@ -285,6 +280,19 @@ class Framer:
         if result.operation != EXTENDED_RESPONSE:
             raise Unfinished("read.unasked", f"an answer {result.operation:#04x} to question 0")
         self.notice = result
+
+
+def over(code: str, most: str, detail: str = "") -> Unfinished:
+    """Return the failure for a bound that was hit, which names it."""
+    return Unfinished(code, detail or f"more than {most}", figure=most)
+
+
+def sized(count: int) -> str:
+    """Return bytes as people write them, in the largest unit that holds them without a rest."""
+    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if count and count % 1024**power == 0:
+            return f"{count // 1024**power:,} {unit}"
+    return f"{count:,} bytes"
 
 
 def header(data: bytes, at: int) -> tuple[int, int, int]:
