@@ -130,6 +130,7 @@ class DirectoryWarningCleared(Sequenced):
 
     directory: Id
     code: str
+    text: Annotated[str, Field(description="Why it is over, for a person.")]
     notify: Annotated[tuple[str, ...], Field(description="Who is to be mailed, by the platform.")]
 
 

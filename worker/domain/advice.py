@@ -1,4 +1,4 @@
-"""Decides what a result recommends: catch-all that is not needed any more, plain LDAP, a canary.
+"""Decides what a result recommends: catch-all that is not needed any more, plain LDAP, a canary, a plan for the logins.
 
 Pure: figures go in, sentences come out. Never changes a verdict.
 """
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.domain.events import Advice
-from worker.domain.model import DirectorySettings, Security
+from worker.domain.model import DirectorySettings, Security, Tier
+from worker.domain.plans import NAMES, Right, allows, having
 
 
 COMPLETE_RUNS = 5
@@ -57,14 +58,21 @@ class Readiness:
 
 
 def advice(
-    settings: DirectorySettings, addresses: int, readiness: Sequence[Readiness], now: datetime
+    settings: DirectorySettings,
+    addresses: int,
+    readiness: Sequence[Readiness],
+    now: datetime,
+    *,
+    plan: Tier,
 ) -> tuple[Advice, ...]:
-    """Return what is recommended after a complete run that held so many addresses."""
+    """Return what is recommended after a complete run that held so many addresses, under the plan that counts."""
     given = [_catch_all_on(each) for each in readiness if each.is_ready(now)]
     if settings.security is Security.NONE:
         given.append(PLAIN_LDAP)
     if addresses >= LARGE_COUNT and not settings.removals.canaries:
         given.append(_no_canary(addresses))
+    if settings.logins.create and not allows(plan, Right.LOGINS):
+        given.append(_logins_paused(plan))
     return tuple(given)
 
 
@@ -81,6 +89,15 @@ def _no_canary(addresses: int) -> Advice:
         "Enter one or two under canaries: a list without them is then held, however it came about."
     )
     return Advice("no_canary", text)
+
+
+def _logins_paused(plan: Tier) -> Advice:
+    having_them = " or ".join(NAMES[each] for each in having(Right.LOGINS))
+    text = (
+        f"Quarantine logins are not looked after: the plan {NAMES[plan]} does not have them. "
+        f"It takes {having_them}; logins stay as they are, also those of people who leave."
+    )
+    return Advice("logins_paused", text)
 
 
 def _catch_all_on(ready: Readiness) -> Advice:

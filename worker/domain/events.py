@@ -145,10 +145,10 @@ def directory_warning(  # noqa: PLR0913 - what, until when, in which words, for 
 
 
 def directory_warning_cleared(
-    tenant: TenantId, directory: DirectoryId, *, code: str, notify: Sequence[str]
+    tenant: TenantId, directory: DirectoryId, *, code: str, text: str, notify: Sequence[str]
 ) -> Event:
-    """What was warned of is over."""
-    told = {"directory": directory, "code": code, "notify": list(notify)}
+    """What was warned of is over; the text says why."""
+    told = {"directory": directory, "code": code, "text": text, "notify": list(notify)}
     return Event("directory.warning_cleared", tenant, told)
 
 

@@ -38,10 +38,6 @@ NEEDS: Mapping[Right, str] = {
 }
 
 
-PAUSED = "the plan has no automatic sync"
-"""Why a schedule stands still whose right was lost, as ``paused_reason`` says it. The settings stay as they are."""
-
-
 def allows(tier: Tier, right: Right) -> bool:
     """Whether a plan has a right."""
     return right in RIGHTS[tier]
@@ -65,6 +61,12 @@ def effective(own: Tier, of_reseller: Tier | None) -> Tier:
 def sentence(right: Right) -> str:
     """Say which plan has a right, to somebody whose plan has it not."""
     return f"{NEEDS[right]} the plan {NAMES[least(right)]} or higher."
+
+
+PAUSED = (
+    f"the plan has no automatic sync, which needs {NAMES[least(Right.AUTOMATIC_SYNC)]} or higher"
+)
+"""Why a schedule stands still whose right was lost, as ``paused_reason`` says it. The settings stay as they are."""
 
 
 def lacking(right: Right, field: str) -> FieldError:

@@ -33,6 +33,25 @@ TEXTS: Mapping[Cause, str] = {
     "The list stays as it is; who is new is not in it yet. The last failed run says what to mend.",
 }
 
+RENEWED: Mapping[Cause, str] = {
+    Cause.CERTIFICATE: "The certificate of the directory's server is valid until {at:%Y-%m-%d} now.",
+    Cause.PASSWORD: "The password of the bind account is valid until {at:%Y-%m-%d} now.",
+}
+
+UNDATED: Mapping[Cause, str] = {
+    Cause.CERTIFICATE: "The last complete sync went over no certificate whose expiry would end it.",
+    Cause.PASSWORD: "The directory names no day any more on which the password of the bind account expires.",
+}
+
+READ_AGAIN = "The directory has been read whole again, the last time at {at:%Y-%m-%d %H:%M} UTC."
+
+SWITCHED_OFF = (
+    "Automatic sync has been switched off in the form, so nobody waits for it any more. It had not succeeded since "
+    "{since:%Y-%m-%d %H:%M} UTC: the list stays as it is until a sync by hand."
+)
+
+NOTHING_TOLD: Mapping[str, datetime] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
@@ -43,20 +62,49 @@ class Watched:
     password_until: datetime | None
     """Likewise, where the directory tells; None: it does not, or never expires."""
     last_good_at: datetime | None
+    is_automatic: bool
+    """The form in force asks for automatic sync, also while that is paused or the plan has none."""
     expected_since: datetime | None
     """When its schedule began as it stands; None: it is not synced by itself, or paused."""
     every_hours: int | None
     failed_in_a_row: int
 
 
-def warnings(of: Watched, now: datetime) -> Mapping[Cause, datetime]:
-    """Return what is to be warned of, each with its time: until when a thing is valid, since when nothing succeeded."""
+def warnings(
+    of: Watched, now: datetime, told: Mapping[str, datetime] = NOTHING_TOLD
+) -> Mapping[Cause, datetime]:
+    """Return what is to be warned of, each with its time: until when a thing is valid, since when nothing succeeded.
+
+    ``told`` is what was warned of and is not over, with the times of then.
+    """
     expiring = {Cause.CERTIFICATE: of.certificate_until, Cause.PASSWORD: of.password_until}
     found = {cause: at for cause, at in expiring.items() if at is not None and at - now <= AHEAD}
-    late_since = _late_since(of, now)
-    if late_since is not None:
-        found[Cause.NOT_SYNCED] = late_since
+    since = _not_synced_since(of, now, told.get(Cause.NOT_SYNCED))
+    if since is not None:
+        found[Cause.NOT_SYNCED] = since
     return found
+
+
+def over(cause: Cause, of: Watched, told_at: datetime) -> str:
+    """Say to the customer why a warning with this time is over: what a person may rely on now, and no more."""
+    if cause is Cause.NOT_SYNCED:
+        return (READ_AGAIN if _is_read_since(of, told_at) else SWITCHED_OFF).format(
+            at=of.last_good_at, since=told_at
+        )
+    until = of.certificate_until if cause is Cause.CERTIFICATE else of.password_until
+    return UNDATED[cause] if until is None else RENEWED[cause].format(at=until)
+
+
+def _not_synced_since(of: Watched, now: datetime, told_at: datetime | None) -> datetime | None:
+    """Told once, it stands whatever becomes of the schedule: a pause or another interval brings nobody into the list."""
+    if told_at is not None and of.is_automatic and not _is_read_since(of, told_at):
+        return told_at
+    return _late_since(of, now)
+
+
+def _is_read_since(of: Watched, told_at: datetime) -> bool:
+    """Whether a complete run ended after the last one that was known when the warning was told."""
+    return of.last_good_at is not None and of.last_good_at > told_at
 
 
 def _late_since(of: Watched, now: datetime) -> datetime | None:

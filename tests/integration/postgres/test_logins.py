@@ -358,6 +358,60 @@ async def test_a_lost_plan_leaves_logins_as_they_are_until_it_is_back(house: Hou
     }
 
 
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_each_result_says_that_the_plan_has_no_logins_any_more(
+    house: House, mode: Mode
+) -> None:
+    """Runs go on and look well, while a leaver's login stays active: nobody would find out."""
+    await house.founded(asking())
+    await house.sync(*person("ada", ADA), *OTHERS, mode=mode)
+    before = await advised(house, mode)
+    await house.save_tenant(tier=Tier.STANDARD)
+
+    await house.sync_later(*person("ada", ADA, enabled=False), *OTHERS, mode=mode)
+    lost = await advised(house, mode)
+    await house.save_tenant(tier=Tier.ENTERPRISE)
+    await house.sync_later(*person("ada", ADA, enabled=False), *OTHERS, mode=mode)
+
+    assert (before, lost) == ([], ["logins_paused"])
+    assert await advised(house, mode) == []
+
+
+async def test_a_held_result_says_it_too(house: House) -> None:
+    """Who decides about those who leave has to know that their logins do not."""
+    listed = [each for n in range(40) for each in person(f"p{n}", f"p{n}@example.com")]
+    await house.founded(asking())
+    await house.sync(*listed)
+    await house.save_tenant(tier=Tier.STANDARD)
+
+    await house.sync_later(*listed[:10])
+
+    held = await house.last("sync.held")
+    assert [each["code"] for each in held["advice"]] == ["logins_paused"]
+
+
+async def test_a_reseller_that_bought_less_takes_logins_from_its_customers_and_they_are_told(
+    house: House,
+) -> None:
+    """They did nothing, and see it in their next result."""
+    await house.save_tenant("reseller.example", tenant="reseller", tier=Tier.RESELLER)
+    await house.save_tenant("example.com", tier=Tier.STANDARD, reseller="reseller")
+    await house.save_directory(asking())
+    await house.sync(*person("ada", ADA), *OTHERS)
+    before = await advised(house, Mode.APPLY)
+
+    await house.save_tenant(tenant="reseller", tier=Tier.STANDARD)
+    await house.sync_later(*person("ada", ADA), *OTHERS)
+
+    assert (before, await advised(house, Mode.APPLY)) == ([], ["logins_paused"])
+
+
+async def advised(house: House, mode: Mode) -> list[str]:
+    """What the last result recommends."""
+    result = await house.last(f"sync.{'completed' if mode is Mode.APPLY else 'previewed'}")
+    return [each["code"] for each in result["advice"]]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "made"),
     [(Tier.ENTERPRISE, Tier.STANDARD, False), (Tier.STANDARD, Tier.ENTERPRISE, True)],

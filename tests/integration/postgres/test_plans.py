@@ -91,6 +91,20 @@ async def test_a_plan_that_changes_nothing_tells_nothing(house: House) -> None:
     assert await told(house) == ["paused"]
 
 
+async def test_a_pause_that_an_older_release_worded_is_not_told_again(house: House) -> None:
+    """Nothing happened to it; another sentence is no news."""
+    await house.founded(EVERY_SIX_HOURS)
+    await house.save_tenant(tier=Tier.BASIC)
+    await house.pool.execute("UPDATE rollcall.directory SET plan_pause = 'worded otherwise'")
+
+    await house.save_tenant(tier=Tier.BASIC)
+    still = await told(house)
+    await house.save_tenant(tier=Tier.STANDARD)
+
+    assert still == ["paused"]
+    assert await told(house) == ["paused", "resumed"]
+
+
 async def test_an_upgrade_leaves_what_a_person_paused(house: House) -> None:
     """Whoever paused it for a reason of their own resumes it."""
     await house.founded(EVERY_SIX_HOURS)

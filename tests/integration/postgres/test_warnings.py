@@ -1,5 +1,6 @@
 """Warnings as customers get them: once per cause, in order, and told when they are over."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from tests.integration.postgres.house import HQ, House, rows, settings
 from worker.adapters.postgres.warnings import warn
 from worker.domain.commands import DeleteDirectory, PauseDirectory, ResumeDirectory
 from worker.domain.findings import finding
-from worker.domain.model import Schedule, Trigger
+from worker.domain.model import Schedule, Tier, Trigger
 from worker.domain.outcomes import Failed
 
 
@@ -126,10 +127,14 @@ async def test_a_schedule_that_fails_for_three_intervals_is_told_until_it_works(
     late = await house.last("directory.warning")
     await reads(house, "ada@example.com")
     await look(house)
+    over = await house.last("directory.warning_cleared")
 
     assert early == []
     assert (late["code"], late["at"]) == ("not_synced", f"{good:%Y-%m-%dT%H:%M:%SZ}")
     assert await told(house) == [("begun", "not_synced"), ("over", "not_synced")]
+    assert over["text"] == (
+        f"The directory has been read whole again, the last time at {house.clock.at:%Y-%m-%d %H:%M} UTC."
+    )
 
 
 async def test_our_own_outage_warns_nobody(house: House) -> None:
@@ -142,23 +147,112 @@ async def test_our_own_outage_warns_nobody(house: House) -> None:
     assert await told(house) == []
 
 
-async def test_a_pause_ends_the_warning_and_a_resume_begins_to_count_anew(house: House) -> None:
-    """Nobody expects what was switched off; the first run after a holiday gets its chance."""
+async def is_late(house: House) -> datetime:
+    """A directory that was warned of; gives when it was read the last time."""
     await house.founded(FORM)
     await reads(house, "ada@example.com")
+    good = house.clock.at
     house.clock.forward(hours=3)
     await fails(house)
     await look(house)
+    return good
+
+
+async def paused_by_a_person(house: House) -> None:
+    """Somebody stops it."""
+    await house.send(PauseDirectory(HQ))
+
+
+async def paused_by_refusals(house: House) -> None:
+    """Its password is not sent again."""
+    await house.request(trigger=Trigger.SCHEDULED)
+    await house.runs.end(await house.claim(), Failed(finding("sign_in.known_refused")))
+
+
+async def paused_by_plan(house: House) -> None:
+    """The right to automatic sync is lost."""
+    await house.save_tenant(tier=Tier.BASIC)
+
+
+async def counted_by_other_hours(house: House) -> None:
+    """Another interval, and nothing else."""
+    await house.save_directory(
+        settings(schedule=Schedule(automatic=True, every_hours=12), notify=FORM.notify)
+    )
+
+
+STOPS = [paused_by_a_person, paused_by_refusals, paused_by_plan, counted_by_other_hours]
+
+
+@pytest.mark.parametrize("stop", STOPS)
+async def test_a_late_directory_is_over_only_with_a_complete_run(
+    house: House, stop: Callable[[House], Awaitable[None]]
+) -> None:
+    """Whatever becomes of its schedule, the list is as old as it was."""
+    good = await is_late(house)
+    await stop(house)
+    await look(house)
+    await look(house, days=9)
+    still = (await told(house), await house.value("SELECT at FROM api.warning"))
+
+    await reads(house, "ada@example.com")
+    await look(house)
+
+    assert still == ([("begun", "not_synced")], good)
+    assert await told(house) == [("begun", "not_synced"), ("over", "not_synced")]
+
+
+async def test_a_late_directory_that_fails_again_after_a_pause_is_not_told_twice(
+    house: House,
+) -> None:
+    """It was told, and nothing has been over since; the time stays that of the last good run."""
+    good = await is_late(house)
+    await house.send(PauseDirectory(HQ))
+    await look(house, days=1)
+    await house.send(ResumeDirectory(HQ))
+    house.clock.forward(hours=3)
+    await fails(house)
+
+    await look(house)
+
+    assert await told(house) == [("begun", "not_synced")]
+    assert await house.value("SELECT at FROM api.warning") == good
+
+
+async def test_automatic_sync_switched_off_in_the_form_ends_the_warning_and_says_so(
+    house: House,
+) -> None:
+    """Who decided that is told what it means, and not that all is well."""
+    good = await is_late(house)
+    await house.save_directory(settings(schedule=Schedule(automatic=False), notify=FORM.notify))
+
+    await look(house)
+    await look(house, days=1)
+
+    over = await house.last("directory.warning_cleared")
+    assert await told(house) == [("begun", "not_synced"), ("over", "not_synced")]
+    assert over["text"] == (
+        "Automatic sync has been switched off in the form, so nobody waits for it any more. It had not succeeded "
+        f"since {good:%Y-%m-%d %H:%M} UTC: the list stays as it is until a sync by hand."
+    )
+
+
+async def test_a_pause_begins_no_warning_and_a_resume_begins_to_count_anew(house: House) -> None:
+    """Nobody expects what was switched off; the first run after a holiday gets its chance."""
+    await house.founded(FORM)
+    await reads(house, "ada@example.com")
+    await fails(house)
     await house.send(PauseDirectory(HQ))
     await look(house, days=9)
     await house.send(ResumeDirectory(HQ))
     await fails(house)
-
     await look(house)
+    early = await told(house)
 
-    assert await told(house) == [("begun", "not_synced"), ("over", "not_synced")]
     await look(house, hours=3)
-    assert (await told(house))[2:] == [("begun", "not_synced")]
+
+    assert early == []
+    assert await told(house) == [("begun", "not_synced")]
 
 
 async def test_a_shorter_interval_is_counted_from_its_beginning(house: House) -> None:

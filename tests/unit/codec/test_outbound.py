@@ -81,7 +81,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.directory_warning(
         TENANT, HQ, code="not_synced", text="Late.", at=AT, notify=["it@example.com"]
     ),
-    events.directory_warning_cleared(TENANT, HQ, code="not_synced", notify=[]),
+    events.directory_warning_cleared(TENANT, HQ, code="not_synced", text="Read.", notify=[]),
     events.directory_tested(
         TENANT, HQ, causes=["command-1"], notify=["it@example.com"], finding=FINDING
     ),

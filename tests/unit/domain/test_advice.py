@@ -12,7 +12,7 @@ from worker.domain.advice import (
     Readiness,
     advice,
 )
-from worker.domain.model import Address, DirectorySettings, Removals, Security, Server
+from worker.domain.model import Address, DirectorySettings, Logins, Removals, Security, Server, Tier
 
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
@@ -32,7 +32,7 @@ A_MOMENT = timedelta(seconds=1)
 
 def test_catch_all_is_advised_against_with_the_figures() -> None:
     """Whoever reads it wants to see why it is safe."""
-    (given,) = advice(FORM, 812, (READY,), NOW)
+    (given,) = advice(FORM, 812, (READY,), NOW, plan=Tier.ENTERPRISE)
 
     assert (given.code, given.domain) == ("catch_all_on", "example.com")
     assert given.text == (
@@ -61,7 +61,7 @@ def test_a_list_that_is_not_complete_stable_and_kept_so_is_not_relied_on(
     """Advice taken too early would have mail refused."""
     ready = replace(READY, **changed)  # type: ignore[arg-type]
 
-    codes = [each.code for each in advice(FORM, 812, (ready,), NOW)]
+    codes = [each.code for each in advice(FORM, 812, (ready,), NOW, plan=Tier.ENTERPRISE)]
 
     assert codes == (["catch_all_on"] if is_advised else [])
 
@@ -71,7 +71,7 @@ def test_each_domain_is_advised_by_itself() -> None:
     young = replace(READY, domain="new.example", stable_since=NOW)
     other = replace(READY, domain="other.example", addresses=1, kinds={"mailbox": 1})
 
-    given = advice(FORM, 812, (READY, young, other), NOW)
+    given = advice(FORM, 812, (READY, young, other), NOW, plan=Tier.ENTERPRISE)
 
     assert [each.domain for each in given] == ["example.com", "other.example"]
     assert "1 address (1 mailbox)" in given[1].text
@@ -85,7 +85,7 @@ def test_plain_ldap_is_advised_against(security: Security, codes: list[str]) -> 
     """The password goes over the wire as it is."""
     form = replace(FORM, security=security)
 
-    assert [each.code for each in advice(form, 10, (), NOW)] == codes
+    assert [each.code for each in advice(form, 10, (), NOW, plan=Tier.ENTERPRISE)] == codes
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,45 @@ def test_a_large_list_wants_a_canary(
     """Nobody reads through a thousand addresses to see that some are missing."""
     form = replace(FORM, removals=Removals(canaries=canaries))
 
-    given = advice(form, addresses, (), NOW)
+    given = advice(form, addresses, (), NOW, plan=Tier.ENTERPRISE)
 
     assert [each.code for each in given] == codes
     assert all("1,000 addresses" in each.text for each in given)
+
+
+@pytest.mark.parametrize(
+    ("plan", "is_advised"),
+    [
+        (Tier.BASIC, True),
+        (Tier.STANDARD, True),
+        (Tier.ENTERPRISE, False),
+        (Tier.RESELLER, False),
+    ],
+)
+def test_logins_that_the_plan_does_not_have_are_told_of(
+    plan: Tier,
+    is_advised: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Runs go on without them, so nothing else shows that a leaver's login stays."""
+    form = replace(FORM, logins=Logins(create=True))
+
+    given = advice(form, 10, (), NOW, plan=plan)
+
+    assert [each.code for each in given] == (["logins_paused"] if is_advised else [])
+
+
+def test_what_is_said_of_logins_names_the_plan_and_those_that_have_them() -> None:
+    """Who reads it wants to know what it means and what to buy."""
+    form = replace(FORM, logins=Logins(create=True))
+
+    (given,) = advice(form, 10, (), NOW, plan=Tier.STANDARD)
+
+    assert given.text == (
+        "Quarantine logins are not looked after: the plan Standard does not have them. "
+        "It takes Enterprise or Reseller; logins stay as they are, also those of people who leave."
+    )
+
+
+def test_a_form_that_wants_no_logins_misses_none() -> None:
+    """A plan is not advertised."""
+    assert advice(FORM, 10, (), NOW, plan=Tier.STANDARD) == ()

@@ -8,6 +8,7 @@ from worker.domain.commands import FieldError
 from worker.domain.model import Tier
 from worker.domain.plans import (
     ASCENDING,
+    PAUSED,
     Right,
     allows,
     effective,
@@ -52,6 +53,11 @@ def test_a_refusal_names_the_plan_that_has_it(right: Right, tier: Tier, text: st
     assert least(right) == having(right)[0] == tier
     assert sentence(right) == text
     assert lacking(right, "there") == FieldError("there", f"plan.{right}", text)
+
+
+def test_a_pause_by_plan_names_the_plan_that_has_it() -> None:
+    """Who finds the schedule standing still wants to know what to buy, as who is refused does."""
+    assert PAUSED == "the plan has no automatic sync, which needs Standard or higher"
 
 
 @pytest.mark.parametrize(

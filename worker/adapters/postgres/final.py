@@ -487,7 +487,8 @@ class PostgresFinal:
         return Unchanged(counts, seconds) if self._state.is_equal else Applied(counts, seconds)
 
     def _advice(self, ready: tuple[Readiness, ...]) -> tuple[Advice, ...]:
-        return advice(self._run.settings, self._addresses, ready, self._state.now)
+        state = self._state
+        return advice(self._run.settings, self._addresses, ready, state.now, plan=state.plan)
 
     async def _write_changed_events(self, place: Place, parts: int) -> None:
         await db.run(

@@ -2342,6 +2342,7 @@ FROM (
 -- name: watched_directories
 -- A page of the living directories with settings in force, with what warnings go by and what was warned of.
 SELECT i.directory_id, i.tenant_id, i.directory, i.certificate_until, i.password_until, i.last_good_at, i.expected_since, i.scheduled_hours, i.failed_in_a_row,
+    coalesce((v.settings -> 'schedule' ->> 'automatic')::boolean, false) AS is_automatic,
     coalesce(v.settings -> 'notify', '[]')::text AS notify, ARRAY(SELECT cause FROM rollcall.warning w WHERE w.directory_id = i.directory_id ORDER BY cause) AS standing,
     ARRAY(SELECT at FROM rollcall.warning w WHERE w.directory_id = i.directory_id ORDER BY cause) AS standing_at
 FROM rollcall.directory i

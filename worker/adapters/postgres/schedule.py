@@ -112,7 +112,7 @@ async def settle_plan(on: Concerned, tenant: TenantId, *, causes: Sequence[str])
     )
     for record in found:
         reason = PAUSED_BY_PLAN if is_stopped_by_plan(_standing(record)) else None
-        if reason != record["plan_pause"]:
+        if (reason is None) != (record["plan_pause"] is None):
             await _plan_pause(on, tenant, record, reason, causes)
 
 

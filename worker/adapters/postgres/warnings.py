@@ -14,7 +14,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import announce, take_places
 from worker.domain import events
 from worker.domain.model import DirectoryId, TenantId
-from worker.domain.warnings import Cause, Watched, sentence, warnings
+from worker.domain.warnings import Cause, Watched, over, sentence, warnings
 
 
 async def warn(pool: db.Pool, now: datetime, *, page: int) -> int:
@@ -46,7 +46,7 @@ async def _settle(pool: db.Pool, seen: asyncpg.Record, now: datetime) -> None:
             if cause in wanted and cause not in standing:
                 await _warn(connection, name, found[0], (cause, wanted[cause]), now)
             if cause in standing and cause not in wanted:
-                await _clear(connection, name, found[0], cause, now)
+                await _clear(connection, name, found[0], (cause, standing[cause]), now)
             if cause in wanted and cause in standing and wanted[cause] != standing[cause]:
                 await _move(connection, found[0], cause, wanted[cause])
 
@@ -80,14 +80,20 @@ async def _move(on: db.Connection, record: asyncpg.Record, cause: Cause, at: dat
 
 
 async def _clear(
-    on: db.Connection, tenant: TenantId, record: asyncpg.Record, cause: Cause, now: datetime
+    on: db.Connection,
+    tenant: TenantId,
+    record: asyncpg.Record,
+    warning: tuple[Cause, datetime],
+    now: datetime,
 ) -> None:
+    cause, at = warning
     which = {"directory_id": record["directory_id"], "cause": cause}
     await db.run(on, "clear_warning", **which)
     told = events.directory_warning_cleared(
         tenant,
         DirectoryId(record["directory"]),
         code=cause,
+        text=over(cause, _watched(record), at),
         notify=orjson.loads(record["notify"]),
     )
     place = await take_places(on, tenant_id=record["tenant_id"], count=1)
@@ -95,15 +101,19 @@ async def _clear(
 
 
 def _wanted(record: asyncpg.Record, now: datetime) -> Mapping[Cause, datetime]:
-    watched = Watched(
+    return warnings(_watched(record), now, _standing(record))
+
+
+def _watched(record: asyncpg.Record) -> Watched:
+    return Watched(
         certificate_until=record["certificate_until"],
         password_until=record["password_until"],
         last_good_at=record["last_good_at"],
+        is_automatic=record["is_automatic"],
         expected_since=record["expected_since"],
         every_hours=record["scheduled_hours"],
         failed_in_a_row=record["failed_in_a_row"],
     )
-    return warnings(watched, now)
 
 
 def _standing(record: asyncpg.Record) -> Mapping[str, datetime]:
