@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from worker.domain.addresses import display_domain
 from worker.domain.astray import is_certain, seen_of
@@ -20,12 +21,12 @@ from worker.domain.failures import (
     StageResult,
     StageState,
 )
-from worker.domain.findings import BASE_HIDDEN, HAS_CERTIFICATE, OK, finding
+from worker.domain.findings import BASE_BLANK, BASE_HIDDEN, HAS_CERTIFICATE, OK, finding
 from worker.domain.ldapsearch import PLAIN_HOST, ldapsearch_line
 from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
-from worker.domain.server import Profile, RootDse, ServerType
+from worker.domain.server import Detected, Profile, RootDse, ServerType
 from worker.domain.survey import ServerSeen, Survey, told
 from worker.domain.syntax import normal_dn
 from worker.domain.told import Report
@@ -38,9 +39,28 @@ SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
 OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
 """Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
 FIT_MATTERS = frozenset(
-    {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
+    {
+        OK,
+        "base.not_found",
+        "base.not_allowed",
+        "base.bad_name",
+        "base.referral",
+        "base.ambiguous",
+        "base.unknown",
+        "base.refused",
+        "read.nothing_found",
+        "addresses.none_valid",
+        "addresses.other_domains",
+    }
 )
 """Findings whose first check is whether the type chosen fits the server."""
+BASE_LEFT_BLANK: Mapping[str, str] = MappingProxyType(
+    {
+        "base_typed": "Is the type of directory right? The search base was left blank, so the type says where entries are.",
+        "correct_base": "Choose the type that fits the server, or enter the search base",
+    }
+)
+"""What is said instead where nobody typed a search base."""
 UNENCRYPTED = frozenset({"secure.tls_on_plain_port", "secure.starttls_refused"})
 """Codes of a port that answers and does not encrypt."""
 DOMAINS_NAMED_COUNT = 10
@@ -73,8 +93,13 @@ class Case:
 def failed_by(failure: Failure, case: Case) -> Case:
     """Return a case with what a failure knows."""
     asked = failure.asked if isinstance(failure, DirectoryFailure) else None
-    profile = case.profile or (Profile(asked.root) if asked else None)
+    profile = case.profile or (Profile(asked.root, asked.known) if asked else None)
     return replace(case, detail=failure.detail, figure=failure.figure, asked=asked, profile=profile)
+
+
+def fit_matters(code: str) -> bool:
+    """Whether the type chosen may be the reason, so that it is worth asking what the server's schema has."""
+    return code in FIT_MATTERS
 
 
 def calls_for_survey(code: str) -> bool:
@@ -95,25 +120,33 @@ def answer(code: str, case: Case) -> Finding:
     server = _server_to_ask(settings, case.survey)
     types = kinds(settings, root)
     is_astray = code == "base.not_found" and is_certain(case.asked, types)
+    is_blank = plan is not None and not plan.bases
     found = finding(
         code,
         seen=_seen(code, case),
         until=case.detail,
         stages=whole(code, case),
-        ldapsearch=ldapsearch_line(_with_base(plan, root), server) if plan else "",
+        ldapsearch=ldapsearch_line(_with_base(plan, case.asked, root), server) if plan else "",
         egress=case.egress,
         **_figures(code, case),
+        **(BASE_LEFT_BLANK if is_blank else {}),
         **({"hidden": "", "or_let": ""} if is_astray else {}),
     )
     answered = {BASE_HIDDEN} if is_astray else set()
+    if is_blank:
+        answered.add(BASE_BLANK)
     if any(each.certificates for each in case.survey.servers):
         answered.add(HAS_CERTIFICATE)
     checks = tuple(check for check in found.checks if check not in answered)
     known = case.profile.known if case.profile else None
     place = _known_there(place_of(settings, plan, root, case.egress), server, known)
-    # with a filter of one's own the type finds nothing and misses nothing
-    is_type_asked = code in FIT_MATTERS and (code != "read.nothing_found" or not settings.filter)
-    advice = misfit(plan.preset, detected) if plan and detected and is_type_asked else None
+    if case.asked is not None and case.asked.base:
+        place = replace(place, base=case.asked.base)
+    advice = (
+        misfit(plan.preset, detected)
+        if plan and detected and _is_fit_asked(code, plan, detected)
+        else None
+    )
     return replace(
         found,
         checks=(advice, *checks) if advice else checks,
@@ -139,8 +172,22 @@ def _known_there(place: Place, server: Server, known: frozenset[str] | None) -> 
     )
 
 
-def _with_base(plan: ReadPlan, root: RootDse | None) -> ReadPlan:
-    """Return the plan with the base that the server names, where the settings name none."""
+def _is_fit_asked(code: str, plan: ReadPlan, detected: Detected) -> bool:
+    """Whether the type may be the reason."""
+    if code not in FIT_MATTERS:
+        return False
+    if code.startswith(f"{Stage.BASE}."):
+        # the two Active Directories differ in what is found, not in where it is
+        is_ad = detected.server in {ServerType.ACTIVE_DIRECTORY, ServerType.SAMBA_AD}
+        return not (is_ad and plan.preset.name in FITS[detected.server])
+    # with a filter of one's own the type finds nothing and misses nothing
+    return code != "read.nothing_found" or not plan.settings.filter
+
+
+def _with_base(plan: ReadPlan, asked: BaseAsked | None, root: RootDse | None) -> ReadPlan:
+    """Return the plan with the base that failed, else, where the settings name none, the one that the server names."""
+    if asked is not None and normal_dn(asked.base) and is_fit_to_show(asked.base):
+        return replace(plan, bases=(asked.base,))
     if plan.bases or root is None:
         return plan
     contexts = [each for each in root.data_contexts if normal_dn(each) and is_fit_to_show(each)]
@@ -175,7 +222,7 @@ def _seen(code: str, case: Case) -> str:
     around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
     said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
     if code == "base.not_found" and case.asked is not None:
-        said = seen_of(case.asked)
+        said = seen_of(case.asked, case.plan)
     return "; ".join(filter(None, (said, told(around))))
 
 

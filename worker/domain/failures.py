@@ -70,6 +70,8 @@ class BaseAsked:
     """The one that was asked for; empty if it did not come to that."""
     matched: str = ""
     """The part of it that there is, by the server's words (RFC 4511 section 4.1.9, matchedDN)."""
+    known: frozenset[str] | None = None
+    """As in ``Profile``: what its schema has, asked for on the way out."""
 
 
 class DirectoryFailure(Failure):

@@ -45,6 +45,8 @@ _UNSAID: Mapping[str, object] = MappingProxyType(
         "ldaps": "Choose LDAPS with port 636, or install a certificate on the server.",
         "hidden": ", or the account may not see it",
         "or_let": ", or let the account read it",
+        "base_typed": "Is the search base typed correctly, for example DC=example,DC=com?",
+        "correct_base": "Correct the search base",
     }
 )
 """What stands in for a figure that is not known, or for a sentence that would need a look around."""
@@ -75,8 +77,8 @@ _ACCOUNT_USED = "Can the account sign in elsewhere, for example with ldapsearch 
 _LOG = "What does the server's own log say at that moment?"
 _RIGHTS = "May the account read the entries below the search base? An ordinary account usually may; look at access rules."
 _SERVER_LOAD = "Is the server under load, or restarting?"
-_BASE_TYPED = "Is the search base typed correctly, for example DC=example,DC=com?"
-_BASE_BLANK = "Does it work with the search base left blank? Then the server is asked for it."
+_BASE_TYPED = "{base_typed}"
+BASE_BLANK = "Does it work with the search base left blank? Then the server is asked for it."
 BASE_HIDDEN = "May the account see it? Active Directory and OpenLDAP say of what one may not see that it does not exist."
 
 _MAINTENANCE = "Is the server in maintenance or read-only mode?"
@@ -91,7 +93,7 @@ _AGAIN = "Nothing needs to be changed yet: try again in a few minutes, as automa
 _NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the limit."
 _PAGES = "Does the server give its list in pages? One that does not sends all of it in one answer."
 
-ANSWERABLE = frozenset({HAS_CERTIFICATE, BASE_HIDDEN})
+ANSWERABLE = frozenset({HAS_CERTIFICATE, BASE_HIDDEN, BASE_BLANK})
 """Checks that are left out where what was seen answers them."""
 
 FINDINGS: Mapping[str, Row] = MappingProxyType(
@@ -534,8 +536,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         # --- base ---
         "base.not_found": Row(
             "The search base does not exist{hidden}.",
-            (_BASE_TYPED, _BASE_BLANK, BASE_HIDDEN),
-            "Correct the search base{or_let}.",
+            (_BASE_TYPED, BASE_BLANK, BASE_HIDDEN),
+            "{correct_base}{or_let}.",
         ),
         "base.not_allowed": Row(
             "The account may not read the search base.",
@@ -544,7 +546,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         "base.bad_name": Row(
             "The search base is not a name the server understands.",
-            (_BASE_TYPED, _BASE_BLANK),
+            (_BASE_TYPED, BASE_BLANK),
             "Enter a distinguished name, for example DC=example,DC=com, or leave it blank.",
         ),
         "base.referral": Row(

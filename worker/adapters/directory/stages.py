@@ -30,9 +30,16 @@ class Progress:
         try:
             yield step
         except Failure as failure:
-            self._record(stage, StageState.FAILED, began, failure.code)
+            self._fail(stage, began, failure.code)
             raise
         self._record(stage, StageState.OK, began, step.seen)
+
+    def _fail(self, stage: Stage, began: float, code: str) -> None:
+        """Record where it ended: a search may show that the base, which could not be looked at before, is not there."""
+        is_base = stage is Stage.READ and code.startswith(f"{Stage.BASE}.")
+        if is_base and self._stages and self._stages[-1].stage is Stage.BASE:
+            stage = self._stages.pop().stage
+        self._record(stage, StageState.FAILED, began, code)
 
     def skip(self, stage: Stage, why: str) -> None:
         """Record a stage that this directory does not have."""
