@@ -27,7 +27,8 @@ from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
 from worker.domain.server import Detected, Profile, RootDse, ServerType
-from worker.domain.survey import ServerSeen, Survey, told
+from worker.domain.sign_in import OF_OTHERS
+from worker.domain.survey import ServerSeen, Speech, Survey, told
 from worker.domain.syntax import normal_dn
 from worker.domain.told import Report
 
@@ -61,6 +62,30 @@ BASE_LEFT_BLANK: Mapping[str, str] = MappingProxyType(
     }
 )
 """What is said instead where nobody typed a search base."""
+BY_CERTIFICATE: Mapping[str, str] = MappingProxyType(
+    {
+        "by_what": "a client certificate alone (SASL EXTERNAL)",
+        "sign_in_allowed": "Is EXTERNAL among the server's supportedSASLMechanisms over this connection?",
+        "sign_in_else": "Does the server know which account the certificate stands for?",
+        "allow": "Allow signing in by client certificate on the server, or enter the account's password.",
+    }
+)
+"""What is said of a sign-in without a password."""
+NOT_THIS_ONE: Mapping[str, str] = MappingProxyType(
+    {
+        "whose": "of another account that may be the same as this one, by its name or at the same server,",
+        "right": "Is another directory, or was another form, set up with a wrong password for the same account or server?",
+        "locked": "Is it the same account, and is it locked already? Then unlock it.",
+    }
+)
+"""What is said of a sign-in that waits though none under its own name was refused."""
+NO_LDAP: Mapping[str, str] = MappingProxyType(
+    {
+        "speaks": "what answers on this port speaks no LDAP",
+        "encryption_choice": "Is the port right? The defaults are 389 for no encryption or STARTTLS and 636 for LDAPS.",
+    }
+)
+"""What is said where a look around met another service on the port."""
 UNENCRYPTED = frozenset({"secure.tls_on_plain_port", "secure.starttls_refused"})
 """Codes of a port that answers and does not encrypt."""
 DOMAINS_NAMED_COUNT = 10
@@ -135,7 +160,7 @@ def answer(code: str, case: Case) -> Finding:
     answered = {BASE_HIDDEN} if is_astray else set()
     if is_blank:
         answered.add(BASE_BLANK)
-    if any(each.certificates for each in case.survey.servers):
+    if any(each.certificates for each in case.survey.servers) or _is_other(case.survey.servers):
         answered.add(HAS_CERTIFICATE)
     checks = tuple(check for check in found.checks if check not in answered)
     known = case.profile.known if case.profile else None
@@ -240,6 +265,9 @@ def _figures(code: str, case: Case) -> dict[str, str]:
     servers = case.survey.servers
     way = way_to_encryption(servers) if code in UNENCRYPTED else None
     figures = {
+        **(BY_CERTIFICATE if _is_by_certificate(case.plan) else {}),
+        **(NOT_THIS_ONE if case.figure == OF_OTHERS else {}),
+        **(NO_LDAP if _is_other(servers) else {}),
         "named": _named(case.settings, servers),
         "port": _port(servers),
         "encrypt": way,
@@ -248,6 +276,21 @@ def _figures(code: str, case: Case) -> dict[str, str]:
         "address": case.figure,
     }
     return {figure: said for figure, said in figures.items() if said}
+
+
+def _is_by_certificate(plan: ReadPlan | None) -> bool:
+    """Whether a client certificate stands alone."""
+    return (
+        plan is not None
+        and plan.credentials.password is None
+        and plan.settings.client_certificate is not None
+    )
+
+
+def _is_other(servers: Sequence[ServerSeen]) -> bool:
+    """Whether something else than LDAP answers on a port of the settings, and nothing that is LDAP on another."""
+    mine = {port.speaks for server in servers for port in server.ports if port.configured}
+    return Speech.OTHER in mine and not mine & {Speech.LDAP, Speech.TLS}
 
 
 def _named(settings: DirectorySettings, servers: Sequence[ServerSeen]) -> str | None:

@@ -95,9 +95,11 @@ class LdapReader:
 
         Raises a DirectoryFailure; when every server fails, the first one's, the others in its detail.
         """
-        check_credentials(plan.settings, plan.credentials)
-        check_plan(plan)
-        attempt = Attempt(plan, gate, Progress(stages), self._dialler)
+        progress = Progress(stages)
+        with progress.beforehand():
+            check_credentials(plan.settings, plan.credentials)
+            check_plan(plan)
+        attempt = Attempt(plan, gate, progress, self._dialler)
         try:
             yield await attempt.open()
         finally:
@@ -132,7 +134,9 @@ class Attempt:
 
     async def _open_at(self, server: Server) -> "WholeListing":
         began = asyncio.get_running_loop().time()
-        target = target_for(self._plan, server)
+        self._progress.server = ""
+        with self._progress.beforehand():
+            target = target_for(self._plan, server)
         self._progress.server = target.label
         forwarder = self._forwarder = Forwarder(bounds(self._plan))
         line = await self._dialler.dial(target, forwarder.far, self._progress)
@@ -173,6 +177,9 @@ class Attempt:
 
         And who demands more than a password from somebody whose line is encrypted does not mean encryption.
         """
+        if failure.code == "read.message_too_large":
+            # nobody has asked for an entry yet: such a length is no LDAP
+            failure = Unfinished("read.malformed", failure.detail)
         if failure.code == "sign_in.needs_tls" and target.context is not None:
             return Denied("sign_in.method", failure.detail)
         if failure.code not in WRONG_PORT_SIGNS or self._forwarder is None:
