@@ -55,6 +55,7 @@ FIT_MATTERS = frozenset(
     }
 )
 """Findings whose first check is whether the type chosen fits the server."""
+MICROSOFT = frozenset({ServerType.ACTIVE_DIRECTORY, ServerType.SAMBA_AD})
 BASE_LEFT_BLANK: Mapping[str, str] = MappingProxyType(
     {
         "base_typed": "Is the type of directory right? The search base was left blank, so the type says where entries are.",
@@ -113,13 +114,23 @@ class Case:
     """What the failure itself has to name."""
     asked: BaseAsked | None = None
     """Only if a search base could not be read."""
+    is_microsoft: bool = False
+    """Whether the way the server refused says that it is an Active Directory."""
 
 
 def failed_by(failure: Failure, case: Case) -> Case:
     """Return a case with what a failure knows."""
     asked = failure.asked if isinstance(failure, DirectoryFailure) else None
     profile = case.profile or (Profile(asked.root, asked.known) if asked else None)
-    return replace(case, detail=failure.detail, figure=failure.figure, asked=asked, profile=profile)
+    is_microsoft = isinstance(failure, DirectoryFailure) and failure.is_microsoft
+    return replace(
+        case,
+        detail=failure.detail,
+        figure=failure.figure,
+        asked=asked,
+        profile=profile,
+        is_microsoft=is_microsoft,
+    )
 
 
 def fit_matters(code: str) -> bool:
@@ -143,7 +154,7 @@ def answer(code: str, case: Case) -> Finding:
     detected = detect(case.profile.root, case.profile.known) if case.profile else None
     root = case.profile.root if case.profile else case.survey.root
     server = _server_to_ask(settings, case.survey)
-    types = kinds(settings, root)
+    types = MICROSOFT if case.is_microsoft else kinds(settings, root)
     is_astray = code == "base.not_found" and is_certain(case.asked, types)
     is_blank = plan is not None and not plan.bases
     found = finding(
@@ -203,8 +214,7 @@ def _is_fit_asked(code: str, plan: ReadPlan, detected: Detected) -> bool:
         return False
     if code.startswith(f"{Stage.BASE}."):
         # the two Active Directories differ in what is found, not in where it is
-        is_ad = detected.server in {ServerType.ACTIVE_DIRECTORY, ServerType.SAMBA_AD}
-        return not (is_ad and plan.preset.name in FITS[detected.server])
+        return not (detected.server in MICROSOFT and plan.preset.name in FITS[detected.server])
     # with a filter of one's own the type finds nothing and misses nothing
     return code != "read.nothing_found" or not plan.settings.filter
 

@@ -77,10 +77,12 @@ class BaseAsked:
 class DirectoryFailure(Failure):
     """A customer's directory did not give a whole, trustworthy list.
 
-    ``matched`` is the server's, ``asked`` is there only if the fault is the search base's.
+    ``matched`` is the server's, ``asked`` is there only if the fault is the search base's. ``is_microsoft``: the answer
+    bore a reason as Active Directory alone gives it, Samba's too.
     """
 
     matched = ""
+    is_microsoft = False
     asked: BaseAsked | None = None
 
 

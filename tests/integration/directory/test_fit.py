@@ -178,3 +178,25 @@ async def test_a_wrong_type_at_active_directory_is_the_first_check(
     assert found.checks[0].startswith("This server ")
     assert ad_domain.BASE in found.seen
     assert not [each for each in found.checks if "typed correctly" in each or "blank?" in each]
+
+
+async def test_a_refusal_as_active_directory_words_it_brings_no_lines_of_others(
+    ad_form: DirectorySettings,
+) -> None:
+    """Nobody was let in to ask what the server is; but how it refuses says so."""
+    found = await asked_of(replace(ad_form, type="openldap"), "wrong")
+
+    assert found.code == "sign_in.wrong_password"
+    labels = {each.label.split(",")[0].split(":")[0] for each in found.commands}
+    assert labels == {"Active Directory", "Samba Active Directory"}
+
+
+async def test_a_refusal_brings_no_lines_of_what_the_type_is_not_for(
+    form: DirectorySettings,
+) -> None:
+    """Another product's administration is of no use to anybody."""
+    found = await asked_of(form, "wrong")
+
+    assert found.code == "sign_in.wrong_password"
+    assert found.commands
+    assert not [each.label for each in found.commands if "Active Directory" in each.label]
