@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from worker.domain.addresses import display_domain
 from worker.domain.astray import is_certain, seen_of
-from worker.domain.cures import Place, cures, place_of
+from worker.domain.cures import OF_THE_FORM, Place, cures, place_of
 from worker.domain.detect import FITS, detect, is_fit_to_show, lacks, misfit
 from worker.domain.doors import starttls_door, tls_door, way_to_encryption
 from worker.domain.failures import (
@@ -140,7 +140,7 @@ def fit_matters(code: str) -> bool:
 
 def calls_for_survey(code: str) -> bool:
     """Whether a look around has something to add to what went wrong."""
-    return code.partition(".")[0] in SURVEYED
+    return code.partition(".")[0] in SURVEYED and code not in OF_THE_FORM
 
 
 def is_worth_a_look(code: str, settings: DirectorySettings) -> bool:

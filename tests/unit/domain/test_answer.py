@@ -104,6 +104,7 @@ def test_all_stages_are_told_of() -> None:
         ("name.timed_out", True),
         ("reach.refused", True),
         ("secure.wrong_name", True),
+        ("secure.bad_client_certificate", False),
         ("sign_in.locked", False),
         ("settings.no_filter", False),
         ("ok", False),
@@ -360,3 +361,10 @@ def test_another_service_on_the_port_is_not_told_as_a_plain_directory() -> None:
     assert [each.partition("?")[0] for each in other.checks] == ["Is the port right"]
     assert "STARTTLS" not in other.fix
     assert plain.headline.endswith("the server speaks plainly on this port.")
+
+
+def test_a_key_of_another_certificate_brings_no_lines_about_the_server() -> None:
+    """Nothing was dialled: the two files are to be compared."""
+    found = answer("secure.bad_client_certificate", Case(SETTINGS))
+
+    assert [each.text.count("client.") for each in found.commands] == [2]
