@@ -176,6 +176,10 @@ class BrokenListing:
         """What the server says of itself."""
         return self.listing.profile
 
+    async def learn(self) -> None:
+        """Ask what the schema has."""
+        await self.listing.learn()
+
     async def groups(self) -> tuple[str, ...]:
         """Nobody asks."""
         return await self.listing.groups()
@@ -199,6 +203,10 @@ class HaltingListing:
     def profile(self) -> Profile:
         """What the server says of itself."""
         return self.listing.profile
+
+    async def learn(self) -> None:
+        """Ask what the schema has."""
+        await self.listing.learn()
 
     async def groups(self) -> tuple[str, ...]:
         """Nobody asks."""

@@ -104,6 +104,9 @@ class Pages:
         """A server that says nothing."""
         return Profile(RootDse())
 
+    async def learn(self) -> None:
+        """There is no more to it."""
+
     async def groups(self) -> tuple[str, ...]:
         """Nobody in particular."""
         return ()

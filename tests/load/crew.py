@@ -57,6 +57,9 @@ class Shown:
         """A server that says nothing of itself."""
         return Profile(RootDse())
 
+    async def learn(self) -> None:
+        """There is no more to it."""
+
     async def groups(self) -> tuple[str, ...]:
         """Nor of anybody's groups."""
         return ()

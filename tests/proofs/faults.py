@@ -88,6 +88,7 @@ TLS = (
     _fault("plain on a TLS port", "the connection is closed without a word", "secure.plain_on_tls_port", REAL, "test_plain_to_a_tls_port"),
     _fault("UNSUPPORTED_PROTOCOL", "TLS 1.0 or 1.1 only, no cipher in common", "secure.protocol_too_old", HANDSHAKES, "test_a_server_of_long_ago"),
     _fault("client certificate", "demanded, and missing or not accepted", "secure.client_certificate", HANDSHAKES, "test_a_client_certificate_that_is_missing"),
+    _fault("client key", "it belongs to another certificate", "secure.bad_client_certificate", REAL, "test_a_client_certificate_that_does_not_fit_its_key"),
     _fault("other alerts", "the server gives up for a reason of its own", "secure.failed", HANDSHAKES, "test_an_alert_that_says_little"),
     _fault("silence", "the handshake is never answered", "secure.timed_out", REAL, "test_a_handshake_that_is_not_answered"),
     _fault("StartTLS refused", "2, 53, or 52 from AD without a certificate", "secure.starttls_refused", "test_scripted.py", "test_starttls_that_is_not_offered"),

@@ -5,10 +5,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from worker.domain.addresses import display_domain
 from worker.domain.astray import is_certain, seen_of
-from worker.domain.cures import Place, cures, place_of
+from worker.domain.cures import OF_THE_FORM, Place, cures, place_of
 from worker.domain.detect import FITS, detect, is_fit_to_show, lacks, misfit
 from worker.domain.doors import starttls_door, tls_door, way_to_encryption
 from worker.domain.failures import (
@@ -20,13 +21,14 @@ from worker.domain.failures import (
     StageResult,
     StageState,
 )
-from worker.domain.findings import BASE_HIDDEN, HAS_CERTIFICATE, OK, finding
+from worker.domain.findings import BASE_BLANK, BASE_HIDDEN, HAS_CERTIFICATE, OK, finding
 from worker.domain.ldapsearch import PLAIN_HOST, ldapsearch_line
 from worker.domain.model import DirectorySettings, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.reasons import IN_SHORT
-from worker.domain.server import Profile, RootDse, ServerType
-from worker.domain.survey import ServerSeen, Survey, told
+from worker.domain.server import Detected, Profile, RootDse, ServerType
+from worker.domain.sign_in import OF_OTHERS
+from worker.domain.survey import ServerSeen, Speech, Survey, told
 from worker.domain.syntax import normal_dn
 from worker.domain.told import Report
 
@@ -38,9 +40,53 @@ SURVEYED = frozenset({Stage.NAME, Stage.REACH, Stage.SECURE})
 OURS_TO_SHOW = frozenset({"base.ambiguous", "reach.not_allowed"})
 """Codes whose detail is what we made of an answer, not a server's words, and part of the advice."""
 FIT_MATTERS = frozenset(
-    {OK, "read.nothing_found", "addresses.none_valid", "addresses.other_domains"}
+    {
+        OK,
+        "base.not_found",
+        "base.not_allowed",
+        "base.bad_name",
+        "base.referral",
+        "base.ambiguous",
+        "base.unknown",
+        "base.refused",
+        "read.nothing_found",
+        "addresses.none_valid",
+        "addresses.other_domains",
+    }
 )
 """Findings whose first check is whether the type chosen fits the server."""
+MICROSOFT = frozenset({ServerType.ACTIVE_DIRECTORY, ServerType.SAMBA_AD})
+BASE_LEFT_BLANK: Mapping[str, str] = MappingProxyType(
+    {
+        "base_typed": "Is the type of directory right? The search base was left blank, so the type says where entries are.",
+        "correct_base": "Choose the type that fits the server, or enter the search base",
+    }
+)
+"""What is said instead where nobody typed a search base."""
+BY_CERTIFICATE: Mapping[str, str] = MappingProxyType(
+    {
+        "by_what": "a client certificate alone (SASL EXTERNAL)",
+        "sign_in_allowed": "Is EXTERNAL among the server's supportedSASLMechanisms over this connection?",
+        "sign_in_else": "Does the server know which account the certificate stands for?",
+        "allow": "Allow signing in by client certificate on the server, or enter the account's password.",
+    }
+)
+"""What is said of a sign-in without a password."""
+NOT_THIS_ONE: Mapping[str, str] = MappingProxyType(
+    {
+        "whose": "of another account that may be the same as this one, by its name or at the same server,",
+        "right": "Is another directory, or was another form, set up with a wrong password for the same account or server?",
+        "locked": "Is it the same account, and is it locked already? Then unlock it.",
+    }
+)
+"""What is said of a sign-in that waits though none under its own name was refused."""
+NO_LDAP: Mapping[str, str] = MappingProxyType(
+    {
+        "speaks": "what answers on this port speaks no LDAP",
+        "encryption_choice": "Is the port right? The defaults are 389 for no encryption or STARTTLS and 636 for LDAPS.",
+    }
+)
+"""What is said where a look around met another service on the port."""
 UNENCRYPTED = frozenset({"secure.tls_on_plain_port", "secure.starttls_refused"})
 """Codes of a port that answers and does not encrypt."""
 DOMAINS_NAMED_COUNT = 10
@@ -68,18 +114,33 @@ class Case:
     """What the failure itself has to name."""
     asked: BaseAsked | None = None
     """Only if a search base could not be read."""
+    is_microsoft: bool = False
+    """Whether the way the server refused says that it is an Active Directory."""
 
 
 def failed_by(failure: Failure, case: Case) -> Case:
     """Return a case with what a failure knows."""
     asked = failure.asked if isinstance(failure, DirectoryFailure) else None
-    profile = case.profile or (Profile(asked.root) if asked else None)
-    return replace(case, detail=failure.detail, figure=failure.figure, asked=asked, profile=profile)
+    profile = case.profile or (Profile(asked.root, asked.known) if asked else None)
+    is_microsoft = isinstance(failure, DirectoryFailure) and failure.is_microsoft
+    return replace(
+        case,
+        detail=failure.detail,
+        figure=failure.figure,
+        asked=asked,
+        profile=profile,
+        is_microsoft=is_microsoft,
+    )
+
+
+def fit_matters(code: str) -> bool:
+    """Whether the type chosen may be the reason, so that it is worth asking what the server's schema has."""
+    return code in FIT_MATTERS
 
 
 def calls_for_survey(code: str) -> bool:
     """Whether a look around has something to add to what went wrong."""
-    return code.partition(".")[0] in SURVEYED
+    return code.partition(".")[0] in SURVEYED and code not in OF_THE_FORM
 
 
 def is_worth_a_look(code: str, settings: DirectorySettings) -> bool:
@@ -93,27 +154,35 @@ def answer(code: str, case: Case) -> Finding:
     detected = detect(case.profile.root, case.profile.known) if case.profile else None
     root = case.profile.root if case.profile else case.survey.root
     server = _server_to_ask(settings, case.survey)
-    types = kinds(settings, root)
+    types = MICROSOFT if case.is_microsoft else kinds(settings, root)
     is_astray = code == "base.not_found" and is_certain(case.asked, types)
+    is_blank = plan is not None and not plan.bases
     found = finding(
         code,
         seen=_seen(code, case),
         until=case.detail,
         stages=whole(code, case),
-        ldapsearch=ldapsearch_line(_with_base(plan, root), server) if plan else "",
+        ldapsearch=ldapsearch_line(_with_base(plan, case.asked, root), server) if plan else "",
         egress=case.egress,
         **_figures(code, case),
+        **(BASE_LEFT_BLANK if is_blank else {}),
         **({"hidden": "", "or_let": ""} if is_astray else {}),
     )
     answered = {BASE_HIDDEN} if is_astray else set()
-    if any(each.certificates for each in case.survey.servers):
+    if is_blank:
+        answered.add(BASE_BLANK)
+    if any(each.certificates for each in case.survey.servers) or _is_other(case.survey.servers):
         answered.add(HAS_CERTIFICATE)
     checks = tuple(check for check in found.checks if check not in answered)
     known = case.profile.known if case.profile else None
     place = _known_there(place_of(settings, plan, root, case.egress), server, known)
-    # with a filter of one's own the type finds nothing and misses nothing
-    is_type_asked = code in FIT_MATTERS and (code != "read.nothing_found" or not settings.filter)
-    advice = misfit(plan.preset, detected) if plan and detected and is_type_asked else None
+    if case.asked is not None and case.asked.base:
+        place = replace(place, base=case.asked.base)
+    advice = (
+        misfit(plan.preset, detected)
+        if plan and detected and _is_fit_asked(code, plan, detected)
+        else None
+    )
     return replace(
         found,
         checks=(advice, *checks) if advice else checks,
@@ -139,8 +208,21 @@ def _known_there(place: Place, server: Server, known: frozenset[str] | None) -> 
     )
 
 
-def _with_base(plan: ReadPlan, root: RootDse | None) -> ReadPlan:
-    """Return the plan with the base that the server names, where the settings name none."""
+def _is_fit_asked(code: str, plan: ReadPlan, detected: Detected) -> bool:
+    """Whether the type may be the reason."""
+    if code not in FIT_MATTERS:
+        return False
+    if code.startswith(f"{Stage.BASE}."):
+        # the two Active Directories differ in what is found, not in where it is
+        return not (detected.server in MICROSOFT and plan.preset.name in FITS[detected.server])
+    # with a filter of one's own the type finds nothing and misses nothing
+    return code != "read.nothing_found" or not plan.settings.filter
+
+
+def _with_base(plan: ReadPlan, asked: BaseAsked | None, root: RootDse | None) -> ReadPlan:
+    """Return the plan with the base that failed, else, where the settings name none, the one that the server names."""
+    if asked is not None and normal_dn(asked.base) and is_fit_to_show(asked.base):
+        return replace(plan, bases=(asked.base,))
     if plan.bases or root is None:
         return plan
     contexts = [each for each in root.data_contexts if normal_dn(each) and is_fit_to_show(each)]
@@ -175,7 +257,7 @@ def _seen(code: str, case: Case) -> str:
     around = case.survey.servers if calls_for_survey(code) else _unwell(case.survey.servers)
     said = case.seen or (case.detail if code in OURS_TO_SHOW and not around else "")
     if code == "base.not_found" and case.asked is not None:
-        said = seen_of(case.asked)
+        said = seen_of(case.asked, case.plan)
     return "; ".join(filter(None, (said, told(around))))
 
 
@@ -193,6 +275,9 @@ def _figures(code: str, case: Case) -> dict[str, str]:
     servers = case.survey.servers
     way = way_to_encryption(servers) if code in UNENCRYPTED else None
     figures = {
+        **(BY_CERTIFICATE if _is_by_certificate(case.plan) else {}),
+        **(NOT_THIS_ONE if case.figure == OF_OTHERS else {}),
+        **(NO_LDAP if _is_other(servers) else {}),
         "named": _named(case.settings, servers),
         "port": _port(servers),
         "encrypt": way,
@@ -201,6 +286,21 @@ def _figures(code: str, case: Case) -> dict[str, str]:
         "address": case.figure,
     }
     return {figure: said for figure, said in figures.items() if said}
+
+
+def _is_by_certificate(plan: ReadPlan | None) -> bool:
+    """Whether a client certificate stands alone."""
+    return (
+        plan is not None
+        and plan.credentials.password is None
+        and plan.settings.client_certificate is not None
+    )
+
+
+def _is_other(servers: Sequence[ServerSeen]) -> bool:
+    """Whether something else than LDAP answers on a port of the settings, and nothing that is LDAP on another."""
+    mine = {port.speaks for server in servers for port in server.ports if port.configured}
+    return Speech.OTHER in mine and not mine & {Speech.LDAP, Speech.TLS}
 
 
 def _named(settings: DirectorySettings, servers: Sequence[ServerSeen]) -> str | None:

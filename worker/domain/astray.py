@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from worker.domain.detect import is_fit_to_show
 from worker.domain.failures import BaseAsked
+from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, ServerType
 from worker.domain.survey import listed
 from worker.domain.syntax import normal_dn, split_dn
@@ -27,9 +28,20 @@ def is_certain(asked: BaseAsked | None, types: frozenset[ServerType]) -> bool:
     return types <= OPEN or is_told or _is_elsewhere(asked)
 
 
-def seen_of(asked: BaseAsked) -> str:
-    """Say how far the base is right, and which trees the server names as its own."""
-    return "; ".join(_seen(asked))
+def seen_of(asked: BaseAsked, plan: ReadPlan | None = None) -> str:
+    """Say which base it was, where that is not plain, how far it is right, and which trees the server names as its own."""
+    return "; ".join([*_named(asked, plan), *_seen(asked)])
+
+
+def _named(asked: BaseAsked, plan: ReadPlan | None) -> Iterator[str]:
+    if plan is None or (len(plan.bases) == 1 and _existing(asked) is not None):
+        return
+    is_named = bool(normal_dn(asked.base)) and is_fit_to_show(asked.base)
+    if not plan.bases and (is_named or not asked.base):
+        where = asked.base or "the root of the tree"
+        yield f"left blank, the search base of the type {plan.preset.name} is {where}"
+    elif is_named:
+        yield f"the server shows no {asked.base}"
 
 
 def _seen(asked: BaseAsked) -> Iterator[str]:

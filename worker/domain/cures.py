@@ -43,7 +43,9 @@ class Cure:
 
     def is_for(self, code: str, types: frozenset[ServerType]) -> bool:
         """Whether to show it for a code at a server that may be of these types."""
-        is_meant = code in self.codes or f"{code.partition('.')[0]}." in self.codes
+        is_meant = code in self.codes or (
+            code not in OF_THE_FORM and f"{code.partition('.')[0]}." in self.codes
+        )
         return is_meant and (not self.types or bool(self.types & types))
 
 
@@ -219,6 +221,8 @@ _DS389 = frozenset({ServerType.DS389})
 _FREEIPA = frozenset({ServerType.FREEIPA})
 _REDHAT = _DS389 | _FREEIPA
 
+OF_THE_FORM = frozenset({"secure.bad_client_certificate"})
+"""Faults of what was entered: nothing is to be seen of them at the server."""
 _NAME = frozenset({"name."})
 _REACH = frozenset({"reach.refused", "reach.timed_out", "reach.reset", "reach.unroutable"})
 _SECURE = frozenset({"secure."})
@@ -372,6 +376,12 @@ CURES: tuple[Cure, ...] = (
     ),
     Cure(_SECURE, _DS389, _DS389_LABEL, "certutil -L -d /etc/dirsrv/slapd-YOUR-INSTANCE"),
     Cure(_SECURE, _FREEIPA, _FREEIPA_LABEL, "getcert list"),
+    Cure(
+        OF_THE_FORM,
+        frozenset(),
+        "Linux or macOS: a key belongs to a certificate if both lines show the same",
+        "openssl x509 -in client.pem -noout -pubkey | openssl sha256; openssl pkey -in client.key -pubout | openssl sha256",
+    ),
     Cure(
         _ISSUER,
         _FREEIPA,

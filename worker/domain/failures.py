@@ -70,15 +70,19 @@ class BaseAsked:
     """The one that was asked for; empty if it did not come to that."""
     matched: str = ""
     """The part of it that there is, by the server's words (RFC 4511 section 4.1.9, matchedDN)."""
+    known: frozenset[str] | None = None
+    """As in ``Profile``: what its schema has, asked for on the way out."""
 
 
 class DirectoryFailure(Failure):
     """A customer's directory did not give a whole, trustworthy list.
 
-    ``matched`` is the server's, ``asked`` is there only if the fault is the search base's.
+    ``matched`` is the server's, ``asked`` is there only if the fault is the search base's. ``is_microsoft``: the answer
+    bore a reason as Active Directory alone gives it, Samba's too.
     """
 
     matched = ""
+    is_microsoft = False
     asked: BaseAsked | None = None
 
 

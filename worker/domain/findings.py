@@ -45,6 +45,17 @@ _UNSAID: Mapping[str, object] = MappingProxyType(
         "ldaps": "Choose LDAPS with port 636, or install a certificate on the server.",
         "hidden": ", or the account may not see it",
         "or_let": ", or let the account read it",
+        "base_typed": "Is the search base typed correctly, for example DC=example,DC=com?",
+        "correct_base": "Correct the search base",
+        "by_what": "a name and a password",
+        "sign_in_allowed": "Are simple binds turned off on the server?",
+        "sign_in_else": "Does the server demand a client certificate?",
+        "allow": "Allow simple binds over an encrypted connection.",
+        "speaks": "the server speaks plainly on this port",
+        "encryption_choice": "Do encryption and port belong together? LDAPS goes with 636, STARTTLS and none with 389.",
+        "whose": "of this account, or of one that may be the same,",
+        "right": "Is the password the account's current one? Type it again.",
+        "locked": "Is the account locked already? Then unlock it.",
     }
 )
 """What stands in for a figure that is not known, or for a sentence that would need a look around."""
@@ -75,8 +86,8 @@ _ACCOUNT_USED = "Can the account sign in elsewhere, for example with ldapsearch 
 _LOG = "What does the server's own log say at that moment?"
 _RIGHTS = "May the account read the entries below the search base? An ordinary account usually may; look at access rules."
 _SERVER_LOAD = "Is the server under load, or restarting?"
-_BASE_TYPED = "Is the search base typed correctly, for example DC=example,DC=com?"
-_BASE_BLANK = "Does it work with the search base left blank? Then the server is asked for it."
+_BASE_TYPED = "{base_typed}"
+BASE_BLANK = "Does it work with the search base left blank? Then the server is asked for it."
 BASE_HIDDEN = "May the account see it? Active Directory and OpenLDAP say of what one may not see that it does not exist."
 
 _MAINTENANCE = "Is the server in maintenance or read-only mode?"
@@ -91,7 +102,7 @@ _AGAIN = "Nothing needs to be changed yet: try again in a few minutes, as automa
 _NARROW = "Narrow the filter or the search base, or ask this service's operator to raise the limit."
 _PAGES = "Does the server give its list in pages? One that does not sends all of it in one answer."
 
-ANSWERABLE = frozenset({HAS_CERTIFICATE, BASE_HIDDEN})
+ANSWERABLE = frozenset({HAS_CERTIFICATE, BASE_HIDDEN, BASE_BLANK})
 """Checks that are left out where what was seen answers them."""
 
 FINDINGS: Mapping[str, Row] = MappingProxyType(
@@ -319,8 +330,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             "Choose LDAPS with port 636, or remove what stands in between.",
         ),
         "secure.tls_on_plain_port": Row(
-            "Encryption was expected, but the server speaks plainly on this port.",
-            (_ENCRYPTION_CHOICE, HAS_CERTIFICATE),
+            "Encryption was expected, but {speaks}.",
+            ("{encryption_choice}", HAS_CERTIFICATE),
             "{encrypt}",
         ),
         "secure.plain_on_tls_port": Row(
@@ -356,6 +367,14 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             ),
             "Enter a client certificate and key that the server accepts, or stop demanding one.",
         ),
+        "secure.bad_client_certificate": Row(
+            "The client certificate in the settings cannot be used with its key. Nothing was sent.",
+            (
+                "Does the key belong to the certificate?",
+                "Are both complete, and is the key without a passphrase?",
+            ),
+            "Paste the client certificate and the key that belongs to it again.",
+        ),
         "secure.failed": Row(
             "Encryption could not be set up.",
             (_ENCRYPTION_CHOICE, _CERTIFICATE_SEEN, _LOG),
@@ -387,13 +406,9 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             "Enter the right password and save: it is tried at once, unless there were two refusals within 30 minutes.",
         ),
         "sign_in.waiting": Row(
-            "The sign-in was refused, or not answered, twice within 30 minutes. So as not to lock the account, no more is tried until {until}.",
-            (
-                "Is the password the account's current one? Type it again.",
-                _NAME_FORM,
-                "Is the account locked already? Then unlock it.",
-            ),
-            "Find out the right password meanwhile and try again after {until}.",
+            "Two sign-ins {whose} were refused, or not answered, within 30 minutes. So as not to lock the account, no more is tried until {until}.",
+            ("{right}", _NAME_FORM, "{locked}"),
+            "Try again after {until}. Automatic syncs go on by themselves then, unless this very password was refused: then enter the right one and save.",
         ),
         "sign_in.unknown_user": Row(
             "The server does not know the account.",
@@ -454,12 +469,9 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
             "Allow the account to sign in over LDAP, or enter another.",
         ),
         "sign_in.method": Row(
-            "The server does not allow signing in with a name and a password.",
-            (
-                "Are simple binds turned off on the server?",
-                "Does the server demand a client certificate?",
-            ),
-            "Allow simple binds over an encrypted connection.",
+            "The server does not allow signing in with {by_what}.",
+            ("{sign_in_allowed}", "{sign_in_else}"),
+            "{allow}",
         ),
         "sign_in.refused": Row(
             "The server is not willing to let the account sign in.",
@@ -534,8 +546,8 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         # --- base ---
         "base.not_found": Row(
             "The search base does not exist{hidden}.",
-            (_BASE_TYPED, _BASE_BLANK, BASE_HIDDEN),
-            "Correct the search base{or_let}.",
+            (_BASE_TYPED, BASE_BLANK, BASE_HIDDEN),
+            "{correct_base}{or_let}.",
         ),
         "base.not_allowed": Row(
             "The account may not read the search base.",
@@ -544,7 +556,7 @@ FINDINGS: Mapping[str, Row] = MappingProxyType(
         ),
         "base.bad_name": Row(
             "The search base is not a name the server understands.",
-            (_BASE_TYPED, _BASE_BLANK),
+            (_BASE_TYPED, BASE_BLANK),
             "Enter a distinguished name, for example DC=example,DC=com, or leave it blank.",
         ),
         "base.referral": Row(

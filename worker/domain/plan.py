@@ -26,7 +26,7 @@ class ReadPlan:
     """Every attribute asked for; all come back as bytes."""
     limits: Limits
     asks_schema: bool = False
-    """Whether to ask also what the server's schema has: for a person who looks, never for a sync. No part of the scope."""
+    """Whether to ask also what the server's schema has: for a person who looks; a sync asks only once it failed and the type may be why. No part of the scope."""
 
 
 def make_plan(settings: DirectorySettings, credentials: Credentials, limits: Limits) -> ReadPlan:

@@ -29,6 +29,8 @@ from worker.domain.syntax import normal_dn
 WINDOW = timedelta(minutes=30)
 """How long a directory remembers a refusal, by default."""
 REFUSALS_MAX = 2
+OF_OTHERS = "others"
+"""The figure of a wait for which only names counted that may stand for the same account."""
 NEARBY = WINDOW * REFUSALS_MAX
 """How far back refusals can lie that close the gate: each less than a window before the next."""
 UNANSWERED_FOR = timedelta(minutes=2)
@@ -162,6 +164,8 @@ class Wait:
 
     code: str
     detail: str
+    figure: str = ""
+    """``OF_OTHERS``, or nothing."""
 
 
 def may_sign_in(  # noqa: PLR0913 - all that is known of the account, and when
@@ -192,7 +196,8 @@ def may_sign_in(  # noqa: PLR0913 - all that is known of the account, and when
     if any(a.outcome is Sent.PENDING and now - a.at < UNANSWERED_FOR for a in counted):
         return Wait("sign_in.under_way", "other sign-ins of this account are under way")
     free_at = counted[0].at + WINDOW
-    return Wait("sign_in.waiting", f"{free_at:%Y-%m-%d %H:%M} UTC")
+    figure = "" if any(attempt in recent for attempt in counted) else OF_OTHERS
+    return Wait("sign_in.waiting", f"{free_at:%Y-%m-%d %H:%M} UTC", figure)
 
 
 def _remembered(attempts: Sequence[Attempt], now: datetime) -> list[Attempt]:

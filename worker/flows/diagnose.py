@@ -30,6 +30,7 @@ from worker.domain.server import Detected, Profile
 from worker.domain.survey import Survey
 from worker.domain.told import Report
 from worker.flows.around import looked_around
+from worker.flows.reading import fit_learned
 from worker.ports.directory import DirectoryReader, Gate, Surveyor
 from worker.ports.telemetry import NoTelemetry, Telemetry
 
@@ -194,11 +195,12 @@ async def read(
         ):
             began = time.monotonic()
             try:
-                async for page in pages:
-                    met.page_s = max(met.page_s, time.monotonic() - began)
-                    collector.add(normaliser.page(page).rows)
-                    ports.tell(normaliser.entries)
-                    began = time.monotonic()
+                async with fit_learned(pages):
+                    async for page in pages:
+                        met.page_s = max(met.page_s, time.monotonic() - began)
+                        collector.add(normaliser.page(page).rows)
+                        ports.tell(normaliser.entries)
+                        began = time.monotonic()
                 proof, met.groups = pages.proof, await pages.groups()
             finally:
                 met.profile = pages.profile

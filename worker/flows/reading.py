@@ -5,18 +5,20 @@ compared. Whether bytes are the same is only ever a short cut to "unchanged": an
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from worker.domain.answer import addresses_seen
-from worker.domain.failures import Misdirected, StageResult
+from worker.domain.answer import addresses_seen, fit_matters
+from worker.domain.failures import DirectoryFailure, Misdirected, StageResult
 from worker.domain.model import ClaimedRun
 from worker.domain.normalise import Normaliser, snapshot_digest, wire_digest
 from worker.domain.outcomes import Tally
 from worker.domain.plan import ReadPlan, scope_digest
 from worker.domain.server import Profile
 from worker.flows.deferred import DeferredPages
-from worker.ports.directory import Page, Proof
+from worker.ports.directory import Listing, Page, Proof
 from worker.ports.runs import Snapshot, Spool
 
 
@@ -33,6 +35,17 @@ class Progress:
     """What the server says of itself; None if nobody came so far."""
     seen: str = ""
     """What a finding about the addresses shows the customer: domains or reasons with counts."""
+
+
+@asynccontextmanager
+async def fit_learned(pages: Listing) -> AsyncIterator[None]:
+    """Have a reading that fails for a reason that may lie in the type find out whether the type fits."""
+    try:
+        yield
+    except DirectoryFailure as failure:
+        if fit_matters(failure.code):
+            await pages.learn()
+        raise
 
 
 class Reading:

@@ -42,7 +42,7 @@ from worker.flows import leased
 from worker.flows.around import looked_around
 from worker.flows.bell import Bell
 from worker.flows.leased import alongside, given_back
-from worker.flows.reading import Progress, Reading
+from worker.flows.reading import Progress, Reading, fit_learned
 from worker.ports.directory import DirectoryReader, Surveyor
 from worker.ports.runs import Runs, SignIns, Snapshot, Spool
 from worker.ports.telemetry import Telemetry
@@ -146,10 +146,13 @@ async def read(
             asyncio.timeout(plan.limits.run_s),
             ports.directory.listing(plan, gate=gate, stages=progress.stages) as pages,
         ):
-            progress.profile = pages.profile
-            async for page in pages:
-                reading.take(page)
-        return await reading.snapshot(pages.proof)
+            try:
+                async with fit_learned(pages):
+                    async for page in pages:
+                        reading.take(page)
+                    return await reading.snapshot(pages.proof)
+            finally:
+                progress.profile = pages.profile
     except TimeoutError as exc:
         told = plan.limits.run_told
         raise Unfinished("read.run_deadline", told, figure=told) from exc

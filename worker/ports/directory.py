@@ -68,7 +68,14 @@ class Listing(Protocol):
 
     @property
     def profile(self) -> Profile:
-        """What the server says of itself; its schema only if the plan asks for it, and at the end of the iteration."""
+        """What the server says of itself; its schema if the plan asks for it, at the end of the iteration, or once ``learn`` asked."""
+        ...
+
+    async def learn(self) -> None:
+        """Ask also what the schema has, if nobody did, for ``profile``: where a failure may lie in the type. Raises no Failure.
+
+        Takes some seconds at most; a good run never asks.
+        """
         ...
 
     async def groups(self) -> tuple[str, ...]:

@@ -297,6 +297,13 @@ async def test_a_length_of_gigabytes_is_not_waited_for(head: bytes) -> None:
     assert await code_of(search) == "read.message_too_large"
 
 
+async def test_a_length_of_gigabytes_in_answer_to_the_sign_in_is_no_entry() -> None:
+    """Nobody has asked for one: it is no LDAP."""
+    bind = says(lambda _: b"\x30\x84\x7f\xff\xff\xff\x02\x01\x01\x61")
+
+    assert (await cost_of(ScriptedLdap(says(), bind=bind))).code == "read.malformed"
+
+
 @pytest.mark.parametrize(
     "forged",
     [

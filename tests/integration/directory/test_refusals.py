@@ -262,7 +262,7 @@ async def test_a_server_that_hangs_up_after_the_handshake(
     assert code == "secure.closed"
 
 
-@pytest.mark.proves("secure.client_certificate")
+@pytest.mark.proves("secure.bad_client_certificate")
 async def test_a_client_certificate_that_does_not_fit_its_key(
     secured: Server, authority: Authority
 ) -> None:
@@ -270,9 +270,10 @@ async def test_a_client_certificate_that_does_not_fit_its_key(
     one, two = authority.client("one"), authority.client("two")
     pair = (one.cert.read_text(encoding="ascii"), two.key.read_text(encoding="ascii"))
 
-    assert await Reading(plan_for(secured, security=Security.LDAPS, client=pair)).code() == (
-        "secure.client_certificate"
-    )
+    reading = Reading(plan_for(secured, security=Security.LDAPS, client=pair))
+
+    assert await reading.code() == "secure.bad_client_certificate"
+    assert reading.states() == [(Stage.SECURE, StageState.FAILED)]
 
 
 # --- signing in --------------------------------------------------------------
@@ -304,7 +305,10 @@ async def test_an_empty_password_is_refused_before_anything_is_dialled(
 @pytest.mark.proves("sign_in.bad_password")
 async def test_a_password_that_the_library_would_cut_is_refused(plain: Server) -> None:
     """The library ends it at the NUL: what is left may be empty, an anonymous bind."""
-    assert await Reading(plan_for(plain, password="\0rest")).code() == "sign_in.bad_password"
+    reading = Reading(plan_for(plain, password="\0rest"))
+
+    assert await reading.code() == "sign_in.bad_password"
+    assert reading.states() == [(Stage.SIGN_IN, StageState.FAILED)]
 
 
 @pytest.mark.proves("sign_in.bad_name")

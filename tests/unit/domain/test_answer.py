@@ -7,6 +7,7 @@ from worker.domain.answer import Case, answer, calls_for_survey, failed_by, kind
 from worker.domain.events import finding_payload
 from worker.domain.failures import (
     BaseAsked,
+    Denied,
     Finding,
     Misdirected,
     Stage,
@@ -15,9 +16,10 @@ from worker.domain.failures import (
     Unfinished,
 )
 from worker.domain.findings import FINDINGS
-from worker.domain.model import Credentials, DirectorySettings, Limits, Server
+from worker.domain.model import Credentials, DirectorySettings, Limits, Secret, Server
 from worker.domain.plan import make_plan
 from worker.domain.server import Profile, RootDse, ServerType
+from worker.domain.sign_in import OF_OTHERS
 from worker.domain.survey import (
     ADDRESSES_COUNT,
     CERTIFICATES_COUNT,
@@ -102,6 +104,7 @@ def test_all_stages_are_told_of() -> None:
         ("name.timed_out", True),
         ("reach.refused", True),
         ("secure.wrong_name", True),
+        ("secure.bad_client_certificate", False),
         ("sign_in.locked", False),
         ("settings.no_filter", False),
         ("ok", False),
@@ -315,3 +318,53 @@ def test_a_server_s_words_are_shown_only_where_they_are_ours() -> None:
 
     assert ours.seen == "dc=a, dc=b"
     assert "EVIL" not in repr(theirs)
+
+
+def test_who_has_to_wait_for_another_s_refusals_is_not_accused() -> None:
+    """By decision 0023 names that may be one account count together."""
+    failure = Denied("sign_in.waiting", "14:05 UTC", figure=OF_OTHERS)
+    mine, theirs = (
+        answer(failure.code, failed_by(each, Case(SETTINGS)))
+        for each in (Denied("sign_in.waiting", "14:05 UTC"), failure)
+    )
+
+    assert mine.headline.startswith("Two sign-ins of this account, or of one that may be the same,")
+    assert theirs.headline.startswith("Two sign-ins of another account that may be the same")
+    assert "password the account's current one" not in repr(theirs.checks)
+    for each in (mine, theirs):
+        assert each.fix.startswith("Try again after 14:05 UTC. Automatic syncs go on by themselves")
+
+
+def test_a_certificate_that_is_refused_is_not_told_as_a_password() -> None:
+    """Nothing was said of a name and a password; simple binds have nothing to do with it."""
+    form = replace(SETTINGS, client_certificate="PEM")
+    alone, beside = (
+        answer("sign_in.method", Case(form, make_plan(form, credentials, Limits())))
+        for credentials in (Credentials(None), Credentials(Secret("secret")))
+    )
+
+    assert "client certificate alone (SASL EXTERNAL)" in alone.headline
+    assert "simple bind" not in " ".join((*alone.checks, alone.fix)).lower()
+    assert "a name and a password" in beside.headline
+
+
+def test_another_service_on_the_port_is_not_told_as_a_plain_directory() -> None:
+    """A mail or web server speaks no LDAP, with or without encryption."""
+    mine = PortSeen(25, PortState.OPEN, 1, speaks=Speech.OTHER)
+
+    other = answer("secure.tls_on_plain_port", Case(SETTINGS, survey=seen(mine)))
+    plain = answer(
+        "secure.tls_on_plain_port", Case(SETTINGS, survey=seen(replace(PLAIN, configured=True)))
+    )
+
+    assert other.headline.endswith("what answers on this port speaks no LDAP.")
+    assert [each.partition("?")[0] for each in other.checks] == ["Is the port right"]
+    assert "STARTTLS" not in other.fix
+    assert plain.headline.endswith("the server speaks plainly on this port.")
+
+
+def test_a_key_of_another_certificate_brings_no_lines_about_the_server() -> None:
+    """Nothing was dialled: the two files are to be compared."""
+    found = answer("secure.bad_client_certificate", Case(SETTINGS))
+
+    assert [each.text.count("client.") for each in found.commands] == [2]

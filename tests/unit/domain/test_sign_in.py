@@ -1,11 +1,13 @@
 """When a password may be sent once more: no number of runs may lock a customer's account."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from worker.domain.model import Credentials, DirectorySettings, Secret, Server, TenantId, Trigger
 from worker.domain.sign_in import (
+    OF_OTHERS,
     UNANSWERED_FOR,
     WINDOW,
     Account,
@@ -265,3 +267,19 @@ def test_what_is_about_to_be_sent_is_told_without_the_secret() -> None:
 
     assert wanted.account == account("cn=sync", "dc1.example.com", "dc2.example.com")
     assert "correct-horse" not in repr(wanted)
+
+
+def test_a_wait_tells_whether_this_very_name_was_refused() -> None:
+    """Nobody is accused of a password that was never sent."""
+    now = NOW
+    mine, theirs = (Attempt(now - timedelta(minutes=1), R, name) for name in ("jo@x", "cn=jo,dc=x"))
+    earlier = replace(theirs, at=now - timedelta(minutes=2))
+
+    def figure(recent: list[Attempt], others: list[Attempt]) -> str | None:
+        wait = may_sign_in(
+            MANUAL, recent, is_known_refused=False, changed_at=LONG_AGO, now=now, others=others
+        )
+        return wait.figure if wait else None
+
+    assert figure([], [theirs, earlier]) == OF_OTHERS
+    assert figure([mine], [earlier]) == ""

@@ -64,6 +64,9 @@ class Pages:
         """A server that says what it is."""
         return self.said
 
+    async def learn(self) -> None:
+        """There is no more to it."""
+
     async def groups(self) -> tuple[str, ...]:
         """Nobody in particular."""
         return ()

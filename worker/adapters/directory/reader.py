@@ -27,6 +27,7 @@ from worker.adapters.directory.session import (
 )
 from worker.adapters.directory.stages import Progress
 from worker.adapters.directory.wire import Bounds
+from worker.domain.answer import fit_matters
 from worker.domain.bases import default_bases
 from worker.domain.detect import SCHEMA_NAMES
 from worker.domain.failures import (
@@ -94,9 +95,11 @@ class LdapReader:
 
         Raises a DirectoryFailure; when every server fails, the first one's, the others in its detail.
         """
-        check_credentials(plan.settings, plan.credentials)
-        check_plan(plan)
-        attempt = Attempt(plan, gate, Progress(stages), self._dialler)
+        progress = Progress(stages)
+        with progress.beforehand():
+            check_credentials(plan.settings, plan.credentials)
+            check_plan(plan)
+        attempt = Attempt(plan, gate, progress, self._dialler)
         try:
             yield await attempt.open()
         finally:
@@ -131,7 +134,9 @@ class Attempt:
 
     async def _open_at(self, server: Server) -> "WholeListing":
         began = asyncio.get_running_loop().time()
-        target = target_for(self._plan, server)
+        self._progress.server = ""
+        with self._progress.beforehand():
+            target = target_for(self._plan, server)
         self._progress.server = target.label
         forwarder = self._forwarder = Forwarder(bounds(self._plan))
         line = await self._dialler.dial(target, forwarder.far, self._progress)
@@ -172,6 +177,9 @@ class Attempt:
 
         And who demands more than a password from somebody whose line is encrypted does not mean encryption.
         """
+        if failure.code == "read.message_too_large":
+            # nobody has asked for an entry yet: such a length is no LDAP
+            failure = Unfinished("read.malformed", failure.detail)
         if failure.code == "sign_in.needs_tls" and target.context is not None:
             return Denied("sign_in.method", failure.detail)
         if failure.code not in WRONG_PORT_SIGNS or self._forwarder is None:
@@ -193,7 +201,8 @@ class Attempt:
                     if base:  # the empty base is the root of the tree: there is no such entry
                         await session.prove_base(base)
             except DirectoryFailure as failure:
-                failure.asked = replace(asked, matched=failure.matched)
+                known = await schema_known(session, root) if fit_matters(failure.code) else None
+                failure.asked = replace(asked, matched=failure.matched, known=known)
                 raise
             step.seen = ", ".join(bases)
         return bases
@@ -258,7 +267,7 @@ class WholeListing:
         """Give page after page; the one after is asked for before each is given."""
         with self._progress.stage(Stage.READ) as step:
             for base in self._opened.bases:
-                answer, sense = await self._first(base), PageSense()
+                answer, sense = await self._found(base), PageSense()
                 while True:
                     page = await self._entries.page(answer)
                     sense.check(page)
@@ -274,12 +283,11 @@ class WholeListing:
                         break
                     answer = await self._session.next_page(asked)
             if self._given == 0:
-                await self._learn()
                 raise Unfinished("read.nothing_found", "success, and no entry")
             self._session.check_line()
             step.seen = f"{self._given} entries"
         proof = self._prove()
-        await self._learn()
+        await self._learn_for_a_person()
         self._proof = replace(proof, password_until=await self._password_until())
 
     async def _password_until(self) -> datetime | None:
@@ -290,12 +298,15 @@ class WholeListing:
         except DirectoryFailure:
             return None
 
-    async def _learn(self) -> None:
-        """Look through the schema, if that is asked for. A server that does not tell it is none the worse."""
+    async def _learn_for_a_person(self) -> None:
         if self._plan.asks_schema:
-            with contextlib.suppress(DirectoryFailure):
-                known = await self._session.known_names(self._opened.root, SCHEMA_NAMES)
-                self._profile = replace(self._profile, known=known)
+            await self.learn()
+
+    async def learn(self) -> None:
+        """Look through the schema, once; see the port."""
+        if self._profile.known is None:
+            known = await schema_known(self._session, self._opened.root)
+            self._profile = replace(self._profile, known=known)
 
     def _prove(self) -> Proof:
         read_s = asyncio.get_running_loop().time() - self._began
@@ -310,6 +321,15 @@ class WholeListing:
             self._session.entries_digest,
             certificate_until=opened.certificate_until,
         )
+
+    async def _found(self, base: str) -> Answer:
+        """Begin a search; a base that is not there is told as one, also where only the search shows it (an empty one)."""
+        try:
+            return await self._first(base)
+        except DirectoryFailure as failure:
+            if failure.code.startswith(f"{Stage.BASE}."):
+                failure.asked = BaseAsked(self._opened.root, base, failure.matched)
+            raise
 
     async def _first(self, base: str) -> Answer:
         """Begin a search. A server may allow only smaller pages and say so by a limit: then halve.
@@ -331,6 +351,13 @@ class WholeListing:
                 ):
                     raise
                 search = smaller
+
+
+async def schema_known(session: Session, root: RootDse) -> frozenset[str] | None:
+    """Look through the schema. A server that does not tell it is none the worse."""
+    with contextlib.suppress(DirectoryFailure):
+        return await session.known_names(root, SCHEMA_NAMES)
+    return None
 
 
 class PageSense:

@@ -86,7 +86,7 @@ def tls_context(settings: DirectorySettings, credentials: Credentials) -> ssl.SS
     """Return the context of one directory: TLS 1.2 or later, its own trust, its own certificate.
 
     With a pinned fingerprint nothing else is checked here: compare it before the first byte is
-    sent. Raises Untrusted ``secure.bad_ca``, ``secure.client_certificate``.
+    sent. Raises Untrusted ``secure.bad_ca``, ``secure.bad_client_certificate``.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslobject_class = Handshake
@@ -123,7 +123,7 @@ def load_identity(context: ssl.SSLContext, pem: str) -> None:
             # an encrypted key would otherwise ask for its password on the terminal
             context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=lambda: "")
     except (ssl.SSLError, OSError, ValueError) as exc:
-        raise Untrusted("secure.client_certificate", "it cannot be read with its key") from exc
+        raise Untrusted("secure.bad_client_certificate", "it cannot be read with its key") from exc
 
 
 def handshake_failure(exc: BaseException) -> DirectoryFailure:

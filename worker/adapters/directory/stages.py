@@ -30,9 +30,27 @@ class Progress:
         try:
             yield step
         except Failure as failure:
-            self._record(stage, StageState.FAILED, began, failure.code)
+            self._fail(stage, began, failure.code)
             raise
         self._record(stage, StageState.OK, began, step.seen)
+
+    @contextmanager
+    def beforehand(self) -> Iterator[None]:
+        """Record a failure of what is checked before anything is dialled under the stage that its code names."""
+        began = time.monotonic()
+        try:
+            yield
+        except Failure as failure:
+            stage = Stage(failure.code.partition(".")[0])
+            self._record(stage, StageState.FAILED, began, failure.code)
+            raise
+
+    def _fail(self, stage: Stage, began: float, code: str) -> None:
+        """Record where it ended: a search may show that the base, which could not be looked at before, is not there."""
+        is_base = stage is Stage.READ and code.startswith(f"{Stage.BASE}.")
+        if is_base and self._stages and self._stages[-1].stage is Stage.BASE:
+            stage = self._stages.pop().stage
+        self._record(stage, StageState.FAILED, began, code)
 
     def skip(self, stage: Stage, why: str) -> None:
         """Record a stage that this directory does not have."""
@@ -40,5 +58,5 @@ class Progress:
 
     def _record(self, stage: Stage, state: StageState, began: float, seen: str) -> None:
         milliseconds = round((time.monotonic() - began) * 1000)
-        detail = f"{self.server}: {seen}" if seen else self.server
+        detail = ": ".join(filter(None, (self.server, seen)))
         self._stages.append(StageResult(stage, state, milliseconds, detail))

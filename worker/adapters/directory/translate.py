@@ -116,6 +116,7 @@ COOKIE: dict[int, Finding] = {
 }
 
 TABLES = {Stage.SIGN_IN: SIGN_IN, Stage.BASE: BASE, Stage.READ: READ}
+INVALID_CREDENTIALS = 49
 FILTER_ERROR = -7
 """libldap's own code for a filter it cannot encode."""
 LOST: dict[Stage, Finding] = {
@@ -135,10 +136,12 @@ def refusal(result: WireResult, stage: Stage, *, is_first_page: bool = True) -> 
     kind, code = TABLES[stage].get(result.code, (Unfinished, f"{stage}.failed"))
     if not is_first_page:
         kind, code = COOKIE.get(result.code, (kind, code))
-    if stage is Stage.SIGN_IN and result.code == 49:  # noqa: PLR2004 -- RFC 4511: invalidCredentials
+    is_refused_by_name = stage is Stage.SIGN_IN and result.code == INVALID_CREDENTIALS
+    if is_refused_by_name:
         code = sub_code(result.diagnostic)
     failure = kind(code, f"result {result.code}, matched '{result.matched}': {result.diagnostic}")
     failure.matched = result.matched
+    failure.is_microsoft = is_refused_by_name and SUB_CODE.search(result.diagnostic) is not None
     return failure
 
 

@@ -66,7 +66,7 @@ class PostgresGate:
             await asyncio.sleep(BUSY_PAUSE_S)
             answer = await self._ask()
         if answer is not None:
-            raise Denied(answer.code, answer.detail)
+            raise Denied(answer.code, answer.detail, figure=answer.figure)
 
     async def _ask(self) -> Wait | None:
         asked, store = self._sign_in, self._sign_ins
