@@ -1,3 +1,4 @@
+import base64
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from worker.domain.commands import (
     RequestSync,
     SaveDirectory,
     SaveTenant,
+    Sealed,
 )
 from worker.domain.model import DirectoryId, Kind, Mode, Secret, Server, Trigger
 
@@ -404,6 +406,119 @@ def test_a_certificate_and_its_key_are_taken_together() -> None:
         "client_key": key.replace("PRIVATE", "PUBLIC"),
     }
     assert codes(refused(message("directory.save", wrong))) == [("client_key", "key.not_pem")]
+
+
+EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples" / "valid"
+CERTIFICATE = str(
+    orjson.loads((EXAMPLES / "directory.save-custom-own-ca.json").read_bytes())["data"]["trust"][
+        "ca_pem"
+    ]
+)
+KEY = "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        KEY,
+        KEY.replace("PRIVATE", "RSA PRIVATE"),
+        KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+        KEY.replace("PRIVATE", "OPENSSH PRIVATE"),
+        KEY.replace("\n", "\r\n"),
+        KEY.replace("\n", " ").strip(),
+        KEY.replace("PRIVATE", "PRI\u200bVATE").replace("\n", " "),
+        KEY.replace("\n", "\\n"),
+        KEY.partition("-----END")[0],
+    ],
+    ids=range(9),
+)
+@pytest.mark.parametrize(
+    "field",
+    [
+        "client_certificate",
+        "trust.ca_pem",
+        "name",
+        "bind_name",
+        "password",
+        "filter",
+        "servers.0",
+        "certificate_name",
+        "search_bases.0",
+        "leave_out.0",
+        "password_sealed",
+    ],
+)
+@pytest.mark.parametrize("place", ["before", "after", "alone"])
+def test_a_private_key_is_refused_where_it_would_be_stored_in_clear(
+    key: str, field: str, place: str
+) -> None:
+    """The usual combined file holds key and certificate; only client_key is sealed."""
+    beside = CERTIFICATE if field in {"client_certificate", "trust.ca_pem"} else ""
+    text = {"before": key + beside, "after": beside + key, "alone": key}[place]
+    outer, _, inner = field.partition(".")
+    value = {"": text, "0": [text], "ca_pem": {"ca_pem": text}}[inner]
+    form = {key: each for key, each in FORM.items() if key != "password"} | {outer: value}
+
+    taken = refused(message("directory.save", form))
+
+    assert [error.field for error in taken.errors] == [field]
+    assert taken.errors[0].code == "key.misplaced"
+    assert "client_key" in taken.errors[0].message
+
+
+def test_a_sealed_box_may_be_wrapped() -> None:
+    """Plain base64 breaks its lines at 76 columns."""
+    form = {key: each for key, each in FORM.items() if key != "password"}
+    box = bytes(range(256))
+
+    taken = received(
+        message("directory.save", form | {"password_sealed": base64.encodebytes(box).decode()})
+    )
+
+    assert isinstance(taken.command, SaveDirectory)
+    assert taken.command.password == Sealed(box)
+
+
+@pytest.mark.parametrize(
+    ("entered", "code"),
+    [
+        (7, "value.wrong_type"),
+        ("A" * (128 * 1024 + 1), "value.too_long"),
+        ("QUJD\0", "value.control_character"),
+        ("QUJD", "secret.not_sealed"),
+        ("é" * 80, "secret.not_sealed"),
+    ],
+)
+def test_of_a_sealed_box_is_said_what_is_wrong_with_it(entered: object, code: str) -> None:
+    """One sentence for every fault sends people the wrong way."""
+    form = {key: each for key, each in FORM.items() if key != "password"}
+
+    taken = refused(message("directory.save", form | {"password_sealed": entered}))
+
+    assert codes(taken) == [("password_sealed", code)]
+
+
+@pytest.mark.parametrize("attribute", ["id", "source", "type"])
+def test_a_private_key_is_not_kept_of_the_envelope(attribute: str) -> None:
+    """What could be read of it is kept beside a refusal."""
+    taken = refused(message("tenant.delete", {}, **{attribute: KEY.replace("\n", " ")}))
+
+    assert (attribute, "key.misplaced") in codes(taken)
+    assert "PRIVATE" not in repr(replace(taken, body=b""))
+
+
+def test_of_a_certificate_nothing_but_the_certificate_is_kept() -> None:
+    """OpenSSL writes bag attributes and subjects around it, and people comments."""
+    around = "Bag Attributes\n    friendlyName: koala\nsubject=CN = client\n\n"
+
+    both = saved(
+        client_certificate=f"{around}{CERTIFICATE}", trust={"ca_pem": CERTIFICATE + around * 2}
+    )
+    chain = saved(client_certificate=f"{CERTIFICATE}{around}{CERTIFICATE}# end")
+
+    assert both.settings.client_certificate == CERTIFICATE
+    assert both.settings.trust.ca_pem == CERTIFICATE
+    assert chain.settings.client_certificate == CERTIFICATE * 2
 
 
 @pytest.mark.parametrize("data", [[], "text", 7])
