@@ -90,6 +90,32 @@ def test_a_base_of_the_settings_stands_as_it_is() -> None:
     assert plan_of("freeipa", search_bases=("dc=corp",)).bases == ("dc=corp",)
 
 
+@pytest.mark.parametrize("name", ["freeipa", "389ds"])
+@pytest.mark.parametrize(
+    ("dn", "is_taken"),
+    [
+        ("uid=ada,cn=users,cn=accounts,dc=corp", True),
+        ("uid=ada,cn=deleted users,cn=accounts,cn=provisioning,dc=corp", False),
+        ("uid=ada, CN=Staged  Users, cn=accounts, CN=Provisioning, dc=corp", False),
+        ("uid=ada,ou=more,cn=staged users,cn=accounts,cn=provisioning,dc=corp", False),
+        ("uid=ada,cn=deleted users,ou=crew,dc=corp", True),
+        ("not a name", True),
+    ],
+)
+def test_nobody_is_taken_from_where_freeipa_keeps_those_who_left(
+    name: str,
+    dn: str,
+    is_taken: bool,  # noqa: FBT001 -- a column of the table
+) -> None:
+    """They keep their addresses; with the suffix as base they are read."""
+    normaliser = normaliser_of(name)
+    entry = values_of(mail="ada@example.org", objectClass="inetOrgPerson")
+
+    normaliser.page([(dn, entry)])
+
+    assert (normaliser.rows, normaliser.ignored) == ((1, {}) if is_taken else (0, {"no_mail": 1}))
+
+
 # --- the words ----------------------------------------------------------------
 
 
