@@ -29,6 +29,12 @@ def test_a_preset_says_in_a_few_plain_words_when_to_choose_it(preset: Preset) ->
     assert 1 <= len(sentences) <= 5
 
 
+@pytest.mark.parametrize("name", ["zimbra", "iredmail"])
+def test_who_has_alias_domains_of_its_own_is_told_to_enter_them(name: str) -> None:
+    """Nobody's entry names the addresses in them, and mail to them would be refused."""
+    assert "enter them as alias domains" in PRESETS[name].tip
+
+
 def test_titles_are_told_apart() -> None:
     """Two choices that read alike are one too many."""
     assert len({preset.title for preset in PRESETS.values()}) == len(PRESETS)
