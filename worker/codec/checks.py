@@ -28,6 +28,7 @@ SEALED_MIN_BYTES = 49
 
 PORT_MAX = 65_535
 
+_QUOTED = re.compile(r"""\A(["'])\s*(?P<inside>.*?)\s*\1\Z""")
 _SCHEME = re.compile(r"\Aldaps?://", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _ATTRIBUTE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)(?:;[A-Za-z0-9-]+)*\Z")
@@ -72,12 +73,13 @@ def refuse_key(value: str) -> None:
 
 def server(value: object) -> Server:
     """Read ``host``, ``host:port``, ``[v6]:port``, a bare IPv6 address, each also behind ``ldap(s)://``."""
-    entered = _SCHEME.sub("", text(value)).removesuffix("/")
+    entered = _SCHEME.sub("", _QUOTED.sub(r"\g<inside>", text(value))).removesuffix("/")
     if "/" in entered:
         raise FormError(code="server.syntax")
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", entered)
     if bracketed:
-        return Server(_ip_v6(bracketed[1]), _port(bracketed[2]))
+        address = _ip_v6(bracketed[1]) if ":" in bracketed[1] else _ip_v4(bracketed[1])
+        return Server(address, _port(bracketed[2]))
     if entered.count(":") > 1:
         return Server(_ip_v6(entered))
     name, colon, port = entered.partition(":")

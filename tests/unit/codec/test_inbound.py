@@ -18,7 +18,7 @@ from worker.domain.commands import (
     SaveTenant,
     Sealed,
 )
-from worker.domain.model import DirectoryId, Kind, Mode, Secret, Server, Trigger
+from worker.domain.model import DirectoryId, Kind, Mode, Secret, Security, Server, Trigger
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -96,6 +96,10 @@ def test_a_request_needs_only_its_directory() -> None:
         ("bücher.example", Server("xn--bcher-kva.example")),
         ("\ufeffdc1.exam\u200bple.com:636\u00a0", Server("dc1.example.com", 636)),
         ("ldaps://[2001:db8::1]", Server("2001:db8::1")),
+        ("[127.0.0.1]", Server("127.0.0.1")),
+        ("ldap://[192.0.2.7]:389", Server("192.0.2.7", 389)),
+        ('"dc1.example.com"', Server("dc1.example.com")),
+        ("'ldaps://dc1.example.com:636'", Server("dc1.example.com", 636)),
     ],
 )
 def test_a_server_is_understood_however_it_is_written(entered: str, meant: Server) -> None:
@@ -118,6 +122,8 @@ def test_a_server_is_understood_however_it_is_written(entered: str, meant: Serve
         "0x7f000001",
         "[fe80::1%eth0]",
         "[dc1.example.com]",
+        "[1.2.3]",
+        '"dc1.example.com',
         "1:2:3",
         "user@dc1.example.com",
         "xn--\u00fc.example",
@@ -191,7 +197,7 @@ def test_kinds_that_are_none_are_told_once(kinds: object) -> None:
     assert "kinds.none_of_type" not in {code for _, code in codes(taken)}
 
 
-@pytest.mark.parametrize("security", ["starttls", "none"])
+@pytest.mark.parametrize("security", ["starttls", "none", " NONE "])
 def test_a_server_written_ldaps_contradicts_another_encryption(security: str) -> None:
     """Passed over, it would send readable what the admin believes encrypted."""
     form = FORM | {"servers": ["dc2", " LDAPS://dc1.example.com"], "security": security}
@@ -252,6 +258,52 @@ def test_a_name_is_kept_without_the_spaces_around_its_parts(entered: str, kept: 
 
     assert settings.bind_name == kept
     assert settings.search_bases == (kept,)
+
+
+@pytest.mark.parametrize(
+    "entered", ["dn:: T1U9QsO8cm8sREM9ZXhhbXBsZQ==", "DN::T1U9QsO8cm8s\n REM9ZXhhbXBsZQ=="]
+)
+def test_a_name_of_ldif_may_be_encoded(entered: str) -> None:
+    """Tools write a name so as soon as it has an umlaut (RFC 2849)."""
+    settings = saved(bind_name=entered, search_bases=[entered]).settings
+
+    assert settings.bind_name == "OU=B\u00fcro,DC=example"
+    assert settings.search_bases == ("OU=B\u00fcro,DC=example",)
+
+
+@pytest.mark.parametrize("entered", ["dn:: QUJ", "dn:: /w==", "dn:: QUJD"])
+def test_what_is_no_encoded_name_is_refused(entered: str) -> None:
+    """It was stored as a name that begins with a colon."""
+    taken = refused(message("directory.save", FORM | {"search_bases": [entered]}))
+
+    assert codes(taken) == [("search_bases.0", "dn.syntax")]
+
+
+@pytest.mark.parametrize(
+    "entered", ["dc=a\ndc=b", "dc=a,dc=b\r\n  OU=c , dc=b", "dn: dc=a\n\ndn: dc=b"]
+)
+def test_several_names_in_one_field_are_refused(entered: str) -> None:
+    """They became one name that no server has."""
+    taken = refused(message("directory.save", FORM | {"search_bases": [entered]}))
+
+    assert codes(taken) == [("search_bases.0", "dn.syntax")]
+    assert "by itself" in taken.errors[0].message
+
+
+@pytest.mark.parametrize("blank", [[""], ["  ", ""], [None]])
+def test_an_empty_line_among_bases_is_none(blank: list[str | None]) -> None:
+    """A page sends the line that nobody filled in."""
+    assert saved(search_bases=blank).settings.search_bases == ()
+    assert saved(search_bases=["dc=a", *blank]).settings.search_bases == ("dc=a",)
+
+
+@pytest.mark.parametrize(
+    ("entered", "meant"),
+    [("LDAPS", Security.LDAPS), (" StartTLS ", Security.STARTTLS), ("none", Security.NONE)],
+)
+def test_an_encryption_is_understood_in_any_case(entered: str, meant: Security) -> None:
+    """People write it as they have read it."""
+    assert saved(security=entered).settings.security is meant
 
 
 @pytest.mark.parametrize(
