@@ -7,11 +7,13 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from tests.contract.examples import SCHEMAS
+from worker.codec import decode
 from worker.codec.command_forms import FORMS
 from worker.codec.directory_forms import DirectoryType
 from worker.codec.fields import GROUPS
 from worker.codec.payloads import PAYLOADS
 from worker.codec.schemas import main, message_schema, schema_files
+from worker.domain.commands import Received
 from worker.domain.presets import PRESETS
 
 
@@ -175,3 +177,27 @@ def test_a_page_can_order_the_form() -> None:
         range(1, len(data["properties"]) + 1)
     )
     assert orjson.loads(orjson.dumps(data)) == data
+
+
+def test_the_schema_takes_an_empty_text_where_the_codec_does() -> None:
+    """Who checks a message before sending it must not refuse what would be taken."""
+    path = SCHEMAS / "examples" / "valid" / "directory.save-smallest.json"
+    example = orjson.loads(path.read_bytes())
+    schema = message_schema("directory.save")
+    validator = Draft202012Validator(schema)
+    forms = {
+        field: {**example, "data": {**example["data"], field: ""}}
+        for field in schema["properties"]["data"]["properties"]
+    } | {
+        f"trust.{field}": {**example, "data": {**example["data"], "trust": {field: ""}}}
+        for field in ("ca_pem", "fingerprint")
+    }
+
+    by_codec = {
+        at for at, form in forms.items() if isinstance(decode(orjson.dumps(form)), Received)
+    }
+    by_schema = {at for at, form in forms.items() if validator.is_valid(form)}
+
+    assert by_schema == by_codec
+    assert {"name", "certificate_name", "trust.ca_pem"} <= by_codec
+    assert "password" not in by_codec

@@ -55,9 +55,9 @@ def _domino() -> str:
 
 def _freeipa() -> str:
     base = "dc=freeipa"
-    places = ("accounts", "users,cn=accounts", "provisioning,cn=accounts")
+    places = ("accounts", "users,cn=accounts", "provisioning", "accounts,cn=provisioning")
     ended = ("staged users", "deleted users")
-    provisioning = f"cn=provisioning,cn=accounts,{base}"
+    provisioning = f"cn=accounts,cn=provisioning,{base}"
 
     def user(local: str, place: str = f"cn=users,cn=accounts,{base}", **more: Values) -> str:
         told: dict[str, Values] = {

@@ -2,7 +2,7 @@
 
 One table names every metric. None is labelled by tenant, directory, address or DN: there are thousands of tenants,
 and what belongs to one stands in the log. No secret gets into a line: what is a ``Secret``, what stands under a key
-that names one, and the password of any URL are blotted out, however deep they lie.
+that names one, the password of any URL and any private key in PEM are blotted out, however deep they lie.
 """
 
 import asyncio
@@ -60,6 +60,10 @@ _LEVELS: Mapping[str, int] = {
 }
 
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^\s/]+@")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+"""A whole one or the rest of the text, whatever stands for its line breaks (in JSON and in a repr: two characters)."""
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 # --- metrics -----------------------------------------------------------------
@@ -166,7 +170,12 @@ def blot(value: object, *, depth: int = 0) -> object:
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [blot(each, depth=depth + 1) for each in value]
-    return _URL_PASSWORD.sub(rf"\1{BLOT}@", str(value)[:VALUE_MAX_CHARACTERS])
+    return _blot_text(str(value)[:VALUE_MAX_CHARACTERS])
+
+
+def _blot_text(text: str) -> str:
+    """Return a text without the passwords of URLs and without private keys, wherever in it they stand."""
+    return _PRIVATE_KEY.sub(BLOT, _URL_PASSWORD.sub(rf"\1{BLOT}@", text))
 
 
 def blot_under(key: str, value: object, *, depth: int) -> object:
@@ -182,7 +191,7 @@ def _blot_line(
     traceback = line.pop("exception", None)
     clean = {key: blot_under(key, value, depth=0) for key, value in line.items()}
     if isinstance(traceback, str):
-        clean["exception"] = _URL_PASSWORD.sub(rf"\1{BLOT}@", traceback)
+        clean["exception"] = _blot_text(traceback)
     return clean
 
 

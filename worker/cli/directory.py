@@ -125,6 +125,7 @@ def _show_finding(diagnosis: Diagnosis) -> None:
     screen.say(f"{diagnosis.finding.headline} {diagnosis.finding.seen.removesuffix('.')}.")
     if isinstance(told["report"], Mapping):
         findings.show_report(told["report"])
+    findings.show_detected(told["detected"])
     findings.show_servers(told["servers"])
     findings.show_search(told)
 

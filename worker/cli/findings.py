@@ -7,9 +7,11 @@ from typing import Any
 from worker.cli import screen
 from worker.domain.addresses import display_domain
 from worker.domain.commands import FieldError
+from worker.domain.detect import NAMES
 from worker.domain.events import finding_payload
 from worker.domain.failures import Stage
 from worker.domain.findings import OK
+from worker.domain.server import ServerType
 from worker.domain.survey import listed
 from worker.flows.diagnose import Diagnosis
 
@@ -53,6 +55,7 @@ def show(finding: Mapping[str, object], *, detail: str = "", refused_sign_ins: i
         screen.say(f"Seen: {seen}")
     if refused_sign_ins:
         screen.say(SIGN_IN_COUNTS)
+    show_detected(finding.get("detected"))
     show_servers(finding.get("servers"))
     screen.say("", "Check, in this order:")
     for number, check in enumerate(_listed(finding["checks"]), start=1):
@@ -60,6 +63,29 @@ def show(finding: Mapping[str, object], *, detail: str = "", refused_sign_ins: i
     screen.say("", f"What to do: {finding['fix']}")
     show_commands(finding.get("commands"))
     show_search(finding)
+
+
+def show_detected(detected: object) -> None:
+    """Print what the server says it is, and what to enter for it."""
+    if not isinstance(detected, Mapping):
+        return
+    server, version = ServerType(detected["server"]), str(detected["version"])
+    name = NAMES[server]
+    # of some the version is the name with a number, of Windows a name of its own
+    words = version if version.startswith(name) else f"{name} {version}".strip()
+    first, *others = [str(each) for each in _listed(detected["types"]) if each != "custom"]
+    bases = " or ".join(map(str, _listed(detected["bases"])))
+    attributes = listed([str(each) for each in _listed(detected["attributes"])])
+    entered = [
+        f"type {first}",
+        f"base {bases}" if bases else "",
+        f"addresses in {attributes}" if attributes else "",
+    ]
+    screen.say(f"The server: {words}. To enter for it: {', '.join(filter(None, entered))}.")
+    if others:
+        screen.say(
+            f"Test {' and '.join(others)} as well, and compare by the number of addresses found."
+        )
 
 
 def show_search(finding: Mapping[str, object]) -> None:

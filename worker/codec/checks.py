@@ -28,6 +28,7 @@ SEALED_MIN_BYTES = 49
 
 PORT_MAX = 65_535
 
+_QUOTED = re.compile(r"""\A(["'])\s*(?P<inside>.*?)\s*\1\Z""")
 _SCHEME = re.compile(r"\Aldaps?://", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _ATTRIBUTE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)(?:;[A-Za-z0-9-]+)*\Z")
@@ -36,8 +37,12 @@ _INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
 """Zero-width space, word joiner, byte order mark: pages and documents put them into what is copied."""
 _BEFORE_FINGERPRINT = re.compile(r"\Asha-?256(?: fingerprint)?\s*[:=]")
 _PEM = re.compile(
-    r"-----BEGIN (?P<label>[A-Z ]+)-----(?P<body>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----"
+    r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----(?P<body>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----"
 )
+_HOLDS_KEY = re.compile(r"-----\s*BEGIN [A-Z0-9 ]*PRIVATE KEY", re.IGNORECASE)
+"""Any sort of private key, whole or not: RFC 7468 section 10 and 11, RFC 5915, OpenSSH's, PuTTY's export."""
+_CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
+"""What OpenSSL reads as one (its manual, PEM_read_bio_X509)."""
 _ONE_NAME = (
     "Enter one host name without a port, for example dc1.example.com; "
     "if the certificate is for *.example.com, any name that fits it."
@@ -49,6 +54,7 @@ def text(value: object, *, max_characters: int = TEXT_MAX_CHARACTERS) -> str:
     """Return a text without the spaces around it and the invisible characters in it; control characters are refused."""
     if not isinstance(value, str):
         raise FormError(code="value.wrong_type")
+    refuse_key(value)
     stripped = _INVISIBLE.sub("", value).strip()
     if not stripped:
         raise FormError(code="value.blank")
@@ -59,14 +65,21 @@ def text(value: object, *, max_characters: int = TEXT_MAX_CHARACTERS) -> str:
     return stripped
 
 
+def refuse_key(value: str) -> None:
+    """Refuse a private key in a field that is none for it: what such a field holds is stored as it stands."""
+    if _HOLDS_KEY.search(_INVISIBLE.sub("", value)):
+        raise FormError(code="key.misplaced")
+
+
 def server(value: object) -> Server:
     """Read ``host``, ``host:port``, ``[v6]:port``, a bare IPv6 address, each also behind ``ldap(s)://``."""
-    entered = _SCHEME.sub("", text(value)).removesuffix("/")
+    entered = _SCHEME.sub("", _QUOTED.sub(r"\g<inside>", text(value))).removesuffix("/")
     if "/" in entered:
         raise FormError(code="server.syntax")
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", entered)
     if bracketed:
-        return Server(_ip_v6(bracketed[1]), _port(bracketed[2]))
+        address = _ip_v6(bracketed[1]) if ":" in bracketed[1] else _ip_v4(bracketed[1])
+        return Server(address, _port(bracketed[2]))
     if entered.count(":") > 1:
         return Server(_ip_v6(entered))
     name, colon, port = entered.partition(":")
@@ -139,22 +152,35 @@ def fingerprint(value: object) -> str:
     return digits
 
 
-def _pem(value: object, *, code: str) -> tuple[str, str]:
-    """Return label and text of the first PEM block (RFC 7468); its base64 must be whole."""
+def _pem(value: object, *, code: str) -> str:
+    """Return a text that may be PEM (RFC 7468), without the spaces around it."""
     entered = value.strip() if isinstance(value, str) else ""
-    block = _PEM.search(entered) if len(entered) <= PEM_MAX_CHARACTERS else None
-    if block is None:
+    if len(entered) > PEM_MAX_CHARACTERS:
         raise FormError(code=code)
+    return entered
+
+
+def _check_base64(block: re.Match[str], *, code: str) -> None:
     try:
         base64.b64decode("".join(block["body"].split()), validate=True)
     except binascii.Error as exc:
         raise FormError(code=code) from exc
-    return block["label"], entered + "\n"
 
 
 def certificate(value: object) -> str:
-    """Return PEM text of one or more certificates that OpenSSL can read."""
-    _, pem = _pem(value, code="certificate.not_pem")
+    """Return PEM text of one or more certificates that OpenSSL can read, without what stands around them.
+
+    Exports write subjects, bag attributes and at times the private key beside a certificate: the text is stored as
+    it stands, so nothing but the certificates is kept, and a key is refused.
+    """
+    entered = _pem(value, code="certificate.not_pem")
+    refuse_key(entered)
+    blocks = [each for each in _PEM.finditer(entered) if each["label"] in _CERTIFICATE_LABELS]
+    if not blocks:
+        raise FormError(code="certificate.not_pem")
+    for block in blocks:
+        _check_base64(block, code="certificate.not_pem")
+    pem = "".join(f"{block[0]}\n" for block in blocks)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except ssl.SSLError as exc:
@@ -166,10 +192,12 @@ def private_key(value: object) -> Secret:
     """Return a private key without a passphrase, as PEM text."""
     if isinstance(value, str) and "ENCRYPTED" in value:
         raise FormError(code="key.encrypted")
-    label, pem = _pem(value, code="key.not_pem")
-    if label not in _KEY_LABELS:
+    entered = _pem(value, code="key.not_pem")
+    block = _PEM.search(entered)
+    if block is None or block["label"] not in _KEY_LABELS:
         raise FormError(code="key.not_pem")
-    return Secret(pem)
+    _check_base64(block, code="key.not_pem")
+    return Secret(f"{entered}\n")
 
 
 def password(value: object) -> Secret:
@@ -178,6 +206,7 @@ def password(value: object) -> Secret:
         raise FormError(code="value.wrong_type")
     if not value:
         raise FormError(code="password.empty")
+    refuse_key(value)
     if len(value) > SECRET_MAX_CHARACTERS:
         raise FormError(code="value.too_long")
     if "\0" in value:
@@ -186,10 +215,14 @@ def password(value: object) -> Secret:
 
 
 def sealed(value: object) -> Sealed:
-    """Return the bytes of a sealed box; whether a key opens it is seen when it is opened."""
+    """Return the bytes of a sealed box, its base64 on one line or many; whether a key opens it is seen when it is opened."""
+    on_one_line = "".join(value.split()) if isinstance(value, str) else value
+    if isinstance(value, str):
+        refuse_key(value)
+    entered = text(on_one_line, max_characters=SEALED_MAX_CHARACTERS)
     try:
-        box = base64.b64decode(text(value, max_characters=SEALED_MAX_CHARACTERS), validate=True)
-    except (binascii.Error, ValueError) as exc:
+        box = base64.b64decode(entered, validate=True)
+    except ValueError as exc:  # binascii's own error, and what is no ASCII
         raise FormError(code="secret.not_sealed") from exc
     if len(box) < SEALED_MIN_BYTES:
         raise FormError(code="secret.not_sealed")

@@ -10,7 +10,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from worker.codec.fields import (
+    ANY_CASE,
     BLANK_IS_ABSENT,
+    BLANKS_ARE_ABSENT,
     AddressText,
     AttributeText,
     BindNameText,
@@ -354,6 +356,7 @@ class DirectoryForm(Form):
     ]
     security: Annotated[
         Security,
+        ANY_CASE,
         shown(
             "Encryption",
             "ldaps encrypts from the start and is right for most. starttls starts plain and then encrypts. "
@@ -467,6 +470,7 @@ class DirectoryForm(Form):
     search_bases: Annotated[
         tuple[DnText, ...],
         Field(max_length=LIST_MAX_COUNT),
+        BLANKS_ARE_ABSENT,
         shown(
             "Where to search",
             "The parts of the directory to read. Left out, the server is asked where its entries begin.",
@@ -678,7 +682,9 @@ def _is_left_out(field: str, value: object) -> bool:
 def _schemes(raw: Mapping[str, object]) -> Iterator[FieldError]:
     """Find servers written ldaps:// where another encryption is chosen: the password would go out readable."""
     servers = raw.get("servers")
-    is_encrypted_later = raw.get("security") in (Security.STARTTLS, Security.NONE)
+    security = raw.get("security")
+    written = security.strip().lower() if isinstance(security, str) else security
+    is_encrypted_later = written in (Security.STARTTLS, Security.NONE)
     if not is_encrypted_later or not isinstance(servers, list):
         return
     for place, server in enumerate(servers[:SERVERS_MAX_COUNT]):

@@ -7,8 +7,9 @@ import re
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from worker.codec import checks
 from worker.codec.fields import Form, Id
 from worker.codec.mistakes import mistake
 from worker.domain.commands import FieldError
@@ -27,6 +28,12 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
+
+def _no_key(value: str) -> str:
+    checks.refuse_key(value)
+    return value
+
+
 _Attribute = Annotated[
     str,
     Field(
@@ -35,6 +42,7 @@ _Attribute = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]+$",
         json_schema_extra={"x-enter": "Enter 1 to 256 printable characters."},
     ),
+    AfterValidator(_no_key),
 ]
 
 

@@ -87,6 +87,28 @@ def _blank_to_none(value: object) -> object:
 BLANK_IS_ABSENT = BeforeValidator(_blank_to_none)
 
 
+def _as_written(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+ANY_CASE = BeforeValidator(_as_written)
+"""Of a word out of a few: its case and the spaces around it say nothing."""
+
+
+def _without_blanks(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    filled = [
+        place for place, each in enumerate(value, start=1) if _blank_to_none(each) is not None
+    ]
+    # those before a filled line keep their place, by which a mistake is told
+    return tuple(value[: max(filled, default=0)])
+
+
+BLANKS_ARE_ABSENT = BeforeValidator(_without_blanks)
+"""Pages send the empty lines at the end of a list that nobody filled in."""
+
+
 def _json_text(maximum: int = checks.TEXT_MAX_CHARACTERS, **more: str | bool) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": maximum, **more})
 

@@ -45,6 +45,7 @@ MISTAKES: Mapping[str, str] = {
     "certificate.not_pem": "Enter the certificate as PEM text, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
     "key.not_pem": "Enter the private key as PEM text, from -----BEGIN PRIVATE KEY----- to its END line.",
     "key.encrypted": "Enter the private key without a passphrase; it is sealed before it is stored.",
+    "key.misplaced": "Enter a private key in the field client_key alone: only there it is sealed before it is stored. Take it out of this field.",
     "key.without_certificate": "Enter the client certificate that belongs to the key as well.",
     "password.empty": "Enter the password of the bind account; a sign-in with an empty password proves nothing.",
     "secret.two_ways": "Enter the secret either in clear or sealed, not both.",

@@ -49,7 +49,7 @@ def _text(schema: Mapping[str, object]) -> bytes:
 
 
 def _command(name: str) -> JsonSchema:
-    data = _opened(FORMS[name].model_json_schema(mode="validation"))
+    data = _forgiving(_opened(FORMS[name].model_json_schema(mode="validation")))
     for form in _forms_of_directories(name, data):
         form["x-groups"] = list(GROUPS)
         form["x-group-titles"] = {
@@ -116,6 +116,23 @@ def _opened(schema: JsonSchema) -> JsonSchema:
         for order, field in enumerate(model.get("properties", {}).values(), start=1):
             field["x-order"] = order
     return schema
+
+
+def _forgiving(schema: JsonSchema) -> JsonSchema:
+    """Let an empty text stand for a field left out wherever null may: so the codec reads it."""
+    for model in (schema, *schema.get("$defs", {}).values()):
+        for field in model.get("properties", {}).values():
+            ways = field.get("anyOf", [])
+            if {"type": "null"} in ways:
+                _let_empty(ways)
+    return schema
+
+
+def _let_empty(ways: list[JsonSchema]) -> None:
+    for way in ways:
+        # an empty password is a fault of its own, and an id has a pattern
+        if way.get("format") != "password" and "pattern" not in way and way.get("minLength") == 1:
+            del way["minLength"]
 
 
 def write(directory: Path) -> int:

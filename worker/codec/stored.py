@@ -5,6 +5,7 @@ releases can run at once.
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -36,6 +37,9 @@ from worker.domain.model import DirectoryId, DirectorySettings, Secret, Server
 from worker.domain.why import Why
 
 
+_KEY_IN_CLEAR = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
+"""The form refuses one wherever it does not belong; what got past it is still not stored."""
+
 _SETTINGS = TypeAdapter(DirectorySettings)
 _WHY = TypeAdapter(Why)
 _OBJECT: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
@@ -62,7 +66,10 @@ def encode_command(command: Command) -> bytes:
     form = command.form if isinstance(command, CheckDirectory) else command
     if isinstance(form, SaveDirectory | Form) and _holds_clear_secret(form):
         raise RequestFailure(code="settings.unsealed_secret")
-    return orjson.dumps(command, default=_plain)
+    stored = orjson.dumps(command, default=_plain)
+    if _KEY_IN_CLEAR.search(stored):
+        raise RequestFailure(code="settings.unsealed_secret")
+    return stored
 
 
 def decode_command(name: str, stored: bytes) -> Command:

@@ -3,6 +3,7 @@
 What was accepted here is what a plan can read and what addresses are compared with: the same functions decide.
 """
 
+import base64
 import re
 
 from worker.codec.checks import text
@@ -17,22 +18,43 @@ _BROKEN_LINE = re.compile(r"[ \t]*[\r\n\t]+[ \t]*")
 _AROUND_SEPARATOR = re.compile(r" *([\\@]) *")
 """No account's name begins or ends with a space, and no domain's."""
 _SHOWN_IN = re.compile(r'\A(?:dn:\s*)?("?)(?P<name>.*)\1\Z', re.DOTALL | re.IGNORECASE)
+_ENCODED = re.compile(r"\Adn::\s*(?P<octets>[A-Za-z0-9+/=\s]*)\Z", re.IGNORECASE)
+_SECOND_NAME = re.compile(
+    r"[^\s,+;\\][ \t]*[\r\n]\s*(?:dn::?|(?:[A-Za-z][A-Za-z0-9-]*|[0-9.]+)\s*=)", re.IGNORECASE
+)
+"""A line that begins with a part of its own, after one that does not end in the sign before a further part."""
+_ONE_NAME = "Enter each distinguished name by itself, not several in one field."
 _LOOKS_LIKE_DN = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9.]+)\s*=")
 
 
 def dn(value: object) -> str:
     """Return a distinguished name (RFC 4514); spaces and line breaks around its parts are forgiven."""
+    if isinstance(value, str) and _are_several(value.strip()):
+        raise FormError(code="dn.syntax", message=_ONE_NAME)
     name = text(_unwrapped(_on_one_line(value)))
     if message := dn_error(name):
         raise FormError(code="dn.syntax", message=message)
     return tidy_dn(name)
 
 
+def _are_several(value: str) -> bool:
+    return not _ENCODED.match(value) and _SECOND_NAME.search(value) is not None
+
+
 def _unwrapped(value: object) -> object:
-    """Take off what a name is shown in: quotation marks, and the ``dn:`` of LDIF (RFC 2849)."""
+    """Take off what a name is shown in: quotation marks, and the ``dn:`` or, before base64, ``dn::`` of LDIF (RFC 2849)."""
     if not isinstance(value, str):
         return value
+    if encoded := _ENCODED.match(value.strip()):
+        return _decoded("".join(encoded["octets"].split()))
     return _SHOWN_IN.sub(r"\g<name>", value.strip())
+
+
+def _decoded(octets: str) -> str:
+    try:
+        return base64.b64decode(octets, validate=True).decode()
+    except ValueError as exc:  # no base64, or no UTF-8 in it
+        raise FormError(code="dn.syntax") from exc
 
 
 def _on_one_line(value: object) -> object:

@@ -86,6 +86,9 @@ SUITES: tuple[tuple[str, ServerType], ...] = (
 )
 """Presets that live on OpenLDAP and show by the schema, and what server that makes it when one alone shows."""
 
+LOADED_UNUSED = "openldap_local_recipient"
+"""Its class is in the misc.schema that OpenLDAP itself ships, so that it is there says nothing of who uses it."""
+
 _ON_OPENLDAP = frozenset({"openldap", "synology", *(name for name, _ in SUITES)})
 _MICROSOFT = frozenset({EXCHANGE, NO_EXCHANGE, "samba_ad"})
 _ON_389 = frozenset(
@@ -170,7 +173,12 @@ def _instead(chosen: Preset, detected: Detected) -> str:
     if not others:
         return "look at filter and attributes again."
     named = [f"{name} ({PRESETS[name].title})" for name in others]
-    return f"choose {', or if that finds nothing '.join(named)}."
+    beside = (
+        f"; test {named[1]} as well, and compare both by their number of addresses"
+        if named[1:]
+        else ""
+    )
+    return f"choose {named[0]}{beside}."
 
 
 def _exchange_misfit(chosen: Preset, detected: Detected) -> str | None:
@@ -251,8 +259,11 @@ def _types(server: ServerType, known: frozenset[str] | None) -> tuple[str, ...]:
         return ("freeipa", "389ds")
     if FITS[server] is not _ON_OPENLDAP and server is not ServerType.UNKNOWN:
         return (server.value,)
-    suites = tuple(name for name, _ in SUITES if _shows(name, known))
-    return (*suites, "openldap", *(("custom",) if server is ServerType.UNKNOWN else ()))
+    shown = [name for name, _ in SUITES if _shows(name, known)]
+    # what comes with every server says least: where it is loaded and not used, its type would lose people
+    suites = [name for name in shown if name != LOADED_UNUSED]
+    others = [name for name in shown if name == LOADED_UNUSED]
+    return (*suites, "openldap", *others, *(("custom",) if server is ServerType.UNKNOWN else ()))
 
 
 def _microsoft_types(server: ServerType, *, has_exchange: bool | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from worker.domain.failures import Unfinished
 from worker.domain.model import Kind
 from worker.domain.presets import IdForm, Marker, Preset, Syntax
 from worker.domain.reasons import Reason
-from worker.domain.syntax import dn_key
+from worker.domain.syntax import dn_key, normal_dn
 
 
 Attributes = Mapping[str, Sequence[bytes]]
@@ -65,6 +65,7 @@ class EntryReader:
         names = "|".join(preset.system_names) or "(?!)"  # which nothing matches
         self._is_system_dn = re.compile(rf"[^=]*=(?:{names})", re.IGNORECASE).match
         self._is_system_address = re.compile(names.encode("ascii")).match
+        self._unread = tuple(name for place in preset.unread if (name := normal_dn(place)))
 
     def shape(self, attributes: Attributes) -> Shape:
         """Return what to look at. Raises Unfinished if the server held back some of the entry's addresses."""
@@ -83,6 +84,17 @@ class EntryReader:
             if is_system_address(address):
                 return True
         return self._is_system_dn(dn) is not None
+
+    def is_unread(self, dn: str) -> bool:
+        """Whether an entry lies in a place that the preset takes nobody from."""
+        if not self._unread:
+            return False
+        name = normal_dn(dn) or ()
+        return any(
+            name[start : start + len(place)] == place
+            for place in self._unread
+            for start in range(1, len(name))
+        )
 
     def _learn(self, names: tuple[str, ...]) -> Shape:
         """Names ignore case and may carry options (RFC 4512 section 2.5)."""

@@ -44,7 +44,7 @@ from worker.domain.reasons import (
 
 Entries = Iterable[tuple[str, Attributes]]
 
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 """Moves with any change of presets or normalising: the same bytes may then mean other rows."""
 
 DIGEST_BYTES = 16
@@ -173,7 +173,7 @@ class Normaliser:
         """Say why this one entry is no recipient although others of its sort are."""
         if not nature.is_typed and self._reader.is_system(dn, found):
             return Reason.SYSTEM
-        if is_any_set(attributes, shape.bounces):
+        if self._reader.is_unread(dn) or is_any_set(attributes, shape.bounces):
             return Reason.NO_MAIL
         return None
 

@@ -40,7 +40,7 @@ class Reason(enum.StrEnum):
     KIND = "kind"
     """Of an entry of a kind that is not wanted."""
     NO_MAIL = "no_mail"
-    """Of an entry that its own mail server takes no mail for."""
+    """Of an entry that its own mail server takes no mail for, or that lies where those are kept who have left."""
     NO_ADDRESS = "no_address"
     """No value at all; the one reason that counts entries."""
 

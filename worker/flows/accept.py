@@ -1,12 +1,24 @@
 """One delivery to one durable intent, or parked with a reason. Touches no directory, acks nothing."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from worker.codec import checks
 from worker.codec.inbound import decode
-from worker.domain.commands import CheckDirectory, Form, Received, Refused, SaveDirectory, Sealed
+from worker.codec.mistakes import FormError, mistake
+from worker.domain.commands import (
+    CheckDirectory,
+    Command,
+    FieldError,
+    Form,
+    Received,
+    Refused,
+    SaveDirectory,
+    Sealed,
+)
+from worker.domain.failures import RequestFailure
 from worker.domain.model import Secret
 from worker.flows.bell import Bell
 from worker.ports.broker import Delivery
@@ -18,6 +30,8 @@ from worker.ports.vault import Vault
 LARGE_BYTES = 16 * 1024
 """A list of thousands of addresses takes long enough to check (0.03 to 0.3 ms each) that the loop must turn meanwhile."""
 
+
+OTHER_KEY = "Fetch the worker's public key again and seal with that: this was sealed for a key it does not have."
 
 Entered = TypeVar("Entered", SaveDirectory, Form)
 
@@ -56,7 +70,37 @@ class Accept:
             traceparent=delivery.traceparent,
             reply_prefixes=self.reply_prefixes,
         )
-        return self.sealed(read) if isinstance(read, Received) else read
+        if isinstance(read, Refused):
+            return read
+        wrong = tuple(self._wrongly_sealed(read.command))
+        return _refused(read, wrong, body=delivery.body) if wrong else self.sealed(read)
+
+    def _wrongly_sealed(self, command: Command) -> Iterator[FieldError]:
+        """Find what was sealed for another key, or is no better for being sealed; this worker's keys tell.
+
+        Each worker holds every key before anybody seals for it (the runbook's "Keys"), so that one that none of ours
+        opens would fail each run.
+        """
+        form = command.form if isinstance(command, CheckDirectory) else command
+        if not isinstance(form, SaveDirectory | Form):
+            return
+        inside = "form." if isinstance(command, CheckDirectory) else ""
+        for field, secret, check in (
+            ("password_sealed", form.password, checks.password),
+            ("client_key_sealed", form.client_key, checks.private_key),
+        ):
+            if secret is not None and not isinstance(secret, Secret):
+                yield from self._faults(f"{inside}{field}", secret, check)
+
+    def _faults(
+        self, field: str, secret: Sealed, check: Callable[[object], Secret]
+    ) -> Iterator[FieldError]:
+        try:
+            check(self.vault.unseal(secret).reveal())
+        except RequestFailure:
+            yield FieldError(field, "secret.other_key", OTHER_KEY)
+        except FormError as wrong:
+            yield mistake(field, wrong.code)
 
     def sealed(self, received: Received) -> Received:
         """Return the command as it may be stored: its secrets in sealed boxes."""
@@ -74,3 +118,18 @@ class Accept:
 
     def _seal(self, secret: Secret | Sealed | None) -> Sealed | None:
         return self.vault.seal(secret) if isinstance(secret, Secret) else secret
+
+
+def _refused(read: Received, errors: tuple[FieldError, ...], *, body: bytes) -> Refused:
+    told = read.envelope
+    return Refused(
+        errors=errors,
+        size=len(body),
+        body=body,
+        source=told.source,
+        id=told.id,
+        tenant=told.tenant,
+        name=told.name,
+        reply_to=told.reply_to,
+        correlation_id=told.correlation_id,
+    )

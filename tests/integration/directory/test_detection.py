@@ -236,8 +236,8 @@ async def test_openldap_chosen_for_active_directory_is_said_to_be_the_wrong_type
     assert found.finding.code == "read.nothing_found"
     assert found.finding.checks[0] == (
         "This server is Samba Active Directory, which the type openldap is not for; "
-        "choose active_directory (Active Directory with Exchange), or if that finds nothing samba_ad "
-        "(Samba Active Directory)."
+        "choose active_directory (Active Directory with Exchange); test samba_ad (Samba Active Directory) as well, "
+        "and compare both by their number of addresses."
     )
 
 

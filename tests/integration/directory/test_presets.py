@@ -128,6 +128,19 @@ async def test_freeipa(carrier: Slapd) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "base", ["dc=freeipa", "DC=FreeIPA", "cn=deleted users,cn=accounts,cn=provisioning,dc=freeipa"]
+)
+async def test_freeipa_s_deleted_people_are_none_whatever_the_base(
+    carrier: Slapd, base: str
+) -> None:
+    """An admin enters the suffix, and mail to those who left must not be taken again."""
+    found = await read(carrier, "freeipa", base)
+
+    assert not {"staged@freeipa.test", "deleted@freeipa.test"} & set(found.primary)
+    assert found.ignored["no_mail"] == (1 if base.startswith("cn=") else 2)
+
+
 @pytest.mark.parametrize("name", ["freeipa", "iredmail"])
 async def test_the_place_below_the_server_s_own_base_is_found_without_being_told(
     tmp_path: Path, carrier: Slapd, name: str

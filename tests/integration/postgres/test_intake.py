@@ -2,13 +2,25 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
+from tests.contract.examples import EXAMPLES
 from tests.integration.postgres.house import House, settings
 from worker.codec.inbound import decode
-from worker.domain.commands import FieldError, Refused, RequestSync, SaveDirectory, SaveTenant
+from worker.domain.commands import (
+    FieldError,
+    Received,
+    Refused,
+    RequestSync,
+    SaveDirectory,
+    SaveTenant,
+)
 from worker.domain.failures import RequestFailure
 from worker.domain.model import DirectoryId, Domain, Mode, Secret, TenantId, Tier, Trigger
+from worker.flows.accept import Accept
+from worker.flows.bell import Bell
+from worker.ports.telemetry import NoTelemetry
 
 
 def tenant(domain: str = "example.com") -> SaveTenant:
@@ -197,6 +209,66 @@ async def test_a_batch_with_a_secret_in_clear_is_not_stored_at_all(house: House)
         await house.store(house.received(tenant()), house.received(clear))
 
     assert await house.value("SELECT count(*) FROM rollcall.command") == 0
+
+
+CERTIFICATE = orjson.loads((EXAMPLES / "valid" / "directory.save-custom-own-ca.json").read_bytes())[
+    "data"
+]["trust"]["ca_pem"]
+KEY = "-----BEGIN PRIVATE KEY-----\nS29hbGFLb2FsYUtvYWxh\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("directory.save", {"client_certificate": f"Bag Attributes\n{KEY}{CERTIFICATE}"}),
+        ("directory.save", {"trust": {"ca_pem": f"{CERTIFICATE}{KEY}"}}),
+        ("directory.save", {"name": KEY.replace("\n", " ")}),
+        ("directory.test", {"client_certificate": f"{CERTIFICATE}{KEY}"}),
+    ],
+    ids=["key and certificate", "own ca", "name", "test"],
+)
+async def test_a_private_key_in_the_wrong_field_is_in_no_column(
+    house: House, name: str, change: dict[str, object]
+) -> None:
+    """The combined file that other programs want is pasted into the one field for certificates."""
+    await house.founded()
+    form = {
+        "type": "openldap",
+        "servers": ["ldap.example.com"],
+        "bind_name": "cn=reader",
+        "password": "hunter2",
+    } | change
+    data = {"form": form} if name == "directory.test" else form | {"directory": "hq"}
+    envelope = {"specversion": "1.0", "id": "k1", "source": "s", "subject": "acme"}
+    body = orjson.dumps(envelope | {"type": f"rollcall.{name}.v1", "data": data})
+
+    read = decode(body)
+    if isinstance(read, Received):
+        accept = Accept(house.intake, house.vault, NoTelemetry(), Bell(), ())
+        read = accept.sealed(read)
+    await house.store(read)
+    await house.carry()
+
+    kept = await everything_kept(house)
+    assert "key.misplaced" in kept
+    assert "S29hbGFLb2FsYUtvYWxh" not in kept
+    assert b"S29hbGFLb2FsYUtvYWxh".hex() not in kept
+
+
+async def everything_kept(house: House) -> str:
+    """Return every column of every row of ours, as text."""
+    tables = await house.fetch(
+        "SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = 'rollcall' AND table_type = 'BASE TABLE'"
+    )
+    rows = [
+        row
+        for (table,) in tables
+        for row in await house.fetch(f"SELECT * FROM rollcall.{table}")  # noqa: S608 - as the catalogue names it
+    ]
+    return "\n".join(
+        value.hex() if isinstance(value, bytes) else str(value) for row in rows for value in row
+    )
 
 
 NASTY = [

@@ -122,6 +122,40 @@ def test_a_traceback_is_written_without_the_password_of_an_address() -> None:
     assert "hunter2" not in str(line)
 
 
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nQUJDhunter2\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"read {KEY} there",
+        f"read {orjson.dumps(KEY).decode()} there",
+        f"read {KEY!r} there",
+        f"{KEY} and {KEY} there",
+    ],
+)
+def test_a_private_key_is_left_out_of_every_line(said: str) -> None:
+    """Pasted into the wrong field, it may come back in anybody's error, its line breaks written in any way."""
+    told, stream = telemetry()
+
+    told.event("refused", level="error", text=said, error=ValueError(said))
+
+    (line,) = lines(stream)
+    assert "hunter2" not in str(line)
+    assert str(line["text"]).endswith(("there", '" there', "' there"))
+    assert str(line["exception"]).endswith(("there", '" there', "' there"))
+
+
+def test_a_private_key_that_is_cut_short_is_left_out() -> None:
+    """Long values are cut before they are written, so its end may be missing."""
+    told, stream = telemetry()
+
+    told.event("refused", text=f"read {KEY.replace('hunter2', 'hunter2' * 500)}")
+
+    (line,) = lines(stream)
+    assert line["text"] == f"read {BLOT}"
+
+
 def test_endless_values_end() -> None:
     """One odd value must not fill a disk or a stack."""
     told, stream = telemetry()

@@ -46,6 +46,48 @@ def test_what_was_seen_is_said_once(
 
 
 @pytest.mark.parametrize(
+    ("server", "version", "bases", "said"),
+    [
+        (
+            "openldap",
+            "",
+            ["dc=corp,dc=example"],
+            (
+                "The server: OpenLDAP. To enter for it: type openldap, base dc=corp,dc=example, addresses in mail.\n"
+                "Test openldap_local_recipient as well, and compare by the number of addresses found.\n"
+            ),
+        ),
+        ("389ds", "389 Directory Server 2.3.1", [], "The server: 389 Directory Server 2.3.1. To"),
+        (
+            "active_directory",
+            "Windows Server 2025",
+            [""],
+            "The server: Active Directory Windows Server 2025. To enter for it: type openldap, addresses in",
+        ),
+    ],
+)
+def test_what_the_server_is_is_told_with_what_to_enter(
+    capsys: pytest.CaptureFixture[str], server: str, version: str, bases: list[str], said: str
+) -> None:
+    """An admin seldom knows the product, and sees no JSON."""
+    types = ["openldap", "openldap_local_recipient", "custom"]
+    told = finding_payload(finding("read.no_entries", seen="nothing"))
+    detected = {"server": server, "version": version, "types": types, "bases": bases}
+    finding_told = {**told, "detected": {**detected, "attributes": ["mail"]}}
+
+    show(finding_told)
+
+    assert said in capsys.readouterr().out
+
+
+def test_of_a_server_that_nobody_asked_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is not known leads to no server."""
+    show(finding_payload(finding("name.not_found", seen="nothing")))
+
+    assert "The server:" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         (

@@ -1,3 +1,4 @@
+import base64
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from worker.domain.commands import (
     RequestSync,
     SaveDirectory,
     SaveTenant,
+    Sealed,
 )
-from worker.domain.model import DirectoryId, Kind, Mode, Secret, Server, Trigger
+from worker.domain.model import DirectoryId, Kind, Mode, Secret, Security, Server, Trigger
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -94,6 +96,10 @@ def test_a_request_needs_only_its_directory() -> None:
         ("bücher.example", Server("xn--bcher-kva.example")),
         ("\ufeffdc1.exam\u200bple.com:636\u00a0", Server("dc1.example.com", 636)),
         ("ldaps://[2001:db8::1]", Server("2001:db8::1")),
+        ("[127.0.0.1]", Server("127.0.0.1")),
+        ("ldap://[192.0.2.7]:389", Server("192.0.2.7", 389)),
+        ('"dc1.example.com"', Server("dc1.example.com")),
+        ("'ldaps://dc1.example.com:636'", Server("dc1.example.com", 636)),
     ],
 )
 def test_a_server_is_understood_however_it_is_written(entered: str, meant: Server) -> None:
@@ -116,6 +122,8 @@ def test_a_server_is_understood_however_it_is_written(entered: str, meant: Serve
         "0x7f000001",
         "[fe80::1%eth0]",
         "[dc1.example.com]",
+        "[1.2.3]",
+        '"dc1.example.com',
         "1:2:3",
         "user@dc1.example.com",
         "xn--\u00fc.example",
@@ -189,7 +197,7 @@ def test_kinds_that_are_none_are_told_once(kinds: object) -> None:
     assert "kinds.none_of_type" not in {code for _, code in codes(taken)}
 
 
-@pytest.mark.parametrize("security", ["starttls", "none"])
+@pytest.mark.parametrize("security", ["starttls", "none", " NONE "])
 def test_a_server_written_ldaps_contradicts_another_encryption(security: str) -> None:
     """Passed over, it would send readable what the admin believes encrypted."""
     form = FORM | {"servers": ["dc2", " LDAPS://dc1.example.com"], "security": security}
@@ -250,6 +258,52 @@ def test_a_name_is_kept_without_the_spaces_around_its_parts(entered: str, kept: 
 
     assert settings.bind_name == kept
     assert settings.search_bases == (kept,)
+
+
+@pytest.mark.parametrize(
+    "entered", ["dn:: T1U9QsO8cm8sREM9ZXhhbXBsZQ==", "DN::T1U9QsO8cm8s\n REM9ZXhhbXBsZQ=="]
+)
+def test_a_name_of_ldif_may_be_encoded(entered: str) -> None:
+    """Tools write a name so as soon as it has an umlaut (RFC 2849)."""
+    settings = saved(bind_name=entered, search_bases=[entered]).settings
+
+    assert settings.bind_name == "OU=B\u00fcro,DC=example"
+    assert settings.search_bases == ("OU=B\u00fcro,DC=example",)
+
+
+@pytest.mark.parametrize("entered", ["dn:: QUJ", "dn:: /w==", "dn:: QUJD"])
+def test_what_is_no_encoded_name_is_refused(entered: str) -> None:
+    """It was stored as a name that begins with a colon."""
+    taken = refused(message("directory.save", FORM | {"search_bases": [entered]}))
+
+    assert codes(taken) == [("search_bases.0", "dn.syntax")]
+
+
+@pytest.mark.parametrize(
+    "entered", ["dc=a\ndc=b", "dc=a,dc=b\r\n  OU=c , dc=b", "dn: dc=a\n\ndn: dc=b"]
+)
+def test_several_names_in_one_field_are_refused(entered: str) -> None:
+    """They became one name that no server has."""
+    taken = refused(message("directory.save", FORM | {"search_bases": [entered]}))
+
+    assert codes(taken) == [("search_bases.0", "dn.syntax")]
+    assert "by itself" in taken.errors[0].message
+
+
+@pytest.mark.parametrize("blank", [[""], ["  ", ""], [None]])
+def test_an_empty_line_among_bases_is_none(blank: list[str | None]) -> None:
+    """A page sends the line that nobody filled in."""
+    assert saved(search_bases=blank).settings.search_bases == ()
+    assert saved(search_bases=["dc=a", *blank]).settings.search_bases == ("dc=a",)
+
+
+@pytest.mark.parametrize(
+    ("entered", "meant"),
+    [("LDAPS", Security.LDAPS), (" StartTLS ", Security.STARTTLS), ("none", Security.NONE)],
+)
+def test_an_encryption_is_understood_in_any_case(entered: str, meant: Security) -> None:
+    """People write it as they have read it."""
+    assert saved(security=entered).settings.security is meant
 
 
 @pytest.mark.parametrize(
@@ -404,6 +458,119 @@ def test_a_certificate_and_its_key_are_taken_together() -> None:
         "client_key": key.replace("PRIVATE", "PUBLIC"),
     }
     assert codes(refused(message("directory.save", wrong))) == [("client_key", "key.not_pem")]
+
+
+EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples" / "valid"
+CERTIFICATE = str(
+    orjson.loads((EXAMPLES / "directory.save-custom-own-ca.json").read_bytes())["data"]["trust"][
+        "ca_pem"
+    ]
+)
+KEY = "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        KEY,
+        KEY.replace("PRIVATE", "RSA PRIVATE"),
+        KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+        KEY.replace("PRIVATE", "OPENSSH PRIVATE"),
+        KEY.replace("\n", "\r\n"),
+        KEY.replace("\n", " ").strip(),
+        KEY.replace("PRIVATE", "PRI\u200bVATE").replace("\n", " "),
+        KEY.replace("\n", "\\n"),
+        KEY.partition("-----END")[0],
+    ],
+    ids=range(9),
+)
+@pytest.mark.parametrize(
+    "field",
+    [
+        "client_certificate",
+        "trust.ca_pem",
+        "name",
+        "bind_name",
+        "password",
+        "filter",
+        "servers.0",
+        "certificate_name",
+        "search_bases.0",
+        "leave_out.0",
+        "password_sealed",
+    ],
+)
+@pytest.mark.parametrize("place", ["before", "after", "alone"])
+def test_a_private_key_is_refused_where_it_would_be_stored_in_clear(
+    key: str, field: str, place: str
+) -> None:
+    """The usual combined file holds key and certificate; only client_key is sealed."""
+    beside = CERTIFICATE if field in {"client_certificate", "trust.ca_pem"} else ""
+    text = {"before": key + beside, "after": beside + key, "alone": key}[place]
+    outer, _, inner = field.partition(".")
+    value = {"": text, "0": [text], "ca_pem": {"ca_pem": text}}[inner]
+    form = {key: each for key, each in FORM.items() if key != "password"} | {outer: value}
+
+    taken = refused(message("directory.save", form))
+
+    assert [error.field for error in taken.errors] == [field]
+    assert taken.errors[0].code == "key.misplaced"
+    assert "client_key" in taken.errors[0].message
+
+
+def test_a_sealed_box_may_be_wrapped() -> None:
+    """Plain base64 breaks its lines at 76 columns."""
+    form = {key: each for key, each in FORM.items() if key != "password"}
+    box = bytes(range(256))
+
+    taken = received(
+        message("directory.save", form | {"password_sealed": base64.encodebytes(box).decode()})
+    )
+
+    assert isinstance(taken.command, SaveDirectory)
+    assert taken.command.password == Sealed(box)
+
+
+@pytest.mark.parametrize(
+    ("entered", "code"),
+    [
+        (7, "value.wrong_type"),
+        ("A" * (128 * 1024 + 1), "value.too_long"),
+        ("QUJD\0", "value.control_character"),
+        ("QUJD", "secret.not_sealed"),
+        ("é" * 80, "secret.not_sealed"),
+    ],
+)
+def test_of_a_sealed_box_is_said_what_is_wrong_with_it(entered: object, code: str) -> None:
+    """One sentence for every fault sends people the wrong way."""
+    form = {key: each for key, each in FORM.items() if key != "password"}
+
+    taken = refused(message("directory.save", form | {"password_sealed": entered}))
+
+    assert codes(taken) == [("password_sealed", code)]
+
+
+@pytest.mark.parametrize("attribute", ["id", "source", "type"])
+def test_a_private_key_is_not_kept_of_the_envelope(attribute: str) -> None:
+    """What could be read of it is kept beside a refusal."""
+    taken = refused(message("tenant.delete", {}, **{attribute: KEY.replace("\n", " ")}))
+
+    assert (attribute, "key.misplaced") in codes(taken)
+    assert "PRIVATE" not in repr(replace(taken, body=b""))
+
+
+def test_of_a_certificate_nothing_but_the_certificate_is_kept() -> None:
+    """OpenSSL writes bag attributes and subjects around it, and people comments."""
+    around = "Bag Attributes\n    friendlyName: koala\nsubject=CN = client\n\n"
+
+    both = saved(
+        client_certificate=f"{around}{CERTIFICATE}", trust={"ca_pem": CERTIFICATE + around * 2}
+    )
+    chain = saved(client_certificate=f"{CERTIFICATE}{around}{CERTIFICATE}# end")
+
+    assert both.settings.client_certificate == CERTIFICATE
+    assert both.settings.trust.ca_pem == CERTIFICATE
+    assert chain.settings.client_certificate == CERTIFICATE * 2
 
 
 @pytest.mark.parametrize("data", [[], "text", 7])

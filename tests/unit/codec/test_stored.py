@@ -107,3 +107,13 @@ def test_damaged_settings_are_a_named_failure() -> None:
         load_settings(b'{"name": 1}')
 
     assert refused.value.code == "settings.unreadable"
+
+
+def test_a_private_key_in_settings_is_never_stored() -> None:
+    """The form refuses it already; should it ever not, nothing is stored."""
+    key = "-----BEGIN EC PRIVATE KEY-----\nQUJD\n-----END EC PRIVATE KEY-----\n"
+
+    with pytest.raises(RequestFailure) as refused:
+        encode_command(replace(SAVE, settings=replace(SAVE.settings, client_certificate=key)))
+
+    assert refused.value.code == "settings.unsealed_secret"

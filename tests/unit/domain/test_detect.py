@@ -100,7 +100,6 @@ def test_servers_are_told_apart_by_what_they_say(root: RootDse, server: ServerTy
         (("mailUser", "enabledService"), ServerType.IREDMAIL, "iredmail"),
         (("kopano-user",), ServerType.OPENLDAP, "kopano"),
         (("zarafa-user",), ServerType.OPENLDAP, "zarafa"),
-        (("inetLocalMailRecipient",), ServerType.OPENLDAP, "openldap_local_recipient"),
         ((), ServerType.OPENLDAP, "openldap"),
     ],
 )
@@ -112,6 +111,22 @@ def test_what_is_built_on_openldap_shows_by_its_schema(
 
     assert (found.server, found.types[0]) == (server, best)
     assert found.types[-1] == "openldap"
+
+
+@pytest.mark.parametrize(
+    ("names", "types"),
+    [
+        ((), ("openldap", "openldap_local_recipient")),
+        (("kopano-user",), ("kopano", "openldap", "openldap_local_recipient")),
+    ],
+)
+def test_a_class_that_every_openldap_may_have_comes_after_mail(
+    names: tuple[str, ...], types: tuple[str, ...]
+) -> None:
+    """Where it is loaded and hardly used, the first type proposed would lose recipients."""
+    found = detect(OPENLDAP, known("inetLocalMailRecipient", "mailLocalAddress", *names))
+
+    assert found.types == types
 
 
 def test_a_suite_that_also_loads_the_usual_schemas_is_still_that_suite() -> None:
@@ -247,7 +262,10 @@ def test_a_server_without_the_attribute_is_said_to_have_none() -> None:
             OPENLDAP,
             known("mailLocalAddress", "inetLocalMailRecipient"),
             "zimbra",
-            ", or if that finds nothing openldap (OpenLDAP).",
+            (
+                "choose openldap (OpenLDAP); test openldap_local_recipient (OpenLDAP with mailLocalAddress) as well, "
+                "and compare both by their number of addresses."
+            ),
         ),
         (AD, AD_CORE, "active_directory", "never extended for Exchange"),
         (AD, AD_CORE, "active_directory", "choose active_directory_no_exchange."),

@@ -29,6 +29,12 @@ def test_a_preset_says_in_a_few_plain_words_when_to_choose_it(preset: Preset) ->
     assert 1 <= len(sentences) <= 5
 
 
+@pytest.mark.parametrize("name", ["zimbra", "iredmail"])
+def test_who_has_alias_domains_of_its_own_is_told_to_enter_them(name: str) -> None:
+    """Nobody's entry names the addresses in them, and mail to them would be refused."""
+    assert "enter them as alias domains" in PRESETS[name].tip
+
+
 def test_titles_are_told_apart() -> None:
     """Two choices that read alike are one too many."""
     assert len({preset.title for preset in PRESETS.values()}) == len(PRESETS)
@@ -88,6 +94,32 @@ def test_a_base_that_is_not_clear_is_asked_for_whatever_the_preset() -> None:
 def test_a_base_of_the_settings_stands_as_it_is() -> None:
     """An admin who names one means it."""
     assert plan_of("freeipa", search_bases=("dc=corp",)).bases == ("dc=corp",)
+
+
+@pytest.mark.parametrize("name", ["freeipa", "389ds"])
+@pytest.mark.parametrize(
+    ("dn", "is_taken"),
+    [
+        ("uid=ada,cn=users,cn=accounts,dc=corp", True),
+        ("uid=ada,cn=deleted users,cn=accounts,cn=provisioning,dc=corp", False),
+        ("uid=ada, CN=Staged  Users, cn=accounts, CN=Provisioning, dc=corp", False),
+        ("uid=ada,ou=more,cn=staged users,cn=accounts,cn=provisioning,dc=corp", False),
+        ("uid=ada,cn=deleted users,ou=crew,dc=corp", True),
+        ("not a name", True),
+    ],
+)
+def test_nobody_is_taken_from_where_freeipa_keeps_those_who_left(
+    name: str,
+    dn: str,
+    is_taken: bool,  # noqa: FBT001 -- a column of the table
+) -> None:
+    """They keep their addresses; with the suffix as base they are read."""
+    normaliser = normaliser_of(name)
+    entry = values_of(mail="ada@example.org", objectClass="inetOrgPerson")
+
+    normaliser.page([(dn, entry)])
+
+    assert (normaliser.rows, normaliser.ignored) == ((1, {}) if is_taken else (0, {"no_mail": 1}))
 
 
 # --- the words ----------------------------------------------------------------

@@ -8,7 +8,11 @@ from worker.domain.plan import make_plan
 from worker.domain.presets import PRESETS
 
 
-KNOWN = {"1": "0f2ae6900a6925941cbf5aa4e9bb32ff", "2": "9b765b10b13c15ff5db3223664f57015"}
+KNOWN = {
+    "1": "0f2ae6900a6925941cbf5aa4e9bb32ff",
+    "2": "9b765b10b13c15ff5db3223664f57015",
+    "3": "8d50a145b937da3accebb5eec823c162",
+}
 """What each version made of the sample. A new line for a new version; never another value for an old one."""
 
 SAMPLE = [
@@ -31,6 +35,11 @@ SAMPLE = [
             ("far", b"far@elsewhere.example", b"user"),
             ("not", b"not an address", b"user"),
             ("HealthMailbox7f3a1b2", b"healthmailbox7f3a1b2@example.com", b"user"),
+            (
+                "old,cn=deleted users,cn=accounts,cn=provisioning",
+                b"old@example.com",
+                b"user",
+            ),
         ]
     )
 ]

@@ -1,11 +1,15 @@
 """Deliveries to durable intents: whole batches, secrets sealed, and the loop never stands still over a long list."""
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
+import pytest
 
+from tests.contract.examples import EXAMPLES
+from worker.adapters.secrets import SealedVault, generate_key, public_key, seal_for
 from worker.domain.commands import (
     AddRecipients,
     CheckDirectory,
@@ -19,6 +23,11 @@ from worker.flows.accept import LARGE_BYTES, Accept
 from worker.flows.bell import Bell
 from worker.ports.broker import Delivery
 from worker.ports.telemetry import NoTelemetry
+
+
+CERTIFICATE = orjson.loads((EXAMPLES / "valid" / "directory.save-custom-own-ca.json").read_bytes())[
+    "data"
+]["trust"]["ca_pem"]
 
 
 @dataclass(slots=True)
@@ -108,6 +117,63 @@ async def test_the_secrets_of_a_form_to_be_tested_are_sealed_too() -> None:
     assert stored.command.form is not None
     assert stored.command.form.password == Sealed(b"esroh tcerroc")
     assert "correct horse" not in repr(stored.command)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "sealed_for", "code"),
+    [
+        ("password_sealed", "correct horse", "another", "secret.other_key"),
+        ("client_key_sealed", "correct horse", "another", "secret.other_key"),
+        ("password_sealed", "a" * 1_025, "ours", "value.too_long"),
+        ("password_sealed", "a\0b", "ours", "value.control_character"),
+        ("client_key_sealed", "correct horse", "ours", "key.not_pem"),
+    ],
+)
+@pytest.mark.parametrize("name", ["directory.save", "directory.test"])
+async def test_a_sealed_secret_is_held_to_what_one_in_clear_is(
+    name: str, field: str, text: str, sealed_for: str, code: str
+) -> None:
+    """What no key of ours opens would be taken, and each sync fail."""
+    keys = {each: Secret(generate_key()) for each in ("ours", "another")}
+    memory = Memory()
+    box = seal_for(public_key(keys[sealed_for]), Secret(text))
+    form = {
+        "type": "openldap",
+        "servers": ["ldap.example.com"],
+        "bind_name": "cn=reader",
+        "client_certificate": CERTIFICATE,
+        field: base64.b64encode(box).decode(),
+    }
+    data = {"form": form} if name == "directory.test" else {**form, "directory": "hq"}
+    door = Accept(memory, SealedVault([keys["ours"]]), NoTelemetry(), Bell(), ())
+
+    await door([message(name, data)])
+
+    (stored,) = memory.stored
+    assert isinstance(stored, Refused)
+    at = f"form.{field}" if name == "directory.test" else field
+    assert [(each.field, each.code) for each in stored.errors] == [(at, code)]
+    assert (stored.id, stored.tenant, stored.name) == ("c-1", "acme", name)
+
+
+async def test_what_any_key_of_ours_opens_is_taken() -> None:
+    """While keys are changed, some platforms seal for the one and some for the other."""
+    old, new = Secret(generate_key()), Secret(generate_key())
+    memory = Memory()
+    boxes = [seal_for(public_key(key), Secret("correct horse")) for key in (old, new)]
+    form = {
+        "directory": "hq",
+        "type": "openldap",
+        "servers": ["ldap.example.com"],
+        "bind_name": "cn=reader",
+    }
+    sealed = [form | {"password_sealed": base64.b64encode(box).decode()} for box in boxes]
+
+    await Accept(memory, SealedVault([new, old]), NoTelemetry(), Bell(), ())(
+        [message("directory.save", each) for each in sealed]
+    )
+
+    assert [type(each) for each in memory.stored] == [Received, Received]
 
 
 async def test_a_stored_directory_is_tested_as_it_is_asked() -> None:

@@ -64,6 +64,12 @@ OPENLDAP_LOCAL_RECIPIENT = Preset(
     disabled=OPENLDAP_DISABLED,
 )
 
+IPA_LIFE_CYCLE = (
+    "cn=deleted users,cn=accounts,cn=provisioning",
+    "cn=staged users,cn=accounts,cn=provisioning",
+)
+"""Where FreeIPA keeps preserved people and those yet to come, with their mail (Red Hat IdM, "user life cycle")."""
+
 DS389 = Preset(
     name="389ds",
     title="389 Directory Server",
@@ -71,6 +77,8 @@ DS389 = Preset(
     tip="For 389 Directory Server and Red Hat Directory Server. With more than some thousand entries the account needs a limit "
     "lifted (nsLookThroughLimit -1), else the server stops at 5,000 and nothing can be synced.",
     tested_on="389 Directory Server 2.3",
+    # FreeIPA can be read by this type too
+    unread=IPA_LIFE_CYCLE,
     needs=("mailRecipient",),
     filters=(
         (Kind.MAILBOX, "(&(|(objectClass=inetOrgPerson)(objectClass=mailRecipient))(mail=*))"),
@@ -90,12 +98,12 @@ DS389 = Preset(
 FREEIPA = Preset(
     name="freeipa",
     title="FreeIPA, Red Hat Identity Management",
-    tip="For FreeIPA and Red Hat IdM: people under cn=users,cn=accounts, so that staged and deleted ones stay out. "
-    "Groups carry no address there.",
+    tip="For FreeIPA and Red Hat IdM: people under cn=users,cn=accounts. Staged and deleted ones stay out, also when the "
+    "whole suffix is searched. Groups carry no address there.",
     # the server itself could not be tried: the tree is its own, the server OpenLDAP
     tested_on="OpenLDAP 2.5 with its attributes",
-    # beside it lie cn=staged users and cn=deleted users, whose entries keep their mail
     below="cn=users,cn=accounts",
+    unread=IPA_LIFE_CYCLE,
     needs=("ipaUniqueID",),
     filters=((Kind.MAILBOX, _PEOPLE),),
     addresses=(MAIL,),

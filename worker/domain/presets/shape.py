@@ -94,6 +94,8 @@ class Preset:
     """Where under the server's own base to search, as the beginning of a DN, when the settings name no base."""
     is_whole_tree: bool = False
     """The empty base, from which all is found, when the settings name no base."""
+    unread: tuple[str, ...] = ()
+    """Places, as parts of a DN, whose entries are never recipients, whatever base the settings name."""
     needs: tuple[str, ...] = ()
     """Attributes and classes without which a server cannot be of this flavour."""
     filters: tuple[tuple[Kind, str], ...] = ()

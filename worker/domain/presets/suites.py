@@ -14,8 +14,9 @@ from worker.domain.presets.shape import AddressAttribute, IdAttribute, Marker, P
 ZIMBRA = Preset(
     name="zimbra",
     title="Zimbra, Carbonio",
-    tip="For the LDAP server of Zimbra or Carbonio: accounts, resources and distribution lists of all its domains. Locked "
-    "accounts and those under maintenance still count; pending and closed ones bounce, and do not.",
+    tip="For the LDAP server of Zimbra or Carbonio: accounts, resources and lists of all domains. Locked accounts and those "
+    "under maintenance count, pending and closed ones do not. Alias domains are not in each account: enter them as alias "
+    "domains with this service.",
     tested_on="OpenLDAP 2.5 with its attributes",
     # its domains are trees of their own (dc=…), which its own mail server searches from the empty base
     is_whole_tree=True,
