@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 import asyncpg
+import hypothesis
 import pytest
 
 from tests.servers.certs import Authority
@@ -20,6 +21,12 @@ from tests.stack.plan import HOME
 from tests.stack.stack import Stack
 from worker.adapters.rabbitmq.topology import Topology
 
+
+# how fast a busy machine makes up an example, or plays it, says nothing about the code
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 pytest_plugins = ["tests.proofs.plugin"]
 
