@@ -80,7 +80,7 @@ class PostgresHolds:
         decision = self.hand.decision(hold.directory)
         await tell_changes(decision, directory_id)
         logins = await let_go(decision, hold_id=hold.hold, directory_id=directory_id)
-        return ApprovalFacts(_ref(hold), approved + logins, counted["grace"])
+        return ApprovalFacts(_ref(hold), approved + logins, counted["grace"], logins)
 
     async def discard(self, hold: HoldRecord) -> Event:
         """Keep everyone; the hold stands, and is told again when its set changes."""
