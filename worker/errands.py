@@ -267,13 +267,21 @@ async def status(
         )
 
 
-async def why(settings: Settings, asked: str, tenant: TenantId | None) -> Why:
-    """Return all that is known of one address. Raises StoreFailure, UnknownTenantError."""
+async def why(
+    settings: Settings, asked: str, tenant: TenantId | None
+) -> tuple[Why, list[LoginLine]]:
+    """Return all that is known of one address, and the quarantine logins of it.
+
+    Raises StoreFailure, UnknownTenantError.
+    """
     async with _store(settings) as pool:
         reports = PostgresReports(pool)
         if tenant is not None:
             await _know(reports, tenant)
-        return await reports.why(asked, tenant)
+        told = await reports.why(asked, tenant)
+        if told.tenant is None:
+            return told, []
+        return told, await reports.logins_of(told.tenant, told.address)
 
 
 async def _know(

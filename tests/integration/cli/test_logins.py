@@ -100,6 +100,7 @@ def test_what_a_run_did_to_logins_is_told_and_undone(
     shown = program("history", staff, "--run", run)
     told = program("history", staff, "--run", run, "--json").json["logins"]
     of_ada = program("history", staff, "--address", branch.address("ada"), "--json").json["logins"]
+    why = program("why", branch.address("ada.byron"))
     undone = program("undo", staff, run)
 
     assert "quarantine logins" in shown.out
@@ -108,6 +109,7 @@ def test_what_a_run_did_to_logins_is_told_and_undone(
         ("renamed", branch.address("ada.byron"), branch.address("ada")),
     }
     assert [each["change"] for each in of_ada] == ["renamed", "created"]
+    assert f"Its quarantine login {branch.address('ada.byron')} is active since" in why.out
     assert undone.code == Exit.OK, undone.err
     assert "Quarantine logins: 1 deactivated, 1 renamed." in undone.out
 

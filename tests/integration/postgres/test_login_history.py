@@ -119,6 +119,8 @@ async def test_an_address_of_nobody_s_name_leads_to_the_login_it_belongs_to(hous
     found = await PostgresReports(house.pool).login_changes(Look(ACME, address=second))
 
     assert [(each.change, each.username) for each in found] == [("created", ADA)]
+    logins = await PostgresReports(house.pool).logins_of(ACME, second)
+    assert [(each.username, each.state) for each in logins] == [(ADA, "active")]
 
 
 async def test_a_hold_tells_of_how_many_only_the_login_would_end(house: House) -> None:

@@ -2514,6 +2514,13 @@ SELECT l.login, l.directory, l.username, l.addresses, l.role, l.state, l.reason,
 WHERE l.tenant = :tenant AND (:directory::text IS NULL OR l.directory = :directory)
 ORDER BY l.username, l.since DESC, l.login LIMIT :most
 
+-- name: report_logins_of_address
+-- The logins that an address leads to, or that have its name.
+SELECT l.login, l.directory, l.username, l.addresses, l.role, l.state, l.reason, l.since FROM api.login l
+WHERE l.tenant = :tenant AND (l.username = :address OR l.login IN (
+    SELECT a.login FROM api.login_address a WHERE a.tenant = :tenant AND a.address = :address))
+ORDER BY l.username, l.since DESC, l.login
+
 -- name: report_claims
 -- What a tenant's entries claim for their logins and do not get.
 SELECT c.directory, c.entry, c.address, c.code FROM api.login_conflict c

@@ -147,6 +147,14 @@ class PostgresReports:
             )
         return [LoginLine(**dict(each)) for each in found]
 
+    async def logins_of(self, tenant: TenantId, address: str) -> list[LoginLine]:
+        """Return the quarantine logins that an address leads to, or that have its name. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(
+                connection, "report_logins_of_address", tenant=tenant, address=address
+            )
+        return [LoginLine(**dict(each)) for each in found]
+
     async def claims(
         self, tenant: TenantId, directory: DirectoryId | None, *, most: int
     ) -> list[ClaimLine]:
