@@ -41,6 +41,7 @@ from worker.ports.reports import (
     ClaimLine,
     DirectoryLine,
     HoldLine,
+    LoginChangeLine,
     LoginLine,
     Look,
     ReadinessLine,
@@ -74,6 +75,10 @@ class History:
 
     runs: tuple[RunLine, ...]
     changes: tuple[ChangeLine, ...]
+    logins: tuple[LoginChangeLine, ...] = ()
+    """What became of quarantine logins."""
+    held: tuple[SetLine, ...] = ()
+    """What waits in the hold of the run asked for, as long as the hold stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,10 @@ class Logins:
 
 class UnknownTenantError(LookupError):
     """There is no such tenant."""
+
+
+class UnknownDirectoryError(LookupError):
+    """The tenant has no such directory, and never had."""
 
 
 async def look_at(settings: Settings, asked: Asked, *, tell: Callable[[int], None]) -> Diagnosis:
@@ -162,10 +171,13 @@ async def waiting(
 async def logins(
     settings: Settings, tenant: TenantId, directory: DirectoryId | None, *, most: int
 ) -> Logins:
-    """Return the logins of a tenant, or of one of its directories. Raises StoreFailure, UnknownTenantError."""
+    """Return the logins of a tenant, or of one of its directories.
+
+    Raises StoreFailure, UnknownTenantError, UnknownDirectoryError.
+    """
     async with _store(settings) as pool:
         reports = PostgresReports(pool)
-        await _know(reports, tenant)
+        await _know(reports, tenant, directory)
         made = await reports.logins(tenant, directory, most=most)
         return Logins(tuple(made), tuple(await reports.claims(tenant, directory, most=most)))
 
@@ -183,17 +195,22 @@ async def release_fleet(settings: Settings) -> bool:
 
 
 async def history(settings: Settings, look: Look, *, with_changes: bool) -> History:
-    """Return runs, or with changes what became of addresses. Raises StoreFailure, UnknownTenantError."""
+    """Return runs, or with changes what became of addresses and logins.
+
+    Raises StoreFailure, UnknownTenantError, UnknownDirectoryError.
+    """
     async with _store(settings) as pool:
         reports = PostgresReports(pool)
-        await _know(reports, look.tenant)
-        if with_changes and look.run is None:
-            return History((), tuple(await reports.changes(look)))
-        runs = await reports.runs(look)
+        await _know(reports, look.tenant, look.directory)
         changes = await reports.changes(look) if with_changes else []
+        logins = await reports.login_changes(look) if with_changes else []
+        if with_changes and look.run is None:
+            return History((), tuple(changes), tuple(logins))
+        runs = await reports.runs(look)
         if look.run is not None and runs and runs[0].state is RunState.PREVIEWED:
             changes = await _previewed(reports, runs[0], look)
-        return History(tuple(runs), tuple(changes))
+        held = await _held(reports, runs[0], look) if look.run is not None and runs else []
+        return History(tuple(runs), tuple(changes), tuple(logins), tuple(held))
 
 
 async def export(
@@ -205,11 +222,11 @@ async def export(
 ) -> None:
     """Tell all runs or changes page by page, the first empty, in bounded memory.
 
-    Raises StoreFailure, UnknownTenantError, before anything is told.
+    Raises StoreFailure, UnknownTenantError, UnknownDirectoryError, before anything is told.
     """
     async with _store(settings) as pool:
         reports = PostgresReports(pool)
-        await _know(reports, look.tenant)
+        await _know(reports, look.tenant, look.directory)
         if runs is not None:
             runs(())
             await reports.every_run(look, runs)
@@ -225,6 +242,13 @@ async def _previewed(reports: PostgresReports, run: RunLine, look: Look) -> list
     return [
         ChangeLine(at, run.directory, run.run, each.address, Change(each.change)) for each in found
     ]
+
+
+async def _held(reports: PostgresReports, run: RunLine, look: Look) -> list[SetLine]:
+    """What waits in the hold of a held run; nothing once the hold has ended."""
+    if run.state is not RunState.HELD or run.hold is None:
+        return []
+    return await reports.waiting(look.tenant, run.hold, most=look.most)
 
 
 async def status(
@@ -243,18 +267,30 @@ async def status(
         )
 
 
-async def why(settings: Settings, asked: str, tenant: TenantId | None) -> Why:
-    """Return all that is known of one address. Raises StoreFailure, UnknownTenantError."""
+async def why(
+    settings: Settings, asked: str, tenant: TenantId | None
+) -> tuple[Why, list[LoginLine]]:
+    """Return all that is known of one address, and the quarantine logins of it.
+
+    Raises StoreFailure, UnknownTenantError.
+    """
     async with _store(settings) as pool:
         reports = PostgresReports(pool)
         if tenant is not None:
             await _know(reports, tenant)
-        return await reports.why(asked, tenant)
+        told = await reports.why(asked, tenant)
+        if told.tenant is None:
+            return told, []
+        return told, await reports.logins_of(told.tenant, told.address)
 
 
-async def _know(reports: PostgresReports, tenant: TenantId) -> None:
+async def _know(
+    reports: PostgresReports, tenant: TenantId, directory: DirectoryId | None = None
+) -> None:
     if not await reports.knows(tenant):
         raise UnknownTenantError
+    if directory is not None and not await reports.knows_directory(tenant, directory):
+        raise UnknownDirectoryError
 
 
 def generate_key() -> str:

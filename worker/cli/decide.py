@@ -1,7 +1,7 @@
 """``holds``, ``approve``, ``discard``, ``undo``: what waits for a person, and what a person makes of it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,14 +12,22 @@ from worker.cli import screen
 from worker.cli.asking import Wait, decide_one
 from worker.cli.exits import refusals
 from worker.cli.options import AsJson
-from worker.cli.reports import MOST_MAX, Tenant
+from worker.cli.reports import MOST_MAX, SET_COLUMNS, Tenant, set_row
 from worker.domain.model import HoldId, TenantId
 from worker.ports.reports import HoldLine
 from worker.settings import load
 
 
-HOLD_COLUMNS = ("since (UTC)", "directory", "waiting", "approved", "told", "hold", "version")
-SET_COLUMNS = ("address", "kind", "approved")
+HOLD_COLUMNS = (
+    "since (UTC)",
+    "directory",
+    "waiting",
+    "of these logins only",
+    "approved",
+    "told",
+    "hold",
+    "version",
+)
 SAMPLE_MAX = 5
 
 Hold = Annotated[UUID, typer.Argument(help="The hold, as `rollcall holds` shows it.")]
@@ -51,16 +59,16 @@ def holds(
             _show_holds(tenant, found_holds, as_json=as_json)
             return
         of = HoldId(hold)
-        found = asyncio.run(errands.waiting(settings, TenantId(tenant), of, most=limit))
+        found = asyncio.run(errands.waiting(settings, TenantId(tenant), of, most=limit + 1))
+    shown, has_more = screen.cut(found, limit)
     if as_json:
-        screen.as_json({"hold": hold, "changes": found})
+        screen.as_json({"hold": hold, "changes": shown})
         return
-    rows = [(each.address, each.kind, "yes" if each.approved else "") for each in found]
-    screen.table(SET_COLUMNS, rows)
-    if not rows:
+    screen.table(SET_COLUMNS, map(set_row, shown))
+    if not shown:
         screen.say("Nothing waits under this id.")
-    if len(rows) == limit:
-        screen.say(f"The first {limit:,} are shown; --limit shows more.")
+    if has_more:
+        screen.say_cut(limit)
 
 
 def _show_holds(tenant: str, found: Sequence[HoldLine], *, as_json: bool) -> None:
@@ -82,7 +90,16 @@ def _show_holds(tenant: str, found: Sequence[HoldLine], *, as_json: bool) -> Non
 
 def _hold_row(each: HoldLine) -> tuple[object, ...]:
     told = "no more" if each.discarded else "yes"
-    return (each.since, each.directory, each.waiting, each.approved, told, each.hold, each.version)
+    return (
+        each.since,
+        each.directory,
+        each.waiting,
+        each.logins,
+        each.approved,
+        told,
+        each.hold,
+        each.version,
+    )
 
 
 def approve(
@@ -92,9 +109,30 @@ def approve(
     told = {"hold": str(hold), "version": version}
     data = decide_one("hold.approve", tenant, told, patience_s=patience, as_json=as_json)
     if data is not None:
-        screen.say(
-            f"{data['approved']:,} approved; {data['grace']:,} of them are in grace now: their mail is put off, then refused."
+        logins = data.get("logins", 0)
+        screen.say(*approved_words(data["approved"] - logins, data["grace"], logins))
+
+
+def approved_words(addresses: int, grace: int, logins: int) -> list[str]:
+    """Say what an approval did to addresses, and to logins whose address stays."""
+    told = []
+    if addresses == 1:
+        fate = (
+            "it is in grace now: its mail is put off, then refused."
+            if grace
+            else "it was in grace before, or another source holds it."
         )
+        told.append(f"1 approved; {fate}")
+    elif addresses:
+        fate = f"{grace:,} of them are in grace now: their mail is put off, then refused."
+        told.append(f"{addresses:,} approved; {fate}")
+    if logins == 1:
+        told.append("1 quarantine login is deactivated; its address stays, and its mail goes on.")
+    elif logins:
+        told.append(
+            f"{logins:,} quarantine logins are deactivated; their addresses stay, and their mail goes on."
+        )
+    return told or ["Nothing leaves: all of it came back, or nobody is removed here."]
 
 
 def discard(
@@ -121,7 +159,15 @@ def undo(
     rows = [("given back", data["given_back"]), ("leaving", data["leaving"])]
     rows += [(f"not touched: {each['text']}", each) for each in data["not_touched"]]
     screen.table(("what", "addresses", "the first"), [_fate_row(*each) for each in rows])
+    logins = data.get("logins") or {}
+    screen.say(*undone_logins(logins))
     screen.say(f"Automatic syncs of {data['directory']} pause until they are resumed.")
+
+
+def undone_logins(counts: Mapping[str, int]) -> list[str]:
+    """Say what an undo did to quarantine logins; nothing where it did nothing."""
+    told = [f"{count:,} {change}" for change, count in sorted(counts.items()) if count]
+    return [f"Quarantine logins: {', '.join(told)}."] if told else []
 
 
 def _fate_row(what: str, each: dict[str, Any]) -> tuple[object, ...]:

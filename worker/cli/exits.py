@@ -9,7 +9,7 @@ import typer
 
 from worker.cli import screen
 from worker.domain.failures import BrokerFailure, Failure, StoreFailure
-from worker.errands import UnknownTenantError
+from worker.errands import UnknownDirectoryError, UnknownTenantError
 from worker.settings import SettingsError
 
 
@@ -49,6 +49,8 @@ def refusals() -> Iterator[None]:
         refuse(str(wrong), Exit.USAGE)
     except UnknownTenantError:
         refuse("There is no such tenant.", Exit.USAGE)
+    except UnknownDirectoryError:
+        refuse("directory: This tenant has no such directory. [directory.unknown]", Exit.USAGE)
     except screen.UnwritableError as stopped:
         if stopped.is_reader_gone:  # "| head" has what it wanted
             raise typer.Exit(Exit.OK) from stopped

@@ -33,18 +33,22 @@ def logins(
 ) -> None:
     """Show quarantine logins, and the addresses that mailboxes claim for theirs and do not get."""
     with refusals():
-        of = DirectoryId(directory) if directory else None
-        found = asyncio.run(errands.logins(load(needs=NEEDS), TenantId(tenant), of, most=limit))
+        of = None if directory is None else DirectoryId(directory)
+        found = asyncio.run(errands.logins(load(needs=NEEDS), TenantId(tenant), of, most=limit + 1))
+    shown, has_more = screen.cut(found.logins, limit)
+    claims, has_more_claims = screen.cut(found.claims, limit)
     if as_json:
-        screen.as_json(found)
+        screen.as_json(errands.Logins(tuple(shown), tuple(claims)))
         return
-    screen.table(LOGIN_COLUMNS, map(_login, found.logins))
-    if not found.logins:
+    screen.table(LOGIN_COLUMNS, map(_login, shown))
+    if not shown:
         screen.say("There are no logins.")
-    if len(found.logins) == limit:
-        screen.say(f"The first {limit:,} are shown; --limit shows more.")
-    if found.claims:
-        screen.table(CLAIM_COLUMNS, map(_claim, found.claims), title="claimed and not given")
+    if has_more:
+        screen.say_cut(limit)
+    if claims:
+        screen.table(CLAIM_COLUMNS, map(_claim, claims), title="claimed and not given")
+    if has_more_claims:
+        screen.say_cut(limit)
 
 
 def _login(each: LoginLine) -> tuple[object, ...]:

@@ -1,7 +1,8 @@
 """``history`` and ``status``: what is recorded, and how things stand."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -13,8 +14,16 @@ from worker.cli.exits import Exit, refusals, refuse
 from worker.cli.fleet import fleet_words
 from worker.cli.options import AsJson
 from worker.domain.addresses import normal_address
-from worker.domain.model import DirectoryId, RunId, TenantId
-from worker.ports.reports import ChangeLine, DirectoryLine, Look, ReadinessLine, RunLine
+from worker.domain.model import DirectoryId, RunId, RunState, TenantId
+from worker.ports.reports import (
+    ChangeLine,
+    DirectoryLine,
+    LoginChangeLine,
+    Look,
+    ReadinessLine,
+    RunLine,
+    SetLine,
+)
 from worker.ports.runs import Backlog
 from worker.settings import load
 
@@ -27,6 +36,7 @@ RUN_COLUMNS = (
     "trigger",
     "mode",
     "state",
+    "verdict",
     "seconds",
     "entries",
     "addresses",
@@ -62,6 +72,17 @@ EXPORT_COLUMNS = (
     "run",
 )
 CHANGE_COLUMNS = ("at (UTC)", "directory", "by", "change", "address", "run")
+LOGIN_CHANGE_COLUMNS = (
+    "at (UTC)",
+    "directory",
+    "by",
+    "change",
+    "user name",
+    "before",
+    "state",
+    "run",
+)
+SET_COLUMNS = ("address", "kind", "what ends", "approved")
 SHOWN_COUNT = 50
 DIRECTORY_COLUMNS = (
     "tenant",
@@ -112,14 +133,20 @@ def history(  # noqa: PLR0913 - each is an option of the command line
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the runs of a tenant, the newest first; with --changes, --address or --run what became of addresses."""
+    """Show the runs of a tenant, the newest first; with --changes, --address or --run what became of addresses and logins.
+
+    CSV holds addresses or runs; logins are in tables and JSON.
+    """
+    if as_csv and as_json:
+        refuse("Choose --csv or --json: an answer is one of them.", Exit.USAGE)
+    most = limit or SHOWN_COUNT
     with refusals():
         look = Look(
             TenantId(tenant),
-            DirectoryId(directory) if directory else None,
+            None if directory is None else DirectoryId(directory),
             RunId(run) if run else None,
             _normal(address),
-            limit if as_csv else limit or SHOWN_COUNT,
+            limit if as_csv else most + 1,
         )
         with_changes = changes or address is not None or run is not None
         if as_csv and run is None:
@@ -128,12 +155,26 @@ def history(  # noqa: PLR0913 - each is an option of the command line
         found = asyncio.run(errands.history(load(needs=NEEDS), look, with_changes=with_changes))
     if run is not None and not found.runs:
         refuse("This tenant has no such run.", Exit.USAGE)
-    if as_json:
-        screen.as_json(found)
-    elif as_csv:
+    if as_csv:
         screen.as_csv(CHANGE_COLUMNS, map(_change, found.changes))
-    else:
-        _show_history(found, with_changes=with_changes)
+        return
+    shown, has_more = _cut(found, most)
+    if as_json:
+        screen.as_json(shown)
+        return
+    _show_history(shown, with_changes=with_changes)
+    if has_more:
+        screen.say_cut(most, "newest" if not shown.held else "first")
+
+
+def _cut(found: errands.History, limit: int) -> tuple[errands.History, bool]:
+    """Return so many lines of each sort at most, and whether there were more."""
+    runs, more_runs = screen.cut(found.runs, limit)
+    changes, more_changes = screen.cut(found.changes, limit)
+    logins, more_logins = screen.cut(found.logins, limit)
+    held, more_held = screen.cut(found.held, limit)
+    shown = errands.History(tuple(runs), tuple(changes), tuple(logins), tuple(held))
+    return shown, more_runs or more_changes or more_logins or more_held
 
 
 def _normal(address: str | None) -> str | None:
@@ -160,11 +201,37 @@ def _show_history(found: errands.History, *, with_changes: bool) -> None:
     if found.runs or not with_changes:
         show_runs(found.runs)
     if with_changes:
-        screen.table(CHANGE_COLUMNS, map(_change, found.changes))
-        if not found.changes:
+        if found.changes:
+            screen.table(CHANGE_COLUMNS, map(_change, found.changes))
+        if found.logins:
+            logins = map(_login_change, found.logins)
+            screen.table(LOGIN_CHANGE_COLUMNS, logins, title="quarantine logins")
+        is_held = bool(found.runs) and found.runs[0].state is RunState.HELD
+        if is_held:
+            _show_held(found.runs[0], found.held)
+        if not found.changes and not found.logins and not is_held:
             screen.say("No change is recorded.")
     if with_changes and found.runs and found.runs[0].finding:
         findings.show(found.runs[0].finding)
+
+
+def _show_held(run: RunLine, held: Sequence[SetLine]) -> None:
+    """Say why a run was held, and what its hold keeps from ending now; where nothing waits any more, who was the first of them."""
+    for reason in run.reasons:
+        screen.say(f"{reason.get('text', '')} [{reason.get('code', '')}]")
+        addresses = reason.get("addresses")
+        if not held and isinstance(addresses, list) and addresses:
+            screen.say(f"The first of them then: {', '.join(map(str, addresses))}.")
+    if held:
+        screen.table(SET_COLUMNS, map(set_row, held), title=f"what waits in hold {run.hold} now")
+    else:
+        screen.say(f"Nothing waits in hold {run.hold} any more.")
+
+
+def set_row(each: SetLine) -> tuple[object, ...]:
+    """Return one line of a hold as a row of ``SET_COLUMNS``."""
+    what = "the login only" if each.change == "deactivated" else "the address"
+    return (each.address, each.kind, what, "yes" if each.approved else "")
 
 
 def show_runs(runs: Iterable[RunLine]) -> None:
@@ -177,13 +244,14 @@ def show_runs(runs: Iterable[RunLine]) -> None:
 
 def run_row(run: RunLine) -> tuple[object, ...]:
     """Return one run as a row of ``RUN_COLUMNS``."""
-    counts = [run.counts.get(name) for name in RUN_COLUMNS[6:13]]
+    counts = [run.counts.get(name) for name in RUN_COLUMNS[7:14]]
     return (
         run.finished_at,
         run.directory,
         run.trigger,
         run.mode,
         run.state,
+        run.verdict,
         _seconds(run),
         *counts,
         _why(run),
@@ -227,6 +295,20 @@ def _change(each: ChangeLine) -> tuple[object, ...]:
     return (each.at, each.directory or "by hand", each.by, each.change, each.address, each.run)
 
 
+def _login_change(each: LoginChangeLine) -> tuple[object, ...]:
+    directory = each.directory or "by hand"
+    return (
+        each.at,
+        directory,
+        each.by,
+        each.change,
+        each.username,
+        each.was,
+        each.state,
+        each.run,
+    )
+
+
 def status(
     tenant: Annotated[str | None, typer.Argument(help="Only this tenant.")] = None,
     *,
@@ -243,20 +325,23 @@ def status(
     The exit code is 0 whatever is shown: this is a report, not a check.
     """
     with refusals():
-        wanted = TenantId(tenant) if tenant else None
+        if reseller is not None and not reseller.strip():
+            refuse("--reseller: Enter the name of a reseller.", Exit.USAGE)
+        wanted = None if tenant is None else TenantId(tenant)
         found = asyncio.run(
-            errands.status(load(needs=NEEDS), wanted, reseller=reseller, most=limit)
+            errands.status(load(needs=NEEDS), wanted, reseller=reseller, most=limit + 1)
         )
+    directories, has_more = screen.cut(found.directories, limit)
     if as_json:
-        screen.as_json(found)
+        screen.as_json(replace(found, directories=tuple(directories)))
         return
     if found.fleet is not None:
         screen.say(*fleet_words(found.fleet))
-    screen.table(DIRECTORY_COLUMNS, map(_directory, found.directories))
-    if reseller is not None and not found.directories:
+    screen.table(DIRECTORY_COLUMNS, map(_directory, directories))
+    if reseller is not None and not directories:
         screen.say(f"No tenant that names {reseller} as its reseller has a directory.")
-    if len(found.directories) == limit:
-        screen.say(f"The first {limit:,} are shown; --limit shows more.")
+    if has_more:
+        screen.say_cut(limit)
     if found.readiness:
         screen.table(READINESS_COLUMNS, map(_readiness, found.readiness))
     screen.table(("waiting", "count", "oldest (s)"), _backlog(found.backlog))

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TypeVar
 
 import orjson
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+
+T = TypeVar("T")
 
 PIPE_WIDTH = 1_000
 """Where nobody looks, lines are as long as they are: cutting and wrapping are for screens."""
@@ -69,6 +72,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for row in listed:
         drawn.add_row(*row)
     _console().print(drawn)
+
+
+def cut(found: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
+    """Return so many at most, and whether there were more: ask for one more than are shown."""
+    return found[:limit], len(found) > limit
+
+
+def say_cut(limit: int, which: str = "first") -> None:
+    """Say that not all is shown."""
+    verb = "is" if limit == 1 else "are"
+    say(f"The {which} {limit:,} {verb} shown; --limit shows more.")
 
 
 def as_json(value: object) -> None:

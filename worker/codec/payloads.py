@@ -562,6 +562,9 @@ class HoldApproved(Answering):
         Count, Field(description="Addresses approved, and logins whose address stays.")
     ]
     grace: Annotated[Count, Field(description="Those of them that entered grace now.")]
+    logins: Annotated[
+        Count, Field(description="Those of them of whom only the quarantine login ended.")
+    ] = 0
 
 
 class HoldDiscarded(Answering):

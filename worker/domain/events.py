@@ -405,6 +405,8 @@ class ApprovalFacts:
     """Addresses approved, and logins whose address stays."""
     grace: int
     """Those of them that entered grace now; the others were in grace before, or nobody is removed here."""
+    logins: int = 0
+    """Those of them of whom only the quarantine login ended."""
 
 
 def hold_approved(

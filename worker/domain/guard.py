@@ -132,16 +132,40 @@ class Ruling:
         return bool(self.reasons)
 
 
+ONLY_LOGINS = (
+    "disabled, is of a kind that gets no login, or is another one than the login was made for"
+)
+"""Why a login ends although its address stays: after "the mailbox is"."""
+
+
+def some(count: int, one: str, more: str) -> str:
+    """Return a number with what it counts."""
+    return f"{count} {one if count == 1 else more}"
+
+
 def _of_logins(count: int) -> str:
     if not count:
         return ""
-    return f" Counted with them: {count} who would only lose their quarantine login, since their mailbox is disabled or another."
+    who, keep = ("its", "keeps") if count == 1 else ("their", "keep")
+    return (
+        f" Counted with them: {count} who would only lose {who} quarantine login and {keep} "
+        f"{who} address, since {who} mailbox is {ONLY_LOGINS}."
+    )
+
+
+def _would(count: DomainCount) -> str:
+    """Say what becomes of those that are counted: what left before may be of either sort."""
+    if not count.logins:
+        return "be gone"
+    if count.logins == count.leaving + count.left:
+        return "lose the quarantine login"
+    return "be gone or lose the quarantine login"
 
 
 def _domain_share(evidence: Evidence, removals: Removals) -> list[Found]:
     return [
         Found(
-            f"{gone} of {total} addresses of {count.domain} would be gone within {WINDOW_DAYS} days; "
+            f"{gone} of {total} addresses of {count.domain} would {_would(count)} within {WINDOW_DAYS} days; "
             f"allowed are {removals.min_count} or {removals.max_share:.0%}.{_of_logins(count.logins)}",
             (
                 ("domain", count.domain),
@@ -161,7 +185,7 @@ def _domain_share(evidence: Evidence, removals: Removals) -> list[Found]:
 def _domain_half(evidence: Evidence, _: Removals) -> list[Found]:
     return [
         Found(
-            f"{gone} of {total} addresses of {count.domain} would be gone: more than half.{_of_logins(count.logins)}",
+            f"{gone} of {total} addresses of {count.domain} would {_would(count)}: more than half.{_of_logins(count.logins)}",
             (("domain", count.domain), ("gone", gone), ("of", total)),
             count.sample,
         )
@@ -176,7 +200,11 @@ def _total_count(evidence: Evidence, removals: Removals) -> list[Found]:
     gone = sum(count.leaving + count.left for count in evidence.domains)
     if not evidence.leaving or gone <= removals.max_count:
         return []
-    text = f"{gone} addresses would be gone within {WINDOW_DAYS} days; allowed are {removals.max_count}.{_of_logins(evidence.logins)}"
+    what = "be gone or lose the quarantine login" if evidence.logins else "be gone"
+    text = (
+        f"{some(gone, 'address', 'addresses')} would {what} within {WINDOW_DAYS} days; "
+        f"allowed are {removals.max_count}.{_of_logins(evidence.logins)}"
+    )
     return [Found(text, (("gone", gone), ("max_count", removals.max_count)), evidence.sample)]
 
 
@@ -214,8 +242,26 @@ def _replaced(evidence: Evidence, removals: Removals) -> list[Found]:
 def _leaving(evidence: Evidence, text: str) -> list[Found]:
     if not evidence.waiting:
         return []
-    said = text.format(leaving=evidence.waiting) + _of_logins(evidence.logins)
+    said = text.format(leaving=_what_ends(evidence)) + _whose_address_stays(evidence.logins)
     return [Found(said, (("leaving", evidence.waiting),), evidence.sample)]
+
+
+def _what_ends(evidence: Evidence) -> str:
+    addresses, logins = evidence.waiting - evidence.logins, evidence.logins
+    told = []
+    if addresses:
+        told.append(f"{some(addresses, 'address', 'addresses')} would leave")
+    if logins:
+        told.append(f"{some(logins, 'quarantine login', 'quarantine logins')} would end")
+    return " and ".join(told)
+
+
+def _whose_address_stays(logins: int) -> str:
+    if not logins:
+        return ""
+    if logins == 1:
+        return f" The address of that login stays: its mailbox is {ONLY_LOGINS}."
+    return f" The addresses of those logins stay: each one's mailbox is {ONLY_LOGINS}."
 
 
 def _scope_changed(evidence: Evidence, _: Removals) -> list[Found]:
@@ -223,7 +269,7 @@ def _scope_changed(evidence: Evidence, _: Removals) -> list[Found]:
         return []
     return _leaving(
         evidence,
-        "What is read was changed since the last applied run, and {leaving} addresses would leave.",
+        "What is read was changed since the last applied run, and {leaving}.",
     )
 
 
@@ -233,7 +279,7 @@ def _fleet(evidence: Evidence, _: Removals) -> list[Found]:
     return _leaving(
         evidence,
         "Many directories are in trouble at once, which is likelier our fault than theirs: removals of all wait for "
-        "the operator. {leaving} addresses would leave here.",
+        "the operator. Here {leaving}.",
     )
 
 
@@ -241,16 +287,15 @@ def _discarded(evidence: Evidence, _: Removals) -> list[Found]:
     kept = evidence.discarded.kept
     if not kept:
         return []
-    text = f"A person wanted {kept} addresses kept that the directory still does not show: approve the hold to let them leave."
+    what = some(kept, "address or login", "addresses or logins")
+    text = f"A person wanted {what} kept that the directory still does not show or has disabled: approve the hold to let {'it' if kept == 1 else 'them'} go."
     return [Found(text, (("kept", kept),), evidence.discarded.sample)]
 
 
 def _review(evidence: Evidence, removals: Removals) -> list[Found]:
     if removals.policy is not RemovalPolicy.REVIEW:
         return []
-    return _leaving(
-        evidence, "{leaving} addresses would leave, and removals are set to be reviewed."
-    )
+    return _leaving(evidence, "{leaving}, and removals are set to be reviewed.")
 
 
 class About(enum.StrEnum):

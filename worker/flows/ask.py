@@ -9,7 +9,13 @@ from uuid import uuid4
 import orjson
 
 from worker.codec.inbound import decode
-from worker.domain.commands import Envelope, FieldError, Received
+from worker.domain.commands import (
+    Envelope,
+    FieldError,
+    PauseDirectory,
+    Received,
+    ResumeDirectory,
+)
 from worker.domain.model import DirectoryId, Mode, RunState, TenantId, Trigger
 from worker.ports.desk import Intake
 from worker.ports.reports import Answered, DirectoryLine, Reports, Standing
@@ -111,11 +117,16 @@ def request(name: str, tenant: str, data: Mapping[str, object]) -> Received | Re
 async def ask(requests: Sequence[Received], *, ports: AskPorts) -> Refusal | None:
     """Store what a person decides about one tenant, in this order. Raises StoreFailure.
 
-    A tenant that is not there is refused at once: a person waits, and a command would wait a minute for it.
+    A tenant or directory that is not there is refused at once: a person waits, and a command would wait a minute for it.
     """
     tenants = {each.envelope.tenant for each in requests}
     if not all([await ports.reports.knows(tenant) for tenant in tenants]):
         return Refusal((NO_TENANT,))
+    for each in requests:
+        if isinstance(each.command, PauseDirectory | ResumeDirectory):
+            refused = await _unknown(each.envelope.tenant, each.command.directory, ports.reports)
+            if refused is not None:
+                return Refusal((refused,))
     await ports.intake.store(requests)
     return None
 

@@ -42,6 +42,8 @@ class RunLine:
     finished_at: datetime | None
     advice: Sequence[Mapping[str, object]] = ()
     """What its outcome recommends."""
+    hold: HoldId | None = None
+    """The hold that it opened or went on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,25 @@ class ChangeLine:
     change: Change
     by: str = "run"
     """``run``, ``person`` or ``clock``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginChangeLine:
+    """What became of one quarantine login; the directory is None where it was made, or stays, by hand."""
+
+    at: datetime
+    directory: DirectoryId | None
+    run: RunId | None
+    login: UUID
+    username: str
+    was: str | None
+    """Its user name before, if that was another."""
+    change: str
+    state: str
+    by: str
+    """``run``, ``person`` or ``clock``."""
+    causes: Sequence[str]
+    """Ids of the commands behind it, as far as they are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +162,8 @@ class HoldLine:
     """Addresses that wait for a person."""
     approved: int
     """Addresses on their way out that a person approved before."""
+    logins: int
+    """Of those that wait: of whom only the quarantine login would end."""
 
 
 @dataclass(frozen=True, slots=True)

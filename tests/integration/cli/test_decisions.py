@@ -55,6 +55,50 @@ def test_a_hold_is_seen_and_approved(program: Program, tenant: str, held: tuple[
     assert "approved this hold already" in again.err
 
 
+def test_a_held_run_tells_what_waits_and_later_that_nothing_does(
+    program: Program, branch: Branch, tenant: str, held: tuple[str, int]
+) -> None:
+    """It changed nothing, and that is the point of it."""
+    run = program("history", tenant, "--json").json["runs"][0]["run"]
+
+    shown = program("history", tenant, "--run", run)
+    part = program("history", tenant, "--run", run, "--limit", "19")
+    told = program("history", tenant, "--run", run, "--json").json
+    program("approve", tenant, held[0], "--version", str(held[1]))
+    later = program("history", tenant, "--run", run)
+
+    assert "No change is recorded." not in shown.out
+    assert "[half_size]" in shown.out
+    assert all(branch.address(each) in shown.out for each in PEOPLE[10:])
+    assert "the address" in shown.out
+    assert "--limit shows more" not in shown.out
+    assert "The first 19 are shown; --limit shows more." in part.out
+    assert {each["address"] for each in told["held"]} == set(branch.addresses(*PEOPLE[10:]))
+    assert f"Nothing waits in hold {held[0]} any more." in later.out
+    assert f"The first of them then: {branch.address('p10')}" in later.out
+
+
+def test_a_hold_is_cut_only_where_there_is_more(
+    program: Program, tenant: str, held: tuple[str, int]
+) -> None:
+    """Twenty of twenty are all."""
+    assert "--limit" not in program("holds", tenant, held[0], "--limit", "20").out
+    assert "The first 19 are shown" in program("holds", tenant, held[0], "--limit", "19").out
+    part = program("holds", tenant, held[0], "--limit", "19", "--json").json
+    assert len(part["changes"]) == 19
+
+
+def test_a_directory_that_is_not_there_is_neither_paused_nor_resumed(
+    program: Program, tenant: str
+) -> None:
+    """Told at once, not after a minute."""
+    for command in ("pause", "resume"):
+        ran = program(command, tenant, "branch")
+
+        assert ran.code == Exit.USAGE
+        assert "[directory.unknown]" in ran.err
+
+
 def test_a_hold_is_discarded(program: Program, tenant: str, held: tuple[str, int]) -> None:
     """Nobody leaves, and the hold says that nobody is told any more."""
     hold, version = held

@@ -49,12 +49,87 @@ def test_logins_and_what_is_in_their_way_are_shown(
     }
 
 
-def test_another_directory_has_none_and_another_tenant_is_unknown(
-    program: Program, tenant: str
-) -> None:
+def test_another_directory_and_another_tenant_are_unknown(program: Program, tenant: str) -> None:
     """A slip in a name is told apart from nothing being there."""
     elsewhere = program("logins", tenant, "--directory", "branch")
 
-    assert elsewhere.code == Exit.OK
-    assert "There are no logins." in elsewhere.out
+    assert elsewhere.code == Exit.USAGE
+    assert "[directory.unknown]" in elsewhere.err
+    assert program("logins", tenant, "--directory", "").code == Exit.USAGE
     assert program("logins", "nobody").code == Exit.USAGE
+
+
+def test_more_is_announced_only_where_there_is_more(program: Program, tenant: str) -> None:
+    """Three logins are all of three, and not all where two are asked for."""
+    whole = program("logins", tenant, "--limit", "3")
+    part = program("logins", tenant, "--limit", "2")
+
+    assert "--limit shows more" not in whole.out
+    assert "The first 2 are shown; --limit shows more." in part.out
+    assert len(program("logins", tenant, "--limit", "2", "--json").json["logins"]) == 2
+
+
+@pytest.fixture
+async def staff(desk: Desk, branch: Branch, program: Program, worker: Worker) -> AsyncIterator[str]:
+    """Give a tenant that reviews removals, with Ada, Bob and Dora in its directory; each can be disabled."""
+    for name in ("ada", "bob", "dora"):
+        branch.slapd.add(ldif.record(branch.dn(name), _account(branch, name)))
+    removals = {"policy": "review"}
+    made = await desk.join(branch, logins={"create": True}, removals=removals)
+    worker.spawn()
+    assert program("sync", made, "hq").code == Exit.OK
+    yield made
+    worker.kill()
+
+
+def _account(branch: Branch, name: str) -> dict[str, ldif.Values]:
+    classes = ["inetOrgPerson", "shadowAccount"]
+    told = {"sn": name, "uid": name, "mail": branch.address(name), "shadowExpire": "99999"}
+    return {"objectClass": classes, **told}
+
+
+def test_what_a_run_did_to_logins_is_told_and_undone(
+    program: Program, branch: Branch, staff: str
+) -> None:
+    """Who was let in and who was renamed; and what an undo of it did."""
+    branch.slapd.set(branch.dn("ada"), mail=branch.address("ada.byron"))
+    branch.slapd.add(ldif.record(branch.dn("eve"), _account(branch, "eve")))
+    program("sync", staff, "hq")
+    run = program("history", staff, "--json").json["runs"][0]["run"]
+
+    shown = program("history", staff, "--run", run)
+    told = program("history", staff, "--run", run, "--json").json["logins"]
+    of_ada = program("history", staff, "--address", branch.address("ada"), "--json").json["logins"]
+    why = program("why", branch.address("ada.byron"))
+    undone = program("undo", staff, run)
+
+    assert "quarantine logins" in shown.out
+    assert {(each["change"], each["username"], each["was"]) for each in told} == {
+        ("created", branch.address("eve"), None),
+        ("renamed", branch.address("ada.byron"), branch.address("ada")),
+    }
+    assert [each["change"] for each in of_ada] == ["renamed", "created"]
+    assert f"Its quarantine login {branch.address('ada.byron')} is active since" in why.out
+    assert undone.code == Exit.OK, undone.err
+    assert "Quarantine logins: 1 deactivated, 1 renamed." in undone.out
+
+
+def test_a_hold_about_a_login_says_that_only_the_login_ends(
+    program: Program, branch: Branch, staff: str
+) -> None:
+    """Nobody who approves it believes that mail stops."""
+    branch.slapd.set(branch.dn("ada"), shadowExpire="1")
+    assert program("sync", staff, "hq").code == Exit.NO
+    (hold,) = program("holds", staff, "--json").json["holds"]
+
+    all_holds, one_hold = program("holds", staff), program("holds", staff, hold["hold"])
+    approved = program("approve", staff, hold["hold"], "--version", str(hold["version"]))
+
+    assert "1 quarantine login would end, and removals are set to be reviewed." in all_holds.out
+    assert "would leave" not in all_holds.out
+    assert (hold["waiting"], hold["logins"]) == (1, 1)
+    assert "the login only" in one_hold.out
+    assert approved.code == Exit.OK, approved.err
+    assert approved.out == (
+        "1 quarantine login is deactivated; its address stays, and its mail goes on.\n"
+    )

@@ -139,6 +139,62 @@ def test_a_directory_that_is_not_there_is_wrong_usage(program: Program, tenant: 
     assert "[directory.unknown]" in ran.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("history", "lab"),
+        ("history", "lab", "--csv"),
+        ("history", ""),
+        ("history", "lab", "--json"),
+    ],
+)
+def test_the_history_of_a_directory_that_is_not_there_is_wrong_usage(
+    program: Program, tenant: str, arguments: tuple[str, ...]
+) -> None:
+    """An empty answer would say that nothing ever happened there."""
+    ran = program(arguments[0], tenant, *arguments[1:])
+
+    assert (ran.code, ran.out) == (Exit.USAGE, "")
+    assert "[directory.unknown]" in ran.err
+
+
+@pytest.mark.parametrize("arguments", [("--reseller", ""), ("--reseller", " "), ("",)])
+def test_a_blank_name_is_not_everybody(program: Program, arguments: tuple[str, ...]) -> None:
+    """A variable of a script that is not set asks for no other customer's standing."""
+    ran = program("status", *arguments)
+
+    assert (ran.code, ran.out) == (Exit.USAGE, "")
+    assert ran.err
+
+
+def test_an_answer_is_csv_or_json(program: Program) -> None:
+    """A script that asks for both is told, not given one of them."""
+    ran = program("history", "t1", "--csv", "--json")
+
+    assert (ran.code, ran.out) == (Exit.USAGE, "")
+    assert "--csv or --json" in ran.err
+
+
+def test_history_shows_verdicts_and_says_when_there_is_more(program: Program, tenant: str) -> None:
+    """Two runs are all of two, and not all where one is asked for."""
+    program("sync", tenant, "hq")
+    program("sync", tenant, "hq")
+
+    whole = program("history", tenant, "--limit", "2")
+    part = program("history", tenant, "--limit", "1")
+
+    assert "verdict" in whole.out
+    assert whole.out.count(" apply ") == 4  # mode and verdict of each
+    assert "--limit shows more" not in whole.out
+    assert "The newest 1 is shown; --limit shows more." in part.out
+    assert len(program("history", tenant, "--limit", "1", "--json").json["runs"]) == 1
+
+
+def test_status_says_that_there_is_more_only_where_there_is(program: Program, tenant: str) -> None:
+    """One directory is all of one."""
+    assert "--limit shows more" not in program("status", "--limit", "1").out
+
+
 def test_history_tells_of_addresses(program: Program, branch: Branch, tenant: str) -> None:
     """Since when is this address valid, and which run made it so?"""
     run = program("sync", tenant, "hq", "--json").json["run"]["run"]

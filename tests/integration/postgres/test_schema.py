@@ -172,6 +172,7 @@ async def test_the_reader_sees_the_api_and_nothing_else(owned: str) -> None:
             "login",
             "login_address",
             "login_conflict",
+            "login_history",
             "change",
             "parked",
         }

@@ -248,3 +248,82 @@ def test_a_directory_saved_again_has_to_show_what_the_deleted_one_held(
     ruling = judge(evidence(replaced=Replaced(held, missing), applied=None), SAFE)
 
     assert codes(ruling) == (["replaced"] if is_held else [])
+
+
+REVIEW = Removals(policy=RemovalPolicy.REVIEW)
+KEPT = "disabled, is of a kind that gets no login, or is another one than the login was made for."
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        (
+            DomainCount("example.com", 40, 1, 0),
+            "1 address would leave, and removals are set to be reviewed.",
+        ),
+        (
+            DomainCount("example.com", 40, 2, 0),
+            "2 addresses would leave, and removals are set to be reviewed.",
+        ),
+        (
+            DomainCount("example.com", 40, 1, 0, logins=1),
+            (
+                "1 quarantine login would end, and removals are set to be reviewed. "
+                f"The address of that login stays: its mailbox is {KEPT}"
+            ),
+        ),
+        (
+            DomainCount("example.com", 40, 3, 0, logins=2),
+            (
+                "1 address would leave and 2 quarantine logins would end, and removals are set to be reviewed. "
+                f"The addresses of those logins stay: each one's mailbox is {KEPT}"
+            ),
+        ),
+    ],
+)
+def test_a_reason_says_whether_addresses_leave_or_logins_end(
+    counted: DomainCount, said: str
+) -> None:
+    """Whoever reads of a disabled account must not believe that its mail stops."""
+    (reason,) = judge(evidence(counted), REVIEW).reasons
+
+    assert reason.text == said
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        (DomainCount("example.com", 20, 20, 0), "be gone"),
+        (DomainCount("example.com", 20, 20, 0, logins=20), "lose the quarantine login"),
+        (
+            DomainCount("example.com", 20, 20, 0, logins=5),
+            "be gone or lose the quarantine login",
+        ),
+        (
+            DomainCount("example.com", 19, 19, 1, logins=19),
+            "be gone or lose the quarantine login",
+        ),
+    ],
+)
+def test_a_share_says_whether_addresses_leave_or_logins_end(
+    counted: DomainCount, said: str
+) -> None:
+    """The figures count both, so the words name both."""
+    texts = {each.code: each.text for each in judge(evidence(counted), SAFE).reasons}
+
+    assert texts["domain_half"].startswith(
+        f"20 of 20 addresses of example.com would {said}: more than half."
+    )
+    assert f"would {said} within 7 days" in texts["domain_share"]
+
+
+def test_one_login_is_told_as_one() -> None:
+    """A sentence about a single person reads like one."""
+    counted = DomainCount("example.com", 2, 2, 0, logins=1)
+
+    texts = {each.code: each.text for each in judge(evidence(counted), SAFE).reasons}
+
+    assert texts["domain_half"].endswith(
+        "Counted with them: 1 who would only lose its quarantine login and keeps its address, "
+        f"since its mailbox is {KEPT}"
+    )

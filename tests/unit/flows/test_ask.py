@@ -3,6 +3,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
+
 from worker.domain.commands import ApproveHold, Envelope, FieldError, Received, Refused, RequestSync
 from worker.domain.model import DirectoryId, HoldId, Mode, RunId, RunState, TenantId, Trigger
 from worker.flows.ask import (
@@ -237,6 +239,23 @@ async def test_a_decision_about_an_unknown_tenant_is_refused_at_once() -> None:
     assert isinstance(refused, Refusal)
     assert [each.code for each in refused.errors] == ["tenant.unknown"]
     assert book.stored == []
+
+
+@pytest.mark.parametrize("name", ["directory.pause", "directory.resume"])
+async def test_a_decision_about_an_unknown_directory_is_refused_at_once(name: str) -> None:
+    """As for its tenant: nothing is stored that would wait a minute for it."""
+    book, slip = Book(), request(name, "t1", {"directory": "branch"})
+    right = request(name, "t1", {"directory": "hq"})
+    assert isinstance(slip, Received)
+    assert isinstance(right, Received)
+
+    refused = await ask([slip], ports=book.ports)
+
+    assert isinstance(refused, Refusal)
+    assert [each.code for each in refused.errors] == ["directory.unknown"]
+    assert book.stored == []
+    assert await ask([right], ports=book.ports) is None
+    assert book.stored == [right]
 
 
 def test_a_decision_that_is_wrong_in_form_says_where() -> None:

@@ -85,7 +85,7 @@ class PostgresHolds:
         logins = 0
         if await self._makes_logins(settings):
             logins = await approve_logins(decision, Approved(hold.hold, directory_id, settings))
-        return ApprovalFacts(_ref(hold), approved + logins, counted["grace"])
+        return ApprovalFacts(_ref(hold), approved + logins, counted["grace"], logins)
 
     async def _makes_logins(self, settings: DirectorySettings) -> bool:
         """Whether anybody looks after logins by now: a plan may be lost, or a form saved, while a hold stands."""

@@ -2516,7 +2516,7 @@ UPDATE rollcall.tenant SET purged_at = :now WHERE tenant_id = :tenant_id
 -- name: report_runs
 -- Runs of a tenant, the newest first; all of them if "most" is NULL.
 SELECT r.run, r.directory, r.trigger, r.mode, r.state, r.verdict, r.attempt, r.counts, r.seconds, r.reasons, r.finding, r.advice,
-    r.queued_at, r.started_at, r.finished_at
+    r.hold, r.queued_at, r.started_at, r.finished_at
 FROM api.run r
 WHERE r.tenant = :tenant AND (:directory::text IS NULL OR r.directory = :directory) AND (:run::uuid IS NULL OR r.run = :run)
 ORDER BY r.queued_at DESC, r.run LIMIT :most
@@ -2528,6 +2528,17 @@ FROM api.history h
 WHERE h.tenant = :tenant AND (:directory::text IS NULL OR h.directory = :directory)
     AND (:run::uuid IS NULL OR h.run = :run) AND (:address::text IS NULL OR h.address = :address)
 ORDER BY h.at DESC, h.address LIMIT :most
+
+-- name: report_login_changes
+-- What became of logins of a tenant, the newest first; with an address, of those that it leads to or that ever had its name.
+SELECT h.at, h.directory, h.run, h.login, h.username, h.was, h.change, h.state, h.by, h.causes
+FROM api.login_history h
+WHERE h.tenant = :tenant AND (:directory::text IS NULL OR h.directory = :directory) AND (:run::uuid IS NULL OR h.run = :run)
+    AND (:address::text IS NULL OR h.login IN (
+        SELECT a.login FROM api.login_address a WHERE a.tenant = :tenant AND a.address = :address
+        UNION ALL
+        SELECT o.login FROM api.login_history o WHERE o.tenant = :tenant AND :address IN (o.username, o.was)))
+ORDER BY h.at DESC, h.username, h.login LIMIT :most
 
 -- name: report_directories
 -- Directories of one tenant, of a reseller's tenants or of all, those in trouble first.
@@ -2566,6 +2577,13 @@ SELECT l.login, l.directory, l.username, l.addresses, l.role, l.state, l.reason,
 WHERE l.tenant = :tenant AND (:directory::text IS NULL OR l.directory = :directory)
 ORDER BY l.username, l.since DESC, l.login LIMIT :most
 
+-- name: report_logins_of_address
+-- The logins that an address leads to, or that have its name.
+SELECT l.login, l.directory, l.username, l.addresses, l.role, l.state, l.reason, l.since FROM api.login l
+WHERE l.tenant = :tenant AND (l.username = :address OR l.login IN (
+    SELECT a.login FROM api.login_address a WHERE a.tenant = :tenant AND a.address = :address))
+ORDER BY l.username, l.since DESC, l.login
+
 -- name: report_claims
 -- What a tenant's entries claim for their logins and do not get.
 SELECT c.directory, c.entry, c.address, c.code FROM api.login_conflict c
@@ -2576,6 +2594,12 @@ ORDER BY c.address, c.directory, c.entry LIMIT :most
 -- Whether there is such a tenant.
 SELECT EXISTS (SELECT FROM rollcall.tenant WHERE tenant = :tenant AND deleted_at IS NULL) AS known
 
+-- name: report_directory
+-- Whether a tenant has such a directory, or had one whose runs are kept.
+SELECT EXISTS (
+    SELECT FROM rollcall.directory i JOIN rollcall.tenant t USING (tenant_id)
+    WHERE t.tenant = :tenant AND t.deleted_at IS NULL AND i.directory = :directory) AS known
+
 -- name: report_answers
 -- The events that answered a command, in their order.
 SELECT substring(o.type FROM '^rollcall[.](.*)[.]v[0-9]+$') AS name, (o.body::jsonb -> 'data')::text AS data
@@ -2585,7 +2609,8 @@ WHERE m.source = :source AND m.id = :id ORDER BY (o.body::jsonb -> 'data' ->> 's
 -- name: report_holds
 -- The open holds of a tenant, the oldest first.
 SELECT h.hold, h.version, h.directory, h.since, h.discarded, h.reasons,
-    count(h.address) FILTER (WHERE NOT h.approved) AS waiting, count(h.address) FILTER (WHERE h.approved) AS approved
+    count(h.address) FILTER (WHERE NOT h.approved) AS waiting, count(h.address) FILTER (WHERE h.approved) AS approved,
+    (SELECT count(*) FROM rollcall.change_set c WHERE c.set_id = h.hold AND c.change = 'deactivated' AND NOT c.approved) AS logins
 FROM api.hold h WHERE h.tenant = :tenant
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY h.since, h.hold
 

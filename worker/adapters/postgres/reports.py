@@ -27,6 +27,7 @@ from worker.ports.reports import (
     ClaimLine,
     DirectoryLine,
     HoldLine,
+    LoginChangeLine,
     LoginLine,
     Look,
     ReadinessLine,
@@ -57,6 +58,12 @@ class PostgresReports:
         async with db.transaction(self.pool) as connection:
             found = await db.rows(connection, "report_changes", **_changes_of(look))
         return [_change_line(each) for each in found]
+
+    async def login_changes(self, look: Look) -> list[LoginChangeLine]:
+        """Return changes of quarantine logins, the newest first. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(connection, "report_login_changes", **_changes_of(look))
+        return [LoginChangeLine(**dict(each)) for each in found]
 
     async def every_run(self, look: Look, tell: Callable[[Sequence[RunLine]], None]) -> None:
         """Tell all runs page by page. Raises StoreFailure."""
@@ -95,6 +102,12 @@ class PostgresReports:
         async with db.transaction(self.pool) as connection:
             return bool((await db.only(connection, "report_tenant", tenant=tenant))["known"])
 
+    async def knows_directory(self, tenant: TenantId, directory: DirectoryId) -> bool:
+        """Tell whether a tenant has such a directory, or had one. Raises StoreFailure."""
+        asked = {"tenant": tenant, "directory": directory}
+        async with db.transaction(self.pool) as connection:
+            return bool((await db.only(connection, "report_directory", **asked))["known"])
+
     async def backlog(self) -> Backlog:
         """Count what waits. Raises StoreFailure."""
         async with db.transaction(self.pool) as connection:
@@ -131,6 +144,14 @@ class PostgresReports:
         async with db.transaction(self.pool) as connection:
             found = await db.rows(
                 connection, "report_logins", tenant=tenant, directory=directory, most=most
+            )
+        return [LoginLine(**dict(each)) for each in found]
+
+    async def logins_of(self, tenant: TenantId, address: str) -> list[LoginLine]:
+        """Return the quarantine logins that an address leads to, or that have its name. Raises StoreFailure."""
+        async with db.transaction(self.pool) as connection:
+            found = await db.rows(
+                connection, "report_logins_of_address", tenant=tenant, address=address
             )
         return [LoginLine(**dict(each)) for each in found]
 
@@ -220,4 +241,5 @@ def _run_line(record: asyncpg.Record) -> RunLine:
         started_at=record["started_at"],
         finished_at=record["finished_at"],
         advice=orjson.loads(record["advice"]),
+        hold=record["hold"] and HoldId(record["hold"]),
     )
