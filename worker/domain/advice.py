@@ -1,15 +1,17 @@
-"""Decides what a result recommends: catch-all that is not needed any more, plain LDAP, a canary, a plan for the logins.
+"""Decides what a result recommends: what the settings, the account, a day to come and the list itself give cause for.
 
 Pure: figures go in, sentences come out. Never changes a verdict.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.domain.events import Advice
+from worker.domain.might import mighty
 from worker.domain.model import DirectorySettings, Security, Tier
 from worker.domain.plans import NAMES, Right, allows, having
+from worker.domain.warnings import AHEAD, TEXTS, Cause
 
 
 COMPLETE_RUNS = 5
@@ -57,20 +59,29 @@ class Readiness:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """What a complete run has shown."""
+
+    addresses: int
+    readiness: tuple[Readiness, ...] = ()
+    """Of each domain with catch-all."""
+    until: Mapping[Cause, datetime | None] = field(default_factory=dict)
+    """How long certificate and password are valid; None: for ever, or nobody tells."""
+
+
 def advice(
-    settings: DirectorySettings,
-    addresses: int,
-    readiness: Sequence[Readiness],
-    now: datetime,
-    *,
-    plan: Tier,
+    settings: DirectorySettings, run: Complete, now: datetime, *, plan: Tier
 ) -> tuple[Advice, ...]:
-    """Return what is recommended after a complete run that held so many addresses, under the plan that counts."""
-    given = [_catch_all_on(each) for each in readiness if each.is_ready(now)]
+    """Return what is recommended after a complete run under these settings and the plan that counts."""
+    given = [_catch_all_on(each) for each in run.readiness if each.is_ready(now)]
+    given += [expiring(cause, at) for cause, at in run.until.items() if at and at - now <= AHEAD]
     if settings.security is Security.NONE:
         given.append(PLAIN_LDAP)
-    if addresses >= LARGE_COUNT and not settings.removals.canaries:
-        given.append(_no_canary(addresses))
+    if might := mighty(settings.bind_name, ()):
+        given.append(mighty_account(might))
+    if run.addresses >= LARGE_COUNT and not settings.removals.canaries:
+        given.append(no_canary(run.addresses))
     if settings.logins.create and not allows(plan, Right.LOGINS):
         given.append(_logins_paused(plan))
     return tuple(given)
@@ -78,15 +89,30 @@ def advice(
 
 PLAIN_LDAP = Advice(
     "plain_ldap",
-    "The directory is read without encryption: the password and the list can be read on the way. "
-    "Set security to ldaps or starttls.",
+    "The connection is not encrypted: the password and all addresses can be read on the way. "
+    "Choose LDAPS, or else STARTTLS.",
 )
 
 
-def _no_canary(addresses: int) -> Advice:
+def expiring(cause: Cause, at: datetime) -> Advice:
+    """Return what is said of a certificate or a password that is valid until then, in the words of the warning."""
+    return Advice(cause.value, TEXTS[cause].format(at=at))
+
+
+def mighty_account(might: str) -> Advice:
+    """Return what is said of an account that may do too much, given what it is."""
     text = (
-        f"The list has {addresses:,} addresses and none of them is named as one that must always be found. "
-        "Enter one or two under canaries: a list without them is then held, however it came about."
+        f"The account is {might}: more than is needed, and what it may do others may who learn its password. "
+        "Enter an ordinary account that may only read."
+    )
+    return Advice("mighty_account", text)
+
+
+def no_canary(addresses: int) -> Advice:
+    """Return what is said of a long list without an address that must always be found."""
+    text = (
+        f"There are {addresses:,} addresses and none is named that must always be found. "
+        "Name one or two (canaries): a list without them is then held, and nobody leaves by it."
     )
     return Advice("no_canary", text)
 

@@ -9,10 +9,12 @@ from worker.domain.advice import (
     COMPLETE_RUNS,
     LARGE_COUNT,
     STABLE_FOR,
+    Complete,
     Readiness,
     advice,
 )
 from worker.domain.model import Address, DirectorySettings, Logins, Removals, Security, Server, Tier
+from worker.domain.warnings import Cause
 
 
 NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
@@ -32,7 +34,7 @@ A_MOMENT = timedelta(seconds=1)
 
 def test_catch_all_is_advised_against_with_the_figures() -> None:
     """Whoever reads it wants to see why it is safe."""
-    (given,) = advice(FORM, 812, (READY,), NOW, plan=Tier.ENTERPRISE)
+    (given,) = advice(FORM, Complete(812, (READY,)), NOW, plan=Tier.ENTERPRISE)
 
     assert (given.code, given.domain) == ("catch_all_on", "example.com")
     assert given.text == (
@@ -61,7 +63,7 @@ def test_a_list_that_is_not_complete_stable_and_kept_so_is_not_relied_on(
     """Advice taken too early would have mail refused."""
     ready = replace(READY, **changed)  # type: ignore[arg-type]
 
-    codes = [each.code for each in advice(FORM, 812, (ready,), NOW, plan=Tier.ENTERPRISE)]
+    codes = [each.code for each in advice(FORM, Complete(812, (ready,)), NOW, plan=Tier.ENTERPRISE)]
 
     assert codes == (["catch_all_on"] if is_advised else [])
 
@@ -71,7 +73,7 @@ def test_each_domain_is_advised_by_itself() -> None:
     young = replace(READY, domain="new.example", stable_since=NOW)
     other = replace(READY, domain="other.example", addresses=1, kinds={"mailbox": 1})
 
-    given = advice(FORM, 812, (READY, young, other), NOW, plan=Tier.ENTERPRISE)
+    given = advice(FORM, Complete(812, (READY, young, other)), NOW, plan=Tier.ENTERPRISE)
 
     assert [each.domain for each in given] == ["example.com", "other.example"]
     assert "1 address (1 mailbox)" in given[1].text
@@ -85,7 +87,51 @@ def test_plain_ldap_is_advised_against(security: Security, codes: list[str]) -> 
     """The password goes over the wire as it is."""
     form = replace(FORM, security=security)
 
-    assert [each.code for each in advice(form, 10, (), NOW, plan=Tier.ENTERPRISE)] == codes
+    assert [each.code for each in advice(form, Complete(10), NOW, plan=Tier.ENTERPRISE)] == codes
+
+
+@pytest.mark.parametrize(("days", "is_advised"), [(29, True), (30, True), (31, False), (-1, True)])
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [(Cause.CERTIFICATE, "certificate_expiring"), (Cause.PASSWORD, "password_expiring")],
+)
+def test_what_expires_within_thirty_days_is_told_with_its_day(
+    cause: Cause,
+    code: str,
+    days: int,
+    is_advised: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """In the words of the warning, so that whoever reads both knows that it is one thing."""
+    at = NOW + timedelta(days=days)
+
+    given = advice(FORM, Complete(10, until={cause: at}), NOW, plan=Tier.ENTERPRISE)
+
+    assert [each.code for each in given] == ([code] if is_advised else [])
+    assert all(f"{at:%Y-%m-%d}" in each.text for each in given)
+
+
+def test_what_expires_never_or_on_a_day_that_nobody_tells_is_not_spoken_of() -> None:
+    """Most directories say nothing of passwords."""
+    until = dict.fromkeys((Cause.CERTIFICATE, Cause.PASSWORD))
+
+    assert advice(FORM, Complete(10, until=until), NOW, plan=Tier.ENTERPRISE) == ()
+
+
+@pytest.mark.parametrize(
+    ("bind_name", "codes"),
+    [
+        ("cn=admin,dc=example,dc=com", ["mighty_account"]),
+        ("CORP\\Administrator", ["mighty_account"]),
+        ("cn=reader,dc=example,dc=com", []),
+    ],
+)
+def test_an_account_that_may_do_everything_is_advised_against(
+    bind_name: str, codes: list[str]
+) -> None:
+    """As far as its name shows it; a test asks for its groups, too."""
+    form = replace(FORM, bind_name=bind_name)
+
+    assert [each.code for each in advice(form, Complete(10), NOW, plan=Tier.ENTERPRISE)] == codes
 
 
 @pytest.mark.parametrize(
@@ -102,7 +148,7 @@ def test_a_large_list_wants_a_canary(
     """Nobody reads through a thousand addresses to see that some are missing."""
     form = replace(FORM, removals=Removals(canaries=canaries))
 
-    given = advice(form, addresses, (), NOW, plan=Tier.ENTERPRISE)
+    given = advice(form, Complete(addresses), NOW, plan=Tier.ENTERPRISE)
 
     assert [each.code for each in given] == codes
     assert all("1,000 addresses" in each.text for each in given)
@@ -124,7 +170,7 @@ def test_logins_that_the_plan_does_not_have_are_told_of(
     """Runs go on without them, so nothing else shows that a leaver's login stays."""
     form = replace(FORM, logins=Logins(create=True))
 
-    given = advice(form, 10, (), NOW, plan=plan)
+    given = advice(form, Complete(10), NOW, plan=plan)
 
     assert [each.code for each in given] == (["logins_paused"] if is_advised else [])
 
@@ -133,7 +179,7 @@ def test_what_is_said_of_logins_names_the_plan_and_those_that_have_them() -> Non
     """Who reads it wants to know what it means and what to buy."""
     form = replace(FORM, logins=Logins(create=True))
 
-    (given,) = advice(form, 10, (), NOW, plan=Tier.STANDARD)
+    (given,) = advice(form, Complete(10), NOW, plan=Tier.STANDARD)
 
     assert given.text == (
         "Quarantine logins are not looked after: the plan Standard does not have them. "
@@ -143,4 +189,4 @@ def test_what_is_said_of_logins_names_the_plan_and_those_that_have_them() -> Non
 
 def test_a_form_that_wants_no_logins_misses_none() -> None:
     """A plan is not advertised."""
-    assert advice(FORM, 10, (), NOW, plan=Tier.STANDARD) == ()
+    assert advice(FORM, Complete(10), NOW, plan=Tier.STANDARD) == ()

@@ -3,6 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from worker.domain.advice import LARGE_COUNT
+from worker.domain.might import mighty
 from worker.domain.model import (
     Address,
     DirectorySettings,
@@ -12,7 +14,7 @@ from worker.domain.model import (
     Server,
 )
 from worker.domain.preview import Preview, Recipient
-from worker.domain.report import LARGE_COUNT, Reading, mighty, report
+from worker.domain.report import Reading, report
 from worker.domain.server import RootDse
 from worker.domain.survey import (
     AddressSeen,

@@ -23,7 +23,7 @@ from worker.adapters.postgres.logins import RunLogins, Telling, make_tables, ren
 from worker.adapters.postgres.readiness import count_recipients, readiness, recount_kinds
 from worker.adapters.postgres.rejects import remember_rejects
 from worker.adapters.postgres.schedule import Concerned, resume_refused, settle_plan, tier_of
-from worker.domain.advice import Readiness, advice
+from worker.domain.advice import Complete, Readiness, advice
 from worker.domain.events import Advice, Counts, LoginCounts, Seconds
 from worker.domain.failures import LeaseLost, Superseded
 from worker.domain.guard import Evidence, Ruling
@@ -40,6 +40,7 @@ from worker.domain.model import (
 from worker.domain.outcomes import Applied, Held, Outcome, Previewed, RunStopped, Unchanged
 from worker.domain.plans import Right, allows
 from worker.domain.rulings import skip_reason
+from worker.domain.warnings import Cause
 from worker.ports.runs import Snapshot, Spool
 from worker.ports.vault import Clock
 
@@ -488,7 +489,12 @@ class PostgresFinal:
 
     def _advice(self, ready: tuple[Readiness, ...]) -> tuple[Advice, ...]:
         state = self._state
-        return advice(self._run.settings, self._addresses, ready, state.now, plan=state.plan)
+        until = {
+            Cause.CERTIFICATE: self._snapshot.certificate_until,
+            Cause.PASSWORD: self._snapshot.password_until,
+        }
+        complete = Complete(self._addresses, ready, until)
+        return advice(self._run.settings, complete, state.now, plan=state.plan)
 
     async def _write_changed_events(self, place: Place, parts: int) -> None:
         await db.run(
