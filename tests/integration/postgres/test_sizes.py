@@ -65,6 +65,20 @@ async def test_deleting_a_large_directory_is_in_time(house: House) -> None:
     assert await house.value(in_grace) == len(MANY)
 
 
+async def test_of_a_large_directory_only_those_leave_whom_nobody_else_holds(house: House) -> None:
+    """Thousands are looked at in sets, and each comes to what it would come to alone."""
+    await large(house)
+    await house.save_directory(ANYBODY_MAY_LEAVE, directory="lab")
+    await house.sync(*MANY[:10_000], directory="lab")
+
+    await house.send(DeleteDirectory(HQ, keep_by_hand=False))
+
+    told = await house.fetch(
+        "SELECT change, count(*) FROM api.history WHERE tenant = 'acme' AND change <> 'added' GROUP BY 1"
+    )
+    assert {each["change"]: each["count"] for each in told} == {"grace": 5_000}
+
+
 async def test_a_first_snapshot_tells_each_address_once(house: House) -> None:
     """Nothing is known yet, so nothing is compared; what entries share or a server gives twice is still one."""
     await house.founded()
