@@ -29,8 +29,8 @@ from worker.ports.broker import Delivery, Message
 from worker.ports.telemetry import NoTelemetry
 
 
-HOURS = (1, *(3,) * 2, *(6,) * 5, *(12,) * 6, *(24,) * 6)
-"""Of every twenty directories: most customers ask for once or a few times a day."""
+HOURS = (1, *(3,) * 3, *(6,) * 10, *(12,) * 12, *(24,) * 14)
+"""Of every forty directories: most customers ask for once or a few times a day."""
 SPAN = timedelta(hours=48)
 TICK = timedelta(seconds=100)
 """Between two looks at what is due; one that is more than two minutes late counts as missed."""
