@@ -16,9 +16,6 @@ from worker.domain.model import DirectoryId, TenantId
 CHANGES_PER_PART = 600
 """With addresses of at most 254 octets (RFC 5321) a part stays under 256 KiB, whatever they are."""
 
-MANY_COUNT = 1_000
-"""Departures above which the whole list is looked at once rather than once for each; 250,000 addresses are then a second."""
-
 BY_HAND = 0
 """The number that stands for "by hand" where directories are numbered."""
 
@@ -60,12 +57,9 @@ async def depart(
     await db.run(on, "plan_for_many")
     await db.run(on, "clear_touched")
     when = {"tenant_id": decision.tenant_id, "now": decision.now, "grace": grace}
-    touched = await db.run(on, "touch_decided", **when, **about)
+    await db.run(on, "touch_decided", **when, **about)
     await db.run(on, "decide_departures", **when, **about)
-    if touched > MANY_COUNT:
-        await db.run(on, "name_many_decided", tenant_id=decision.tenant_id)
-    else:
-        await db.run(on, "name_decided", tenant_id=decision.tenant_id)
+    await db.run(on, "name_decided", tenant_id=decision.tenant_id)
     await tell_changes(decision, departing.directory_id or None, answer=answer)
 
 

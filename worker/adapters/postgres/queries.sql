@@ -2052,16 +2052,6 @@ ON CONFLICT (tenant_id, address, directory_id) DO UPDATE
 UPDATE touched SET elsewhere = rollcall.state_of(:tenant_id, address),
     change = CASE WHEN rollcall.state_of(:tenant_id, address) = 'grace' THEN 'grace' END
 
--- name: name_many_decided
--- The same of very many at once, in sets: a look for each of fifteen thousand took seconds where the plan of one look was bad.
-WITH states AS (
-    SELECT h.address, CASE WHEN bool_or(d.step IS NULL OR d.step = 'missing') THEN 'valid' WHEN bool_or(d.step = 'grace') THEN 'grace' END AS state
-    FROM rollcall.holding h LEFT JOIN rollcall.departure d USING (tenant_id, address, directory_id)
-    WHERE h.tenant_id = :tenant_id AND h.address IN (SELECT address FROM touched)
-    GROUP BY 1
-)
-UPDATE touched t SET elsewhere = s.state, change = CASE WHEN s.state = 'grace' THEN 'grace' END FROM states s WHERE s.address = t.address
-
 -- name: touch_lapsed
 -- Decided departures of one tenant whose grace the clock has ended, a bounded bite of them.
 INSERT INTO touched (address, was, becomes, kind, is_primary)
