@@ -5,22 +5,24 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import NAMESPACE_DNS, uuid5
 
+from typing_extensions import override
+
+from tests.fakes.runs import Pages
 from tests.integration.postgres.house import House
 from worker.adapters.postgres.spool import open_spool
 from worker.domain.failures import StageResult, Unreachable
 from worker.domain.model import ClaimedRun, Limits
 from worker.domain.plan import ReadPlan
-from worker.domain.server import Profile, RootDse
 from worker.flows.bell import Bell
 from worker.flows.carry import carry
 from worker.flows.relay import RelayPorts, relay_batch
 from worker.flows.sync import SyncPorts, sync
 from worker.ports.broker import Publisher
-from worker.ports.directory import Entry, Gate, Page, Proof
+from worker.ports.directory import Entry, Gate, Proof
 from worker.ports.telemetry import NoTelemetry
 
 
@@ -36,33 +38,15 @@ Offered = Callable[[str], Sequence[str] | None]
 """Who is in the directory on this host right now; None: it cannot be reached."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A listing of one page."""
-
-    page: Page
-
-    async def __aiter__(self) -> AsyncIterator[Page]:
-        """Give it."""
-        yield self.page
+class Shown(Pages):
+    """A whole listing whose equal pages have equal digests."""
 
     @property
+    @override
     def proof(self) -> Proof:
-        """What a whole listing proves: equal pages have equal digests."""
-        wire = hashlib.blake2b(repr(self.page).encode(), digest_size=16).digest()
-        return Proof("ldap:636", ("dc=example,dc=com",), len(self.page), 0, 0.1, 0.2, wire)
-
-    @property
-    def profile(self) -> Profile:
-        """A server that says nothing of itself."""
-        return Profile(RootDse())
-
-    async def learn(self) -> None:
-        """There is no more to it."""
-
-    async def groups(self) -> tuple[str, ...]:
-        """Nor of anybody's groups."""
-        return ()
+        """What it proves."""
+        wire = hashlib.blake2b(repr(self.pages).encode(), digest_size=16).digest()
+        return replace(super().proof, wire_digest=wire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +70,7 @@ class StubbedReader:
             raise Unreachable("reach.refused", host)
         await gate.admit()
         await gate.settle(accepted=True)
-        yield Shown([entry(each) for each in people])
+        yield Shown([[entry(each) for each in people]], fault=None, hangs=False)
 
 
 def entry(address: str) -> Entry:

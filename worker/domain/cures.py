@@ -16,7 +16,7 @@ from worker.domain.ldapsearch import NO_BASE, PLAIN_HOST, environment, other_nam
 from worker.domain.model import DirectorySettings, Security, Server
 from worker.domain.plan import ReadPlan
 from worker.domain.server import RootDse, ServerType
-from worker.domain.syntax import normal_dn
+from worker.domain.syntax import bare_login, normal_dn
 from worker.domain.told import Command
 
 
@@ -160,20 +160,15 @@ def _account_filter(bind_name: str) -> str:
 def _user(bind_name: str) -> str:
     """Return the bare name of an account, as FreeIPA's tools want it."""
     parts = normal_dn(bind_name)
-    name = next((value for kind, value in parts[0] if kind == "uid"), "") if parts else ""
-    name = name if parts else _bare(bind_name)
+    uid = next((value for kind, value in parts[0] if kind == "uid"), "") if parts else ""
+    name = uid if parts else bare_login(bind_name)
     return name if name and not name.startswith("-") else NO_NAME
-
-
-def _bare(bind_name: str) -> str:
-    r"""Return ``jo`` of ``DOMAIN\jo`` and ``jo@domain``."""
-    return bind_name.rpartition("\\")[2].partition("@")[0]
 
 
 def _login_filter(bind_name: str) -> str:
     """Return what finds an account by the name that people type."""
     parts = normal_dn(bind_name)
-    name = quoting.filter_value(parts[0][0][1] if parts else _bare(bind_name))
+    name = quoting.filter_value(parts[0][0][1] if parts else bare_login(bind_name))
     mail = f"(mail={quoting.filter_value(bind_name)})" if "@" in bind_name and not parts else ""
     return f"(|(uid={name})(cn={name}){mail})"
 

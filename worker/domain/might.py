@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from worker.domain.survey import listed
-from worker.domain.syntax import normal_dn
+from worker.domain.syntax import bare_login, normal_dn
 
 
 MIGHTY_NAMES = frozenset(
@@ -58,6 +58,4 @@ def _mighty_group(sid: str) -> str:
 def _login(bind_name: str) -> str:
     """Return the bare name of an account, in lower case."""
     parts = normal_dn(bind_name)
-    if parts:
-        return parts[0][0][1].lower()
-    return bind_name.rpartition("\\")[2].partition("@")[0].lower()
+    return (parts[0][0][1] if parts else bare_login(bind_name)).lower()

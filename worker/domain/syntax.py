@@ -151,6 +151,11 @@ def tidy_dn(text: str) -> str:
     return text
 
 
+def bare_login(bind_name: str) -> str:
+    r"""Return ``jo`` of ``DOMAIN\jo`` and ``jo@domain``."""
+    return bind_name.rpartition("\\")[2].partition("@")[0]
+
+
 def split_dn(text: str) -> tuple[str, ...]:
     """Return a name's parts from the entry up, each as it is written; nothing of what is no name."""
     parts: list[str] = []

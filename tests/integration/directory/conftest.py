@@ -122,6 +122,19 @@ class Reading:
         return [(result.stage, result.state) for result in self.stages]
 
 
+@pytest.fixture
+def form(plain: Server) -> DirectorySettings:
+    """The form of an OpenLDAP that works, but for what a test changes in it."""
+    return DirectorySettings(
+        name="Head office",
+        type="openldap",
+        servers=(plain,),
+        bind_name=f"cn=reader,ou=Service,{BASE}",
+        security=Security.NONE,
+        search_bases=(BASE,),
+    )
+
+
 def plan_for(
     *servers: Server,
     security: Security = Security.NONE,

@@ -17,7 +17,7 @@ from tests.servers.slapd import READER_PASSWORD
 from worker.adapters.directory.reader import LdapReader
 from worker.domain.events import finding_payload
 from worker.domain.failures import Finding, StageState
-from worker.domain.model import Credentials, DirectorySettings, Secret, Security, Server, Trust
+from worker.domain.model import Credentials, DirectorySettings, Secret, Server, Trust
 from worker.flows.diagnose import Asked, DiagnosePorts, diagnose
 
 
@@ -25,19 +25,6 @@ from worker.flows.diagnose import Asked, DiagnosePorts, diagnose
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 DOMAINS = ("hq.test",)
-
-
-@pytest.fixture
-def form(plain: Server) -> DirectorySettings:
-    """The form of an OpenLDAP that works, but for what a test changes in it."""
-    return DirectorySettings(
-        name="Head office",
-        type="openldap",
-        servers=(plain,),
-        bind_name=f"cn=reader,ou=Service,{BASE}",
-        security=Security.NONE,
-        search_bases=(BASE,),
-    )
 
 
 @pytest.fixture

@@ -4,31 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.directory.conftest import BASE
 from tests.integration.directory.test_account_safety import run
 from tests.integration.postgres.house import House
 from tests.proofs.telling import heard
 from tests.servers.slapd import READER_PASSWORD
 from worker.domain.failures import Finding
-from worker.domain.model import DirectorySettings, Kind, Security, Server, Trigger
+from worker.domain.model import DirectorySettings, Kind, Trigger
 
 
 pytestmark = pytest.mark.integration
 
 OURS, NOT_OURS = "hq.test", "elsewhere.test"
-
-
-@pytest.fixture
-def form(plain: Server) -> DirectorySettings:
-    """The form of a directory that works."""
-    return DirectorySettings(
-        name="Head office",
-        type="openldap",
-        servers=(plain,),
-        bind_name=f"cn=reader,ou=Service,{BASE}",
-        security=Security.NONE,
-        search_bases=(BASE,),
-    )
 
 
 async def told(

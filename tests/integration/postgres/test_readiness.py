@@ -1,9 +1,10 @@
 """How far a list can be trusted, as runs and people leave it; and what is advised in results."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from tests.integration.postgres.house import TENANT, House, people, row, settings
+from tests.integration.postgres.house import TENANT, House, people, row, rows, settings
 from worker.adapters.postgres.reports import PostgresReports
 from worker.domain.advice import COMPLETE_RUNS
 from worker.domain.commands import PauseDirectory
@@ -179,3 +180,21 @@ async def test_a_preview_advises_what_the_form_says(house: House) -> None:
     previewed = await house.last("sync.previewed")
     assert [each["code"] for each in previewed["advice"]] == ["plain_ldap"]
     assert previewed["readiness"] == []
+
+
+async def test_a_result_tells_what_expires_and_of_an_account_that_may_do_everything(
+    house: House,
+) -> None:
+    """As the run saw it: who reads results need not follow warnings as well."""
+    await house.save_tenant(CATCH_ALL)
+    await house.save_directory(replace(AUTOMATIC, bind_name="cn=admin,dc=example,dc=com"))
+    await house.request()
+    run, soon = await house.claim(), house.clock.at + timedelta(days=10)
+    snapshot = house.snapshot(run, rows(*LISTED), certificate_until=soon, password_until=soon)
+
+    await house.conclude(run, snapshot)
+
+    completed = await house.last("sync.completed")
+    codes = [each["code"] for each in completed["advice"]]
+    assert codes == ["certificate_expiring", "password_expiring", "mighty_account"]
+    assert all(f"{soon:%Y-%m-%d}" in each["text"] for each in completed["advice"][:2])
