@@ -2,6 +2,8 @@
 
 import asyncio
 
+import orjson
+
 from tests.integration.postgres.house import HQ, House, people, removals, row
 from worker.domain.commands import DeleteDirectory
 from worker.domain.outcomes import Applied, Unchanged
@@ -13,12 +15,29 @@ IN_TIME_S = 5.0
 ANYBODY_MAY_LEAVE = removals(min_count=100_000, max_count=100_000, max_share=1.0)
 
 
+async def mislead(house: House) -> None:
+    """Let statistics be taken amid a large transaction: many pages, no row in them. Autovacuum does that where it will."""
+    async with house.pool.acquire() as amid:
+        transaction = amid.transaction()
+        await transaction.start()
+        await amid.execute(
+            """
+            INSERT INTO rollcall.departure (tenant_id, address, directory_id, step, left_at)
+            SELECT 0, address, 0, 'missing', now() FROM unnest($1::text[]) AS address
+            """,
+            MANY,
+        )
+        await house.pool.execute("ANALYZE rollcall.departure")
+        await transaction.rollback()
+
+
 async def large(house: House) -> House:
     """Give the house a customer who has become large since the statistics were taken."""
     await house.save_tenant("example.net", tenant="other")
     await house.save_directory(tenant="other", directory="theirs")
     await house.sync("ada@example.net", tenant="other", directory="theirs")
-    await house.pool.execute("ANALYZE rollcall.holding, rollcall.departure")
+    await house.pool.execute("ANALYZE rollcall.holding")
+    await mislead(house)
     await house.founded(ANYBODY_MAY_LEAVE)
     await house.sync(*MANY)
     return house
@@ -82,6 +101,45 @@ async def test_of_a_large_directory_only_those_leave_whom_nobody_else_holds(hous
         "SELECT change, count(*) FROM api.history WHERE tenant = 'acme' AND change <> 'added' GROUP BY 1"
     )
     assert {each["change"]: each["count"] for each in told} == {"grace": 5_000}
+
+
+async def test_thousands_handed_over_to_by_hand_are_in_time(house: House) -> None:
+    """Those on their way out go on by the clock, the others stay."""
+    await large(house)
+    stay = MANY[:10_000]
+    await house.sync_later(*stay)
+    await house.sync_later(*stay)
+
+    async with asyncio.timeout(IN_TIME_S):
+        await house.send(DeleteDirectory(HQ, keep_by_hand=True))
+
+    by_hand = "SELECT count(*) FROM rollcall.holding WHERE directory_id = 0"
+    assert await house.value(by_hand) == len(stay)
+
+
+async def test_a_large_domain_is_taken_off_and_put_back_in_time(house: House) -> None:
+    """What leaves with it is counted again when it comes back."""
+    await large(house)
+
+    async with asyncio.timeout(3 * IN_TIME_S):
+        await house.save_tenant("example.org")
+        await house.save_tenant("example.org", "example.com")
+
+    in_grace = "SELECT count(*) FROM rollcall.departure WHERE step = 'grace' AND decided"
+    assert await house.value(in_grace) == len(MANY)
+
+
+async def test_a_large_domain_is_counted_by_kind_in_time(house: House) -> None:
+    """Whoever looks at the readiness of the catch-all does not wait, whatever is on its way out."""
+    await large(house)
+    stay = MANY[:10_000]
+    await house.sync_later(*stay)
+    await house.sync_later(*stay)
+
+    async with asyncio.timeout(IN_TIME_S):
+        kinds = await house.value("SELECT kinds FROM api.readiness WHERE tenant = 'acme'")
+
+    assert orjson.loads(kinds) == {"mailbox": len(stay)}
 
 
 async def test_a_first_snapshot_tells_each_address_once(house: House) -> None:

@@ -174,6 +174,7 @@ class PostgresDirectories:
     async def _hand_over(self, directory_id: int) -> None:
         """Let "by hand" hold what is valid now; what is on its way out goes on, by the clock."""
         here = {"tenant_id": self.hand.tenant_id, "directory_id": directory_id}
+        await db.run(self.hand.connection, "plan_for_many")
         await db.run(self.hand.connection, "keep_by_hand", **here)
         await db.run(self.hand.connection, "stay_by_hand", **here)
         await db.run(self.hand.connection, "delete_handed_over", **here)

@@ -124,6 +124,8 @@ class PostgresTenants:
 
     async def _change_domains(self, changes: DomainChanges) -> None:
         on, tenant_id = self.hand.connection, self.hand.tenant_id
+        if changes.taken_off or changes.added:
+            await db.run(on, "plan_for_many")
         for name in changes.taken_off:
             await db.run(on, "shrink_baseline", tenant_id=tenant_id, domain=name)
             departing = decisions.Departing(domain=name)
