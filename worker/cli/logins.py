@@ -17,7 +17,7 @@ from worker.settings import load
 NEEDS = ("database_url",)
 MOST_MAX = 1_000_000
 LOGIN_COLUMNS = ("user name", "directory", "state", "why", "role", "since (UTC)", "addresses")
-CLAIM_COLUMNS = ("address", "directory", "entry", "what is in the way")
+CLAIM_COLUMNS = ("address", "directory", "mailboxes", "what is in the way", "entry")
 
 
 def logins(
@@ -64,4 +64,4 @@ def _login(each: LoginLine) -> tuple[object, ...]:
 
 
 def _claim(each: ClaimLine) -> tuple[object, ...]:
-    return (each.address, each.directory, each.entry, each.text)
+    return (each.address, each.directory, ", ".join(each.mailboxes), each.text, each.entry)

@@ -15,7 +15,7 @@ from worker.codec.fields import Id
 from worker.domain.events import CHANGES_MAX_COUNT
 from worker.domain.failures import Retry, Stage, StageState
 from worker.domain.guard import SAMPLE
-from worker.domain.logins import ADDRESSES_MAX_COUNT, ClaimCode
+from worker.domain.logins import ADDRESSES_MAX_COUNT, MAILBOXES_TOLD, ClaimCode
 from worker.domain.model import (
     Change,
     Kind,
@@ -165,6 +165,13 @@ class UnmetFacts(Payload):
     address: str
     code: ClaimCode
     text: str
+    mailboxes: Annotated[
+        tuple[str, ...],
+        Field(
+            max_length=MAILBOXES_TOLD,
+            description="Those that show the address or whose login has it: each by its name and its login's user name.",
+        ),
+    ] = ()
 
 
 class LoginCountsFacts(Payload):

@@ -82,9 +82,17 @@ def advice(
         given.append(mighty_account(might))
     if run.addresses >= LARGE_COUNT and not settings.removals.canaries:
         given.append(no_canary(run.addresses))
-    if settings.logins.create and not allows(plan, Right.LOGINS):
+    if are_paused(asked=settings.logins.create, plan=plan):
         given.append(_logins_paused(plan))
     return tuple(given)
+
+
+LOGINS_PAUSED = "logins_paused"
+
+
+def are_paused(*, asked: bool, plan: Tier) -> bool:
+    """Whether the quarantine logins that a directory asks for stand still, for the plan's sake."""
+    return asked and not allows(plan, Right.LOGINS)
 
 
 PLAIN_LDAP = Advice(
@@ -123,7 +131,7 @@ def _logins_paused(plan: Tier) -> Advice:
         f"Quarantine logins are not looked after: the plan {NAMES[plan]} does not have them. "
         f"It takes {having_them}; logins stay as they are, also those of people who leave."
     )
-    return Advice("logins_paused", text)
+    return Advice(LOGINS_PAUSED, text)
 
 
 def _catch_all_on(ready: Readiness) -> Advice:

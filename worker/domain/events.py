@@ -177,6 +177,18 @@ class RunRef:
 
 
 @dataclass(frozen=True, slots=True)
+class UnmetClaim:
+    """An address that an entry claims for its login and does not get."""
+
+    address: str
+    code: str
+    """Of ``worker.domain.logins.ClaimCode``."""
+    text: str
+    mailboxes: tuple[str, ...] = ()
+    """Those that show the address or whose login has it, a few of them by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoginCounts:
     """What one run did to quarantine logins; a login may count under two of the first four."""
 
@@ -186,8 +198,8 @@ class LoginCounts:
     reactivated: int = 0
     conflicts: int = 0
     """Claims of the directory's entries that are not met, whichever run met them first."""
-    unmet: tuple[Mapping[str, str], ...] = ()
-    """The first of these, at most 20: each an ``address``, a ``code`` and a ``text``."""
+    unmet: tuple[UnmetClaim, ...] = ()
+    """The first of these, at most 20."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ ADDRESSES_MAX_COUNT = 500
 """Addresses that lead to one login, so that one line of an event stays below 130 KB. Those over it are reported."""
 
 
+MAILBOXES_TOLD = 5
+"""Mailboxes that are named of those that meet in an address."""
+
+
 class ClaimCode(enum.StrEnum):
     """Why an entry's login does not get an address that the entry shows."""
 

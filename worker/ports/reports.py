@@ -100,6 +100,8 @@ class DirectoryLine:
     held: int
     """Addresses that wait in its standing hold."""
     held_since: datetime | None
+    warnings: tuple[str, ...]
+    """Causes of the warnings that stand; ``logins_paused`` where the plan has none of the logins that the directory asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,8 @@ class ClaimLine:
     address: str
     code: str
     text: str
+    mailboxes: tuple[str, ...]
+    """Those that show the address or whose login has it."""
 
 
 class Export(Protocol):

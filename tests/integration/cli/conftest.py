@@ -194,12 +194,14 @@ class Desk:
         self._url = environment["ROLLCALL_DATABASE_URL"]
         self.vault = SealedVault([Secret(environment["ROLLCALL_KEYS"])])
 
-    async def send(self, name: str, tenant: str, data: Mapping[str, object]) -> None:
-        """Store one command and carry it out."""
+    async def send(
+        self, name: str, tenant: str, data: Mapping[str, object], *, which: str = ""
+    ) -> None:
+        """Store one command and carry it out; ``which`` tells it from another of its name."""
         body = orjson.dumps(
             {
                 "specversion": "1.0",
-                "id": f"{name}-{tenant}",
+                "id": f"{name}-{tenant}{which}",
                 "source": "test",
                 "type": f"rollcall.{name}.v1",
                 "subject": tenant,

@@ -47,6 +47,24 @@ def test_logins_and_what_is_in_their_way_are_shown(
     assert {(each["address"], each["code"]) for each in data["claims"]} == {
         (branch.address("team"), "address_shared")
     }
+    both = [f"{name} ({branch.address(name)})" for name in ("bob", "cleo")]
+    assert [sorted(each["mailboxes"]) for each in data["claims"]] == [both, both]
+
+
+async def test_status_tells_that_the_plan_has_no_logins(
+    desk: Desk, program: Program, tenant: str
+) -> None:
+    """A pause that is told once, in a result, is forgotten."""
+
+    def warnings() -> list[str]:
+        [directory] = program("status", tenant, "--json").json["directories"]
+        return [*directory["warnings"]]
+
+    assert warnings() == []
+    await desk.send("tenant.save", tenant, {"plan": "standard"}, which="-downgrade")
+
+    assert warnings() == ["logins_paused"]
+    assert "logins_paused" in program("status", tenant).out
 
 
 def test_another_directory_and_another_tenant_are_unknown(program: Program, tenant: str) -> None:

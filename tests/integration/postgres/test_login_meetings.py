@@ -409,7 +409,7 @@ async def test_a_shared_address_is_told_once(house: House) -> None:
     )
 
     assert isinstance(outcome, Applied)
-    assert [each["address"] for each in outcome.counts.logins.unmet] == [info]
+    assert [each.address for each in outcome.counts.logins.unmet] == [info]
     assert outcome.counts.logins.conflicts == 3
 
 

@@ -258,6 +258,50 @@ async def test_two_mailboxes_with_one_primary_address_get_no_login(house: House)
     assert await conflicts(house) == {(JO, "address_shared")}
 
 
+async def test_a_claim_that_is_not_met_names_the_mailboxes_that_meet(house: House) -> None:
+    """An admin looks for people, not for the ids of entries."""
+    await house.founded(asking())
+    info = "info@example.com"
+    ada = [
+        row(ADA, "ada", name="Ada Lovelace"),
+        row(info, "ada", is_primary=False, name="Ada Lovelace"),
+    ]
+    await house.sync(*ada, *OTHERS)
+    bob = [row(BOB, "bob", name="Bob Stone"), row(info, "bob", is_primary=False, name="Bob Stone")]
+
+    nameless = row(info, "dana")
+    outcome = await house.sync_later(*ada, *bob, nameless, *OTHERS)
+
+    assert isinstance(outcome, Applied)
+    met = sorted(
+        ("Ada Lovelace (ada@example.com)", "Bob Stone (bob@example.com)", str(nameless.entry))
+    )
+    [claim] = outcome.counts.logins.unmet
+    assert (claim.address, claim.code) == (info, "address_in_use")
+    assert sorted(claim.mailboxes) == met
+    found = await house.fetch("SELECT mailboxes FROM api.login_conflict")
+    assert [sorted(each["mailboxes"]) for each in found] == [met, met]
+
+
+async def test_a_name_in_use_is_told_with_who_uses_it(house: House) -> None:
+    """Whose login it is may show the address no more."""
+    await house.founded(asking())
+    await house.sync(
+        row(ADA, "ada", name="Ada Lovelace"), row(BOB, "bob", name="Bob Stone"), *OTHERS
+    )
+
+    await house.sync_later(
+        row(BOB, "ada", name="Ada Lovelace"), row(ADA, "bob", name="Bob Stone"), *OTHERS
+    )
+
+    found = await house.fetch("SELECT address, mailboxes FROM api.login_conflict ORDER BY address")
+    both = {"Ada Lovelace (ada@example.com)", "Bob Stone (bob@example.com)"}
+    assert [(each["address"], set(each["mailboxes"])) for each in found] == [
+        (ADA, both),
+        (BOB, both),
+    ]
+
+
 async def test_a_login_made_by_hand_is_left_alone_and_reported(house: House) -> None:
     """What people made themselves is theirs."""
     await house.founded(asking())

@@ -62,6 +62,7 @@ HQ = DirectoryLine(
     running=0,
     held=0,
     held_since=None,
+    warnings=(),
 )
 ENVELOPE = Envelope(SOURCE, "c1", TenantId("t1"), "sync.request")
 

@@ -15,7 +15,7 @@ from worker.adapters.postgres import pool as db
 from worker.adapters.postgres.announce import Place
 from worker.adapters.postgres.endings import RunRow
 from worker.domain.entries import KINDS
-from worker.domain.events import LoginCounts
+from worker.domain.events import LoginCounts, UnmetClaim
 from worker.domain.guard import SAMPLE, WINDOW_DAYS, Discarded, DomainCount
 from worker.domain.logins import (
     ADDRESSES_MAX_COUNT,
@@ -134,13 +134,16 @@ class RunLogins:
             await self._settle_entries(is_held=is_held)
         counted = await db.only(self.connection, "count_login_steps")
         unmet = await db.only(self.connection, "count_login_conflicts", **self._here)
+        first = unmet["conflicts"] and await db.rows(
+            self.connection, "first_login_conflicts", most=SAMPLE, **self._here
+        )
         return LoginCounts(
             created=counted["created"],
             renamed=counted["renamed"],
             deactivated=counted["deactivated"],
             reactivated=counted["reactivated"],
             conflicts=unmet["conflicts"],
-            unmet=_unmet(unmet),
+            unmet=tuple(map(_unmet, first or ())),
         )
 
     async def _gather_candidates(self) -> int:
@@ -253,9 +256,6 @@ def _joined(known: DomainCount, logins: asyncpg.Record) -> DomainCount:
     )
 
 
-def _unmet(found: asyncpg.Record) -> tuple[dict[str, str], ...]:
-    claims = zip(found["addresses"], map(ClaimCode, found["codes"]), strict=True)
-    return tuple(
-        {"address": address, "code": code.value, "text": CLAIM_TEXTS[code]}
-        for address, code in claims
-    )
+def _unmet(found: asyncpg.Record) -> UnmetClaim:
+    text = CLAIM_TEXTS[ClaimCode(found["code"])]
+    return UnmetClaim(found["address"], found["code"], text, tuple(found["mailboxes"]))

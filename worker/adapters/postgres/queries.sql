@@ -1260,13 +1260,17 @@ FROM login_entry e WHERE e.leads AND e.addresses > :most AND e.conflict IS NULL 
 ON CONFLICT (tenant_id, directory_id, entry_id, address) DO NOTHING
 
 -- name: count_login_conflicts
--- How many claims of a directory's entries are not met, and the first addresses of which they are: each once, however many claim it.
-SELECT coalesce(sum(claims), 0)::bigint AS conflicts,
-    coalesce((array_agg(address ORDER BY address, code))[1:20], '{}') AS addresses, coalesce((array_agg(code ORDER BY address, code))[1:20], '{}') AS codes
+-- How many claims of a directory's entries are not met.
+SELECT count(*) AS conflicts FROM rollcall.login_conflict WHERE tenant_id = :tenant_id AND directory_id = :directory_id
+
+-- name: first_login_conflicts
+-- The first addresses of which they are: each once, however many claim it, with the mailboxes that meet there.
+SELECT told.address, told.code, rollcall.claimants(:tenant_id, told.address, told.holder) AS mailboxes
 FROM (
-    SELECT address, code, count(*) AS claims FROM rollcall.login_conflict
-    WHERE tenant_id = :tenant_id AND directory_id = :directory_id GROUP BY address, code
+    SELECT address, code, (array_agg(login_id))[1] AS holder FROM rollcall.login_conflict
+    WHERE tenant_id = :tenant_id AND directory_id = :directory_id GROUP BY address, code ORDER BY address, code LIMIT :most
 ) told
+ORDER BY told.address, told.code
 
 -- name: count_login_entries
 -- Whether there is anything to look at, and whether an entry has very many addresses.
@@ -2547,7 +2551,9 @@ SELECT t.tenant, i.directory, v.settings ->> 'name' AS name, v.settings ->> 'typ
     coalesce(i.paused, i.plan_pause) AS paused, i.last_good_at, i.next_sync_at, bad.since AS failing_since, bad.code AS failing,
     (SELECT count(*) FROM rollcall.run r WHERE r.directory_id = i.directory_id AND r.state = 'queued') AS queued,
     (SELECT count(*) FROM rollcall.run r WHERE r.tenant_id = i.tenant_id AND r.directory_id = i.directory_id AND r.state = 'running') AS running,
-    coalesce(o.held, 0) AS held, o.since AS held_since
+    coalesce(o.held, 0) AS held, o.since AS held_since,
+    ARRAY(SELECT w.cause FROM rollcall.warning w WHERE w.directory_id = i.directory_id ORDER BY w.cause) AS warnings,
+    t.tier, rollcall.tier_of(t.reseller) AS reseller_tier, coalesce((v.settings -> 'logins' ->> 'create')::boolean, false) AS asks_logins
 FROM rollcall.directory i
 JOIN rollcall.tenant t USING (tenant_id)
 JOIN rollcall.directory_revision v
@@ -2586,7 +2592,7 @@ ORDER BY l.username, l.since DESC, l.login
 
 -- name: report_claims
 -- What a tenant's entries claim for their logins and do not get.
-SELECT c.directory, c.entry, c.address, c.code FROM api.login_conflict c
+SELECT c.directory, c.entry, c.address, c.code, c.mailboxes FROM api.login_conflict c
 WHERE c.tenant = :tenant AND (:directory::text IS NULL OR c.directory = :directory)
 ORDER BY c.address, c.directory, c.entry LIMIT :most
 

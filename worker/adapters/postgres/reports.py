@@ -7,7 +7,9 @@ import asyncpg
 import orjson
 
 from worker.adapters.postgres import pool as db
+from worker.adapters.postgres.schedule import tier_of
 from worker.codec.stored import load_why
+from worker.domain.advice import LOGINS_PAUSED, are_paused
 from worker.domain.commands import Envelope, FieldError
 from worker.domain.logins import CLAIM_TEXTS, ClaimCode
 from worker.domain.model import (
@@ -87,7 +89,7 @@ class PostgresReports:
             found = await db.rows(
                 connection, "report_directories", tenant=tenant, reseller=reseller, most=most
             )
-        return [DirectoryLine(**dict(each)) for each in found]
+        return list(map(_directory_line, found))
 
     async def readiness(self, tenant: TenantId) -> list[ReadinessLine]:
         """Return how far the lists of a tenant's domains can be trusted. Raises StoreFailure."""
@@ -164,7 +166,11 @@ class PostgresReports:
                 connection, "report_claims", tenant=tenant, directory=directory, most=most
             )
         return [
-            ClaimLine(**dict(each), text=CLAIM_TEXTS[ClaimCode(each["code"])]) for each in found
+            ClaimLine(
+                **{**each, "mailboxes": tuple(each["mailboxes"])},
+                text=CLAIM_TEXTS[ClaimCode(each["code"])],
+            )
+            for each in found
         ]
 
     async def why(self, asked: str, tenant: TenantId | None) -> Why:
@@ -193,6 +199,15 @@ class PostgresReports:
             run=run[0] if run else None,
             is_behind=found["is_behind"],
         )
+
+
+def _directory_line(found: asyncpg.Record) -> DirectoryLine:
+    told = dict(found)
+    plan = tier_of(found)
+    asked = told.pop("asks_logins")
+    del told["tier"], told["reseller_tier"]
+    stilled = (LOGINS_PAUSED,) if are_paused(asked=asked, plan=plan) else ()
+    return DirectoryLine(**{**told, "warnings": (*told["warnings"], *stilled)})
 
 
 def _runs_of(look: Look) -> dict[str, object]:
