@@ -126,6 +126,14 @@ class Platform:
                     return
                 await asyncio.sleep(0.05)
 
+    async def emptied(self, queue: str, *, but: int) -> None:
+        """Wait until no more than so many messages lie ready in a queue."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if await self.depth(queue) <= but:
+                    return
+                await asyncio.sleep(0.05)
+
     async def _next(self, queue: str, *, no_ack: bool) -> AbstractIncomingMessage:
         source = await self._channel.get_queue(queue, ensure=False)
         async with asyncio.timeout(WAIT_S):

@@ -114,8 +114,9 @@ class Consumer:
     async def stop(self) -> None:
         """Take no more, finish what was delivered, then let ``run()`` end. The caller owns the deadline."""
         self._stopping.set()
-        for subscription in tuple(self._subscriptions):
-            await subscription.finish()
+        async with asyncio.TaskGroup() as all_at_once:
+            for subscription in self._subscriptions:
+                all_at_once.create_task(subscription.finish())
         await self._ended.wait()
 
     async def _one_connection(self) -> None:
