@@ -5,6 +5,7 @@ import asyncio
 import orjson
 
 from tests.integration.postgres.house import HQ, House, people, removals, row
+from tests.integration.postgres.logins import asking
 from worker.domain.commands import DeleteDirectory
 from worker.domain.outcomes import Applied, Unchanged
 
@@ -127,6 +128,11 @@ async def test_a_large_domain_is_taken_off_and_put_back_in_time(house: House) ->
 
     in_grace = "SELECT count(*) FROM rollcall.departure WHERE step = 'grace' AND decided"
     assert await house.value(in_grace) == len(MANY)
+    # all of it is on its way out: nobody in the domain counts until a run shows it
+    counted = (
+        "SELECT recipients FROM rollcall.domain WHERE domain = 'example.com' AND removed_at IS NULL"
+    )
+    assert await house.value(counted) == 0
 
 
 async def test_a_large_domain_is_counted_by_kind_in_time(house: House) -> None:
@@ -140,6 +146,22 @@ async def test_a_large_domain_is_counted_by_kind_in_time(house: House) -> None:
         kinds = await house.value("SELECT kinds FROM api.readiness WHERE tenant = 'acme'")
 
     assert orjson.loads(kinds) == {"mailbox": len(stay)}
+
+
+async def test_thousands_of_claims_are_told_in_time(house: House) -> None:
+    """A second directory that shows the same people gives none of them a second login, and names whom each meets."""
+    few = MANY[:3_000]
+    await house.founded(asking())
+    await house.sync(*few)
+    await house.save_directory(asking(), directory="lab")
+
+    async with asyncio.timeout(2 * IN_TIME_S):
+        again = await house.sync(*(row(each, f"lab {each}") for each in few), directory="lab")
+        found = await house.fetch("SELECT mailboxes FROM api.login_conflict WHERE tenant = 'acme'")
+
+    assert isinstance(again, Applied)
+    assert again.counts.logins.conflicts == len(found) == len(few)
+    assert {len(each["mailboxes"]) for each in found} == {2}
 
 
 async def test_a_first_snapshot_tells_each_address_once(house: House) -> None:

@@ -72,10 +72,10 @@ async def final_transaction(
     """Open the transaction and take its locks; leaving it commits, an exception rolls all back."""
     now = await clock.now()
     async with db.transaction(pool) as connection:
-        await db.run(connection, "plan_for_many")
         for table in ("make_stage", "make_diff", "make_touched"):
             await db.run(connection, table)
         state = await _lock(connection, run, snapshot, now)
+        await db.run(connection, "plan_for_many")
         yield PostgresFinal(connection, run, snapshot, state)
 
 
@@ -274,11 +274,14 @@ class PostgresFinal:
             await self._take_steps(ruling)
         counts = await self._count(ruling)
         if self._run.mode is Mode.PREVIEW:
-            return await self._end_preview(await self._preview_logins(counts, ruling), ruling)
+            counts = await self._preview_logins(counts, ruling)
+            await db.run(self._connection, "plan_for_few")
+            return await self._end_preview(counts, ruling)
         standing = await self._hold(ruling)
         await self._write_recipients(counts)
         counts = await self._settle_logins(counts, ruling)
         await remember_rejects(self._connection, self._state, self._snapshot.rejects)
+        await db.run(self._connection, "plan_for_few")
         await self._baseline(ruling)
         return await self._end_applied(counts, ruling, standing)
 

@@ -132,7 +132,7 @@ class RunLogins:
         """Make every login of the directory what it should be; those that a hold keeps stay."""
         if await self._gather_candidates():
             await self._settle_entries(is_held=is_held)
-        counted = await db.only(self.connection, "count_login_steps")
+        counted = await db.only(self.connection, "count_login_steps", tenant_id=self.row.tenant_id)
         unmet = await db.only(self.connection, "count_login_conflicts", **self._here)
         first = unmet["conflicts"] and await db.rows(
             self.connection, "first_login_conflicts", most=SAMPLE, **self._here
@@ -192,7 +192,7 @@ class RunLogins:
             "change_logins",
             role=role,
             now=now,
-            directory_id=self.row.directory_id,
+            **here,
         )
         await db.run(on, "drop_login_conflicts", everything=self.everything, **here)
         await db.run(on, "keep_login_conflicts", now=now, most=ADDRESSES_MAX_COUNT, **here)

@@ -9,6 +9,10 @@ SELECT clock_timestamp() AS now
 -- one row of it; a plan for one compares each of its hundred thousand with all of a temporary table, which has no index.
 SELECT set_config('work_mem', '64MB', true), set_config('enable_nestloop', 'off', true)
 
+-- name: plan_for_few
+-- Back to joining row by row, for what is about one run: without it each row is found by reading a whole table of all tenants.
+SELECT set_config('enable_nestloop', 'on', true)
+
 -- ============================================================================
 -- the one final transaction: stage, compare, judge, record
 -- ============================================================================
@@ -416,9 +420,9 @@ LEFT JOIN (
         FROM (
             SELECT h.address, min(CASE WHEN h.is_primary THEN 0 ELSE 4 END + h.kind) % 4 AS kind
             FROM rollcall.holding h
-            WHERE h.tenant_id = :tenant_id AND NOT EXISTS (
-                SELECT FROM rollcall.departure d
-                WHERE d.tenant_id = :tenant_id AND d.address = h.address AND d.directory_id = h.directory_id AND d.step <> 'missing')
+            WHERE h.tenant_id = :tenant_id AND coalesce((
+                SELECT d.step FROM rollcall.departure d
+                WHERE d.tenant_id = :tenant_id AND d.address = h.address AND d.directory_id = h.directory_id), 'missing') = 'missing'
             GROUP BY 1
         ) once
         GROUP BY 1, 2
@@ -762,7 +766,7 @@ ON CONFLICT (hold_id) DO UPDATE SET version = excluded.version, run_id = exclude
 WITH o AS (
     UPDATE rollcall.hold SET state = 'ended', ended_at = :now, ended_how = :how WHERE directory_id = :directory_id AND state = 'open' RETURNING hold_id
 )
-DELETE FROM rollcall.change_set c USING o WHERE c.set_id = o.hold_id
+DELETE FROM rollcall.change_set c WHERE c.set_id = ANY(ARRAY(SELECT hold_id FROM o))
 
 -- name: find_hold
 -- A hold of a tenant, and its directory, locked.
@@ -1232,7 +1236,7 @@ UPDATE rollcall.login l SET directory_id = :directory_id, role = :role, state = 
     since = CASE WHEN l.state <> e.becomes THEN :now ELSE l.since END,
     approved = l.approved AND e.becomes = l.state
 FROM login_entry e JOIN login_step USING (login_id)
-WHERE l.login_id = e.login_id AND e.was_username IS NOT NULL
+WHERE l.tenant_id = :tenant_id AND l.login_id = e.login_id AND e.was_username IS NOT NULL
 
 -- name: drop_login_conflicts
 -- What was claimed before by those looked at now.
@@ -1282,12 +1286,14 @@ SELECT count(*) AS changes, count(*) FILTER (WHERE change = 'created') AS create
     count(*) FILTER (WHERE s.was_username IS NOT NULL AND l.username <> s.was_username) AS renamed,
     count(*) FILTER (WHERE change = 'deactivated') AS deactivated, count(*) FILTER (WHERE change = 'reactivated') AS reactivated
 FROM login_step s JOIN rollcall.login l USING (login_id)
+WHERE l.tenant_id = :tenant_id
 
 -- name: write_login_history
 -- One row a change, naming the run or the person's command.
 INSERT INTO rollcall.login_history (at, tenant_id, directory_id, run_id, command, login_id, change, was_username, username, was_state, state)
 SELECT :now, :tenant_id, l.directory_id, :run_id, :command, s.login_id, s.change, s.was_username, l.username, s.was_state, l.state
 FROM login_step s JOIN rollcall.login l USING (login_id)
+WHERE l.tenant_id = :tenant_id
 
 -- name: note_logins
 -- By which rule, and by which run, the logins of a directory are what they should be.
@@ -1312,11 +1318,12 @@ FROM (
         ',"role":"' || l.role || '","state":"' || l.state || '","reason":' || coalesce(to_json(l.reason)::text, 'null') || '}' AS line
     FROM login_step s
     JOIN rollcall.login l USING (login_id)
-    LEFT JOIN rollcall.directory i USING (directory_id)
+    LEFT JOIN rollcall.directory i ON i.tenant_id = :tenant_id AND i.directory_id = l.directory_id
     LEFT JOIN (
         SELECT o.login_id, json_agg(o.address ORDER BY o.address) AS addresses
         FROM login_step m JOIN rollcall.login_address o USING (login_id) WHERE o.tenant_id = :tenant_id GROUP BY 1
     ) a USING (login_id)
+    WHERE l.tenant_id = :tenant_id
 ) rendered
 
 -- name: count_login_parts
@@ -1489,8 +1496,9 @@ WHERE w.tenant_id = :tenant_id AND w.at = :at AND w.run_id = :run_id AND w.chang
 -- or gets the mail of that address. Who had released it had none; and who waits in a hold keeps the name that is waited by.
 UPDATE rollcall.login l SET
     username = CASE WHEN w.was_username IS NULL OR w.was_state = 'released' OR EXISTS (
-            SELECT FROM rollcall.hold o JOIN rollcall.change_set c ON c.set_id = o.hold_id
-            WHERE o.directory_id = l.directory_id AND o.state = 'open' AND c.address = l.username AND c.change = 'deactivated')
+            SELECT FROM rollcall.change_set c
+            WHERE c.set_id = (SELECT o.hold_id FROM rollcall.hold o WHERE o.directory_id = l.directory_id AND o.state = 'open')
+                AND c.address = l.username AND c.change = 'deactivated')
         OR EXISTS (
             SELECT FROM rollcall.login u
             WHERE u.tenant_id = :tenant_id AND u.username = w.was_username AND u.state <> 'released' AND u.login_id <> l.login_id)
@@ -1558,11 +1566,8 @@ ON CONFLICT (tenant_id, address, directory_id, entry_id) DO UPDATE
 -- name: not_by_hand
 -- Which of these nobody holds by hand.
 SELECT a.address FROM unnest(:addresses::text[]) AS a (address)
-WHERE NOT EXISTS (
-    SELECT FROM rollcall.holding h
-    WHERE h.tenant_id = :tenant_id AND h.address = a.address COLLATE "C" AND h.directory_id = 0
-        AND NOT EXISTS (SELECT FROM rollcall.departure d
-                        WHERE (d.tenant_id, d.address, d.directory_id) = (h.tenant_id, h.address, h.directory_id) AND NOT d.decided))
+WHERE coalesce((SELECT NOT d.decided FROM rollcall.departure d WHERE d.tenant_id = :tenant_id AND d.address = a.address COLLATE "C" AND d.directory_id = 0),
+    (SELECT h.address IS NULL FROM rollcall.holding h WHERE h.tenant_id = :tenant_id AND h.address = a.address COLLATE "C" AND h.directory_id = 0 LIMIT 1), true)
 
 -- name: checksum_of_list
 -- How many recipients a tenant has, and a sum over them: each address, a space, its state and a line feed, in the order of bytes.

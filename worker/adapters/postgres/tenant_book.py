@@ -141,6 +141,7 @@ class PostgresTenants:
                 **_columns(tenant_id, domain),
             )
             await decisions.put_back(self.hand.decision(), domain.name)
+        await db.run(on, "plan_for_few")
         for domain in changes.changed:
             await db.run(on, "change_domain", **_columns(tenant_id, domain))
 
