@@ -32,9 +32,8 @@ the quarantine of that person is gone by then."""
 ADDRESSES_MAX_COUNT = 500
 """Addresses that lead to one login, so that one line of an event stays below 130 KB. Those over it are reported."""
 
-
 MAILBOXES_TOLD = 5
-"""Mailboxes that are named of those that meet in an address."""
+"""Mailboxes that are named of those that meet in an address, as ``rollcall.claimants`` does."""
 
 
 class ClaimCode(enum.StrEnum):

@@ -51,10 +51,10 @@ def test_logins_and_what_is_in_their_way_are_shown(
     assert [sorted(each["mailboxes"]) for each in data["claims"]] == [both, both]
 
 
-async def test_status_tells_that_the_plan_has_no_logins(
+async def test_status_tells_warnings_that_stand_and_that_the_plan_has_no_logins(
     desk: Desk, program: Program, tenant: str
 ) -> None:
-    """A pause that is told once, in a result, is forgotten."""
+    """What is told once, in a result or a mail, is forgotten."""
 
     def warnings() -> list[str]:
         [directory] = program("status", tenant, "--json").json["directories"]
@@ -64,7 +64,12 @@ async def test_status_tells_that_the_plan_has_no_logins(
     await desk.send("tenant.save", tenant, {"plan": "standard"}, which="-downgrade")
 
     assert warnings() == ["logins_paused"]
-    assert "logins_paused" in program("status", tenant).out
+    await desk.rows(
+        """INSERT INTO rollcall.warning (directory_id, cause, at, told_at)
+           SELECT directory_id, 'certificate_expiring', now(), now() FROM rollcall.directory"""
+    )
+    assert warnings() == ["certificate_expiring", "logins_paused"]
+    assert "certificate_expiring, logins_paused" in program("status", tenant, COLUMNS="300").out
 
 
 def test_another_directory_and_another_tenant_are_unknown(program: Program, tenant: str) -> None:

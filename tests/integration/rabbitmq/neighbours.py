@@ -120,17 +120,16 @@ class Platform:
 
     async def filled(self, queue: str, count: int) -> None:
         """Wait until so many messages lie in a queue, without reading them."""
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                if await self.depth(queue) >= count:
-                    return
-                await asyncio.sleep(0.05)
+        await self._until(queue, lambda ready: ready >= count)
 
     async def emptied(self, queue: str, *, but: int) -> None:
         """Wait until no more than so many messages lie ready in a queue."""
+        await self._until(queue, lambda ready: ready <= but)
+
+    async def _until(self, queue: str, holds: Callable[[int], bool]) -> None:
         async with asyncio.timeout(WAIT_S):
             while True:
-                if await self.depth(queue) <= but:
+                if holds(await self.depth(queue)):
                     return
                 await asyncio.sleep(0.05)
 

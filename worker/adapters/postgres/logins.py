@@ -133,18 +133,23 @@ class RunLogins:
         if await self._gather_candidates():
             await self._settle_entries(is_held=is_held)
         counted = await db.only(self.connection, "count_login_steps", tenant_id=self.row.tenant_id)
-        unmet = await db.only(self.connection, "count_login_conflicts", **self._here)
-        first = unmet["conflicts"] and await db.rows(
-            self.connection, "first_login_conflicts", most=SAMPLE, **self._here
-        )
+        conflicts = await self._count_conflicts()
         return LoginCounts(
             created=counted["created"],
             renamed=counted["renamed"],
             deactivated=counted["deactivated"],
             reactivated=counted["reactivated"],
-            conflicts=unmet["conflicts"],
-            unmet=tuple(map(_unmet, first or ())),
+            conflicts=conflicts,
+            unmet=await self._first_conflicts() if conflicts else (),
         )
+
+    async def _count_conflicts(self) -> int:
+        counted = await db.only(self.connection, "count_login_conflicts", **self._here)
+        return int(counted["conflicts"])
+
+    async def _first_conflicts(self) -> tuple[UnmetClaim, ...]:
+        found = await db.rows(self.connection, "first_login_conflicts", most=SAMPLE, **self._here)
+        return tuple(map(_unmet, found))
 
     async def _gather_candidates(self) -> int:
         query = "all_login_candidates" if self.everything else "changed_login_candidates"

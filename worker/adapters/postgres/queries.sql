@@ -1103,7 +1103,7 @@ WITH own AS (
     SELECT DISTINCT ON (c.entry_id) c.entry_id, l.login_id, l.username, l.state, l.role, l.directory_id <> :directory_id AS taken_over
     FROM login_candidate c
     JOIN rollcall.login l ON l.tenant_id = :tenant_id AND l.entry_id = c.entry_id
-    LEFT JOIN rollcall.directory i ON i.directory_id = l.directory_id
+    LEFT JOIN rollcall.directory i ON i.tenant_id = :tenant_id AND i.directory_id = l.directory_id
     WHERE l.directory_id IN (:directory_id, 0) OR i.deleted_at IS NOT NULL
     ORDER BY c.entry_id, (l.directory_id = :directory_id) DESC, (l.state = 'active') DESC, l.since DESC, l.login_id
 ), seen AS (

@@ -141,7 +141,8 @@ class PostgresTenants:
                 **_columns(tenant_id, domain),
             )
             await decisions.put_back(self.hand.decision(), domain.name)
-        await db.run(on, "plan_for_few")
+        if changes.taken_off or changes.added:
+            await db.run(on, "plan_for_few")
         for domain in changes.changed:
             await db.run(on, "change_domain", **_columns(tenant_id, domain))
 
