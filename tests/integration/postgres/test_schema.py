@@ -11,7 +11,7 @@ import pytest
 
 import worker.adapters.postgres.pool as db
 from tests.conftest import Servers, in_database
-from tests.integration.postgres.house import TENANT, House, rows
+from tests.integration.postgres.house import TENANT, House, row, rows
 from tests.integration.postgres.logins import asking
 from worker.adapters.postgres.logins import MAKE
 from worker.adapters.postgres.migrations import all_migrations, migrate, pending
@@ -210,11 +210,15 @@ async def test_the_reader_sees_authority_and_addresses(owned: str, vault: Vault)
     try:
         house = await House.open(pool, vault)
         with house.stack:
-            await house.founded()
-            await house.sync("jo@example.com")
+            await house.founded(asking())
+            team = (row("team@example.com", each, name=each) for each in ("ada", "bob"))
+            await house.sync("jo@example.com", *team)
         connection = await asyncpg.connect(owned, server_settings={"role": "rollcall_read"})
         try:
             assert await connection.fetchval("SELECT count(*) FROM api.domain") == 1
+            assert await connection.fetchval("SELECT kinds FROM api.readiness") == '{"mailbox": 2}'
+            meeting = await connection.fetch("SELECT mailboxes FROM api.login_conflict")
+            assert [each["mailboxes"] for each in meeting] == [["ada", "bob"]] * 2
             assert (
                 await connection.fetchval("SELECT state FROM api.lookup('jo@example.com')")
                 == "valid"
