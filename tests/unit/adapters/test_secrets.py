@@ -52,7 +52,9 @@ def test_older_keys_still_open_what_they_sealed() -> None:
 
 
 @pytest.mark.parametrize(
-    "sealed", [b"", b"x" * 10, b"x" * 80, SealedVault([OLD]).seal(Secret("a"))]
+    "sealed",
+    [b"", b"x" * 10, b"x" * 80, SealedVault([OLD]).seal(Secret("a"))],
+    ids=["empty", "short", "no_box", "box_of_another_key"],
 )
 def test_what_no_key_opens_is_a_named_failure(sealed: bytes) -> None:
     """The customer is asked to enter the password again; the worker goes on."""
