@@ -25,11 +25,6 @@ class Exit(enum.IntEnum):
     """A server of ours is away: database, broker or worker."""
 
 
-EPILOG = (
-    "Exit codes: 0 done; 1 the answer is no (a finding, a held or failed run, an address that is not valid); "
-    "2 wrong usage or settings; 3 a server of ours is away."
-)
-
 WORDS = {
     "store.unavailable": "The database cannot be reached. Is it running, and is ROLLCALL_DATABASE_URL right?",
     "store.conflict": "The database is busy: another program holds what was asked for. Try again.",

@@ -6,14 +6,16 @@ import typer
 
 from worker import errands
 from worker.cli import screen
-from worker.cli.exits import EPILOG, refusals
-from worker.cli.options import AsJson
+from worker.cli.exits import refusals
+from worker.cli.options import EPILOG, AsJson
 from worker.ports.runs import FleetHold
 from worker.settings import load
 
 
 fleet = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
+    epilog=EPILOG,
     help="See whether removals of all directories are held because many are in trouble at once, and release them.",
 )
 

@@ -6,12 +6,17 @@ import typer
 
 from worker import errands
 from worker.cli import screen
-from worker.cli.exits import EPILOG, Exit, refusals
-from worker.cli.options import AsJson
+from worker.cli.exits import Exit, refusals
+from worker.cli.options import EPILOG, AsJson
 from worker.settings import load
 
 
-keys = typer.Typer(no_args_is_help=True, help="Make, show and rotate the keys that seal secrets.")
+keys = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    epilog=EPILOG,
+    help="Make, show and rotate the keys that seal secrets.",
+)
 
 KEEP = "Keep the older keys in ROLLCALL_KEYS for 30 days: passwords refused before and repeated commands are known by them."
 

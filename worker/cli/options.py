@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""What the help of several commands shares: options, and the exit codes."""
 
 import inspect
 from collections.abc import Callable
@@ -7,6 +7,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+
+EPILOG = (
+    "Exit codes: 0 done; 1 the answer is no (a finding, a held or failed run, an address that is not valid); "
+    "2 wrong usage or settings; 3 a server of ours is away."
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 

@@ -1,11 +1,11 @@
 import re
 
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from worker.cli import app
 from worker.cli.exits import Exit
+from worker.cli.main import COMMANDS as TABLE, load
 
 
 COMMANDS = (
@@ -50,10 +50,17 @@ def shown(*arguments: str) -> str:
 
 def test_every_command_is_known_here() -> None:
     """A command that is added without a test of its help would be shown to nobody."""
-    group = get_command(app)
-    names = set(getattr(group, "commands", {}))
+    inner = {f"{name} {each}" for name in TABLE for each in getattr(load(name), "commands", ())}
 
-    assert names == {name.partition(" ")[0] for name in COMMANDS}
+    assert {*TABLE, *inner} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", TABLE)
+def test_the_list_of_commands_quotes_each_command_s_own_help(command: str) -> None:
+    """The list is shown without importing the commands, so the sentence stands in two places."""
+    paragraph = str(load(command).help).partition("\n\n")[0]
+
+    assert TABLE[command].summary == paragraph.replace("\n", " ")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
